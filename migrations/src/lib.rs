@@ -1,0 +1,20 @@
+//! Lightkeep's tables, as migrations: append-only, first expand, then contract. Types that SQLite and PostgreSQL share:
+//! text, integers of 64 bits, booleans. Times are microseconds since the epoch in UTC (`*_at`), sizes are bytes.
+//!
+//! The database may be the one that the old Python server made. Its tables `backup_metadata`, `recovery_points`,
+//! `replication_targets`, `replication_events` and `health_events` stay as they are, so ours never have these names.
+
+use sea_orm_migration::prelude::*;
+
+mod m20261122_000001_first_tables;
+
+/// All migrations, in their order.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261122_000001_first_tables::Migration)]
+    }
+}

@@ -1,0 +1,9 @@
+//! Floor 0: what every floor may use. Ids, time, secrets, and the handle by which long work is watched and stopped.
+
+pub mod clock;
+pub mod control;
+pub mod failpoint;
+pub mod ids;
+pub mod secret;
+pub mod tap;
+pub mod timestamp;

@@ -1,0 +1,13 @@
+//! Floor 1: pure rules. No async, no IO; time is an argument.
+
+pub mod caller;
+pub mod census;
+pub mod entry;
+pub mod finding;
+pub mod graph_id;
+pub mod operation;
+pub mod page;
+pub mod policy;
+pub mod snapshot;
+pub mod validate;
+pub(crate) mod words;

@@ -1,0 +1,52 @@
+//! Long work: what kinds there are and what states they pass through.
+
+use std::time::Duration;
+
+use super::words::words;
+
+words! {
+    /// What an operation does.
+    pub enum OperationKind {
+        /// Takes a snapshot.
+        Snapshot = "snapshot",
+        /// Restores a snapshot.
+        Restore = "restore",
+        /// Deletes a snapshot.
+        Delete = "delete",
+    }
+}
+
+words! {
+    /// Where an operation stands.
+    pub enum OperationState {
+        /// Waits for its turn.
+        Queued = "queued",
+        /// Is being worked on, by the holder of its lease.
+        Running = "running",
+        /// Has ended well.
+        Succeeded = "succeeded",
+        /// Has ended with an error.
+        Failed = "failed",
+        /// Was stopped by a caller.
+        Cancelled = "cancelled",
+    }
+}
+
+impl OperationState {
+    /// Whether nothing more happens to it.
+    pub fn is_ended(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// How long a worker owns an operation without a sign of life. After that another may take it.
+pub const LEASE: Duration = Duration::from_secs(60);
+
+/// How often a worker renews its lease.
+pub const HEARTBEAT: Duration = Duration::from_secs(20);
+
+/// How often work on an operation may begin. One that ended its process this often is not tried again.
+pub const MAX_ATTEMPTS: i32 = 3;
+
+/// How many operations may wait for one graph.
+pub const MAX_QUEUED_PER_GRAPH: u64 = 64;
