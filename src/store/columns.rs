@@ -1,0 +1,109 @@
+//! Our types as column values: ids and words as text, times as microseconds.
+
+use sea_orm::sea_query::{ArrayType, ColumnType, Nullable, StringLen, ValueType, ValueTypeErr};
+use sea_orm::{ColIdx, DbErr, QueryResult, TryFromU64, TryGetError, TryGetable, Value};
+
+use crate::base::ids::{AuditEventId, InstanceId, OperationId, SnapshotId};
+use crate::base::timestamp::Timestamp;
+use crate::domain::graph_id::GraphId;
+use crate::domain::operation::{OperationKind, OperationState};
+use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
+use crate::domain::snapshot::SnapshotStatus;
+
+macro_rules! text_columns {
+    ($($type:ident: $parse:expr),+ $(,)?) => {$(
+        impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                value.to_string().into()
+            }
+        }
+
+        impl Nullable for $type {
+            fn null() -> Value {
+                Value::String(None)
+            }
+        }
+
+        impl ValueType for $type {
+            fn try_from(value: Value) -> Result<Self, ValueTypeErr> {
+                let text = <String as ValueType>::try_from(value)?;
+                $parse(&text).ok_or(ValueTypeErr)
+            }
+
+            fn type_name() -> String {
+                stringify!($type).to_owned()
+            }
+
+            fn array_type() -> ArrayType {
+                ArrayType::String
+            }
+
+            fn column_type() -> ColumnType {
+                ColumnType::String(StringLen::None)
+            }
+        }
+
+        impl TryGetable for $type {
+            fn try_get_by<I: ColIdx>(row: &QueryResult, index: I) -> Result<Self, TryGetError> {
+                let text = String::try_get_by(row, index)?;
+                let odd = || DbErr::Type(format!("the database holds an odd {}: `{text}`", stringify!($type)));
+                $parse(&text).ok_or_else(|| TryGetError::DbErr(odd()))
+            }
+        }
+
+        impl TryFromU64 for $type {
+            fn try_from_u64(_: u64) -> Result<Self, DbErr> {
+                Err(DbErr::ConvertFromU64(stringify!($type)))
+            }
+        }
+    )+};
+}
+
+text_columns! {
+    AuditEventId: AuditEventId::parse,
+    InstanceId: InstanceId::parse,
+    OperationId: OperationId::parse,
+    SnapshotId: SnapshotId::parse,
+    GraphId: |text: &str| GraphId::parse(text).ok(),
+    OperationKind: OperationKind::parse,
+    OperationState: OperationState::parse,
+    SnapshotStatus: SnapshotStatus::parse,
+    BusyPolicy: BusyPolicy::parse,
+    InconsistentPolicy: InconsistentPolicy::parse,
+}
+
+impl From<Timestamp> for Value {
+    fn from(value: Timestamp) -> Self {
+        value.micros().into()
+    }
+}
+
+impl Nullable for Timestamp {
+    fn null() -> Value {
+        Value::BigInt(None)
+    }
+}
+
+impl ValueType for Timestamp {
+    fn try_from(value: Value) -> Result<Self, ValueTypeErr> {
+        <i64 as ValueType>::try_from(value).map(Self::from_micros)
+    }
+
+    fn type_name() -> String {
+        "Timestamp".to_owned()
+    }
+
+    fn array_type() -> ArrayType {
+        ArrayType::BigInt
+    }
+
+    fn column_type() -> ColumnType {
+        ColumnType::BigInteger
+    }
+}
+
+impl TryGetable for Timestamp {
+    fn try_get_by<I: ColIdx>(row: &QueryResult, index: I) -> Result<Self, TryGetError> {
+        i64::try_get_by(row, index).map(Self::from_micros)
+    }
+}

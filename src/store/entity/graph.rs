@@ -1,0 +1,36 @@
+//! Table `graphs`.
+
+use sea_orm::entity::prelude::*;
+
+use crate::base::timestamp::Timestamp;
+use crate::domain::graph_id::GraphId;
+use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
+
+/// A graph under our care.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "graphs")]
+pub struct Model {
+    /// Its name.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub graph_id: GraphId,
+    /// Where its stores live, as the caller wrote it, made absolute.
+    pub source_dir: String,
+    /// The LightRAG server that works on it.
+    pub server_url: Option<String>,
+    /// That server's key, sealed.
+    pub server_api_key: Option<String>,
+    /// How long a snapshot waits for the server to come to rest, seconds.
+    pub quiet_wait_seconds: i32,
+    /// What to do when it does not.
+    pub busy_policy: BusyPolicy,
+    /// What to do with stores that contradict each other.
+    pub inconsistent_policy: InconsistentPolicy,
+    /// When it was registered.
+    pub created_at: Timestamp,
+}
+
+/// No relations: queries name their keys.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,8 @@
+//! The tables, one file each.
+
+pub mod audit_event;
+pub mod graph;
+pub mod idempotency_key;
+pub mod lease;
+pub mod operation;
+pub mod snapshot;

@@ -1,0 +1,69 @@
+//! Table `snapshots`.
+
+use sea_orm::entity::prelude::*;
+
+use crate::base::ids::{OperationId, SnapshotId};
+use crate::base::timestamp::Timestamp;
+use crate::domain::graph_id::GraphId;
+use crate::domain::snapshot::SnapshotStatus;
+
+/// A snapshot: one that is wanted, is there, or failed.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "snapshots")]
+pub struct Model {
+    /// Its name.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub snapshot_id: SnapshotId,
+    /// The graph that it is of.
+    pub graph_id: GraphId,
+    /// The operation that takes or took it.
+    pub operation_id: OperationId,
+    /// Where it stands.
+    pub status: SnapshotStatus,
+    /// The directory that it is taken from.
+    pub source_dir: String,
+    /// JSON as the caller gave it.
+    pub metadata: Option<String>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When the work began.
+    pub started_at: Option<Timestamp>,
+    /// When it was complete, or had failed.
+    pub completed_at: Option<Timestamp>,
+    /// Kept at least until then.
+    pub retention_until: Option<Timestamp>,
+    /// Names its record in the repository, hex.
+    pub record_id: Option<String>,
+    /// SHA-256 of its content, hex.
+    pub data_hash: Option<String>,
+    /// The audit's word, see `domain::finding::Consistency`.
+    pub consistency: Option<String>,
+    /// JSON of the audit's findings.
+    pub findings: Option<String>,
+    /// Regular files.
+    pub files: i64,
+    /// Sum of their sizes, bytes.
+    pub size_bytes: i64,
+    /// Bytes that it added to the repository.
+    pub stored_bytes: i64,
+    /// Documents in the graph.
+    pub documents: i64,
+    /// Chunks in the graph.
+    pub chunks: i64,
+    /// Entities in the graph.
+    pub entities: i64,
+    /// Relations in the graph.
+    pub relations: i64,
+    /// Vectors in all indexes.
+    pub vectors: i64,
+    /// Documents that were being worked on.
+    pub documents_in_flight: i64,
+    /// Why it failed.
+    pub error_message: Option<String>,
+}
+
+/// No relations: queries name their keys.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

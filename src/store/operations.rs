@@ -1,0 +1,263 @@
+//! Rows of `operations`. Every write of a worker is fenced by the attempt: it counts only while that attempt is the last.
+
+use std::time::Duration;
+
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, SelectStatement};
+use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _};
+use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _};
+
+use super::Error;
+use super::entity::operation::{Column, Entity, Model};
+use crate::base::control::Progress;
+use crate::base::ids::{InstanceId, OperationId};
+use crate::base::timestamp::Timestamp;
+use crate::domain::graph_id::GraphId;
+use crate::domain::operation::{LEASE, OperationState};
+use crate::domain::page::{Page, PageRequest};
+
+/// Adds an operation.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(connection: &impl ConnectionTrait, operation: Model) -> Result<Model, Error> {
+    operation.into_active_model().insert(connection).await.map_err(Error::during("insert an operation"))
+}
+
+/// The operation with this id.
+///
+/// # Errors
+/// The database's.
+pub async fn find(connection: &impl ConnectionTrait, id: OperationId) -> Result<Option<Model>, Error> {
+    Entity::find_by_id(id).one(connection).await.map_err(Error::during("find an operation"))
+}
+
+/// Operations, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    connection: &impl ConnectionTrait,
+    graph_id: Option<&GraphId>,
+    state: Option<OperationState>,
+    page: &PageRequest<(Timestamp, String)>,
+) -> Result<Page<Model>, Error> {
+    let mut query = Entity::find();
+    if let Some(graph_id) = graph_id {
+        query = query.filter(Column::GraphId.eq(graph_id.clone()));
+    }
+    if let Some(state) = state {
+        query = query.filter(Column::State.eq(state));
+    }
+    if let Some((created_at, id)) = &page.after {
+        let key = Expr::tuple([Expr::col(Column::CreatedAt), Expr::col(Column::OperationId)]);
+        query = query.filter(key.lt(Expr::tuple([Expr::val(*created_at), Expr::val(id.clone())])));
+    }
+    let query = query.order_by_desc(Column::CreatedAt).order_by_desc(Column::OperationId).limit(page.size + 1);
+    let rows = query.all(connection).await.map_err(Error::during("list operations"))?;
+    Ok(page.page(rows, |row| (row.created_at, row.operation_id.to_string())))
+}
+
+/// How many operations wait for a graph.
+///
+/// # Errors
+/// The database's.
+pub async fn count_queued(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<u64, Error> {
+    let queued = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(Column::State.eq(OperationState::Queued));
+    queued.count(connection).await.map_err(Error::during("count waiting operations"))
+}
+
+/// The place of a waiting operation among those of its graph, from 1.
+///
+/// # Errors
+/// The database's.
+pub async fn place(connection: &impl ConnectionTrait, operation: &Model) -> Result<u64, Error> {
+    let key = Expr::tuple([Expr::col(Column::CreatedAt), Expr::col(Column::OperationId)]);
+    let own = Expr::tuple([Expr::val(operation.created_at), Expr::val(operation.operation_id)]);
+    let ahead = Entity::find()
+        .filter(Column::GraphId.eq(operation.graph_id.clone()))
+        .filter(Column::State.eq(OperationState::Queued))
+        .filter(key.lt(own));
+    Ok(ahead.count(connection).await.map_err(Error::during("count waiting operations"))? + 1)
+}
+
+/// Takes the oldest operation that may run: it waits and nothing runs on its graph, or it runs and its worker has gone silent.
+/// One statement, so two workers never take the same; PostgreSQL skips rows that another is about to take.
+///
+/// # Errors
+/// The database's; a unique violation means that another instance was faster on the same graph.
+pub async fn claim(connection: &impl ConnectionTrait, worker: InstanceId, now: Timestamp) -> Result<Option<Model>, Error> {
+    let claimed = Entity::update_many()
+        .col_expr(Column::State, Expr::value(OperationState::Running))
+        .col_expr(Column::Attempt, Expr::col(Column::Attempt).add(1))
+        .col_expr(Column::InstanceId, Expr::value(worker))
+        .col_expr(Column::LeaseUntilAt, Expr::value(now.plus(LEASE)))
+        .col_expr(Column::StartedAt, Expr::value(now))
+        .filter(Column::OperationId.in_subquery(next_to_run(now)))
+        .exec_with_returning(connection)
+        .await
+        .map_err(Error::during("claim an operation"))?;
+    Ok(claimed.into_iter().next())
+}
+
+fn next_to_run(now: Timestamp) -> SelectStatement {
+    let busy = Query::select().column(Column::GraphId).from(Entity).and_where(Column::State.eq(OperationState::Running)).to_owned();
+    let free = Column::State.eq(OperationState::Queued).and(Column::GraphId.not_in_subquery(busy));
+    let silent = Column::State.eq(OperationState::Running).and(Column::LeaseUntilAt.lt(now));
+    let mut select = Entity::find()
+        .select_only()
+        .column(Column::OperationId)
+        .filter(free.or(silent))
+        .order_by_asc(Column::CreatedAt)
+        .order_by_asc(Column::OperationId)
+        .limit(1)
+        .into_query();
+    // SQLite has no such clause and needs none; sea-query leaves it out there.
+    select.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    select
+}
+
+/// Records progress and renews the lease; tells whether a caller wants the operation to stop.
+///
+/// # Errors
+/// [`Error::LeaseLost`] when another worker has it.
+pub async fn beat(connection: &impl ConnectionTrait, operation: &Model, progress: Progress, now: Timestamp) -> Result<bool, Error> {
+    let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let rows = Entity::update_many()
+        .col_expr(Column::Stage, Expr::value(progress.stage))
+        .col_expr(Column::DoneBytes, Expr::value(bytes(progress.done_bytes)))
+        .col_expr(Column::TotalBytes, Expr::value(bytes(progress.total_bytes)))
+        .col_expr(Column::LeaseUntilAt, Expr::value(now.plus(LEASE)))
+        .filter(Column::OperationId.eq(operation.operation_id))
+        .filter(Column::Attempt.eq(operation.attempt))
+        .filter(Column::State.eq(OperationState::Running))
+        .exec_with_returning(connection)
+        .await
+        .map_err(Error::during("renew a lease"))?;
+    match rows.first() {
+        Some(row) => Ok(row.cancel_requested),
+        None => Err(lease_lost(operation)),
+    }
+}
+
+/// Ends an operation.
+///
+/// # Errors
+/// [`Error::LeaseLost`] when another worker has it.
+pub async fn finish(
+    connection: &impl ConnectionTrait,
+    operation: &Model,
+    state: OperationState,
+    error: Option<String>,
+    progress: Progress,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let result = Entity::update_many()
+        .col_expr(Column::State, Expr::value(state))
+        .col_expr(Column::Error, Expr::value(error))
+        .col_expr(Column::Stage, Expr::value(progress.stage))
+        .col_expr(Column::DoneBytes, Expr::value(bytes(progress.done_bytes)))
+        .col_expr(Column::TotalBytes, Expr::value(bytes(progress.total_bytes)))
+        .col_expr(Column::EndedAt, Expr::value(now))
+        .col_expr(Column::LeaseUntilAt, Expr::value(None::<Timestamp>))
+        .filter(Column::OperationId.eq(operation.operation_id))
+        .filter(Column::Attempt.eq(operation.attempt))
+        .filter(Column::State.eq(OperationState::Running))
+        .exec(connection)
+        .await
+        .map_err(Error::during("finish an operation"))?;
+    if result.rows_affected == 0 { Err(lease_lost(operation)) } else { Ok(()) }
+}
+
+/// Confirms that this attempt still owns the operation, in the transaction of what it writes elsewhere.
+///
+/// # Errors
+/// [`Error::LeaseLost`] when another worker has it.
+pub async fn confirm(connection: &impl ConnectionTrait, operation: &Model) -> Result<(), Error> {
+    match find(connection, operation.operation_id).await? {
+        Some(row) if row.attempt == operation.attempt && row.state == OperationState::Running => Ok(()),
+        _ => Err(lease_lost(operation)),
+    }
+}
+
+/// Gives an operation back, unfinished, so that the next worker begins it at once. The attempt does not count.
+///
+/// # Errors
+/// [`Error::LeaseLost`] when another worker has it.
+pub async fn release(connection: &impl ConnectionTrait, operation: &Model) -> Result<(), Error> {
+    let result = Entity::update_many()
+        .col_expr(Column::State, Expr::value(OperationState::Queued))
+        .col_expr(Column::Attempt, Expr::col(Column::Attempt).sub(1))
+        .col_expr(Column::LeaseUntilAt, Expr::value(None::<Timestamp>))
+        .filter(Column::OperationId.eq(operation.operation_id))
+        .filter(Column::Attempt.eq(operation.attempt))
+        .filter(Column::State.eq(OperationState::Running))
+        .exec(connection)
+        .await
+        .map_err(Error::during("release an operation"))?;
+    if result.rows_affected == 0 { Err(lease_lost(operation)) } else { Ok(()) }
+}
+
+/// Ends a waiting operation as cancelled; says whether it was still waiting.
+///
+/// # Errors
+/// The database's.
+pub async fn cancel_queued(connection: &impl ConnectionTrait, id: OperationId, now: Timestamp) -> Result<bool, Error> {
+    let result = Entity::update_many()
+        .col_expr(Column::State, Expr::value(OperationState::Cancelled))
+        .col_expr(Column::CancelRequested, Expr::value(true))
+        .col_expr(Column::EndedAt, Expr::value(now))
+        .filter(Column::OperationId.eq(id))
+        .filter(Column::State.eq(OperationState::Queued))
+        .exec(connection)
+        .await
+        .map_err(Error::during("cancel an operation"))?;
+    Ok(result.rows_affected > 0)
+}
+
+/// Asks the worker of a running operation to stop.
+///
+/// # Errors
+/// The database's.
+pub async fn request_cancel(connection: &impl ConnectionTrait, id: OperationId) -> Result<(), Error> {
+    Entity::update_many()
+        .col_expr(Column::CancelRequested, Expr::value(true))
+        .filter(Column::OperationId.eq(id))
+        .filter(Column::State.eq(OperationState::Running))
+        .exec(connection)
+        .await
+        .map_err(Error::during("cancel an operation"))?;
+    Ok(())
+}
+
+/// Ends the leases of all other processes: for a database that only one process can use, they are dead.
+///
+/// # Errors
+/// The database's.
+pub async fn expire_leases(connection: &impl ConnectionTrait, now: Timestamp) -> Result<u64, Error> {
+    let past = Timestamp::from_micros(now.micros() - i64::try_from(Duration::from_secs(1).as_micros()).unwrap_or(1));
+    let result = Entity::update_many()
+        .col_expr(Column::LeaseUntilAt, Expr::value(past))
+        .filter(Column::State.eq(OperationState::Running))
+        .exec(connection)
+        .await
+        .map_err(Error::during("expire leases"))?;
+    Ok(result.rows_affected)
+}
+
+/// Operations that have not ended, of the ids given.
+///
+/// # Errors
+/// The database's.
+pub async fn list_unfinished(connection: &impl ConnectionTrait) -> Result<Vec<OperationId>, Error> {
+    let rows = Entity::find()
+        .select_only()
+        .column(Column::OperationId)
+        .filter(Column::State.is_in([OperationState::Queued, OperationState::Running]))
+        .into_tuple::<OperationId>();
+    rows.all(connection).await.map_err(Error::during("list unfinished operations"))
+}
+
+fn lease_lost(operation: &Model) -> Error {
+    Error::LeaseLost { operation_id: operation.operation_id.to_string() }
+}

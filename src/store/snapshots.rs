@@ -1,0 +1,170 @@
+//! Rows of `snapshots`.
+
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, IntoActiveModel as _};
+use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect as _};
+
+use super::Error;
+use super::entity::graph;
+use super::entity::snapshot::{Column, Entity, Model};
+use crate::base::ids::{OperationId, SnapshotId};
+use crate::base::timestamp::Timestamp;
+use crate::domain::graph_id::GraphId;
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::snapshot::SnapshotStatus;
+
+/// Adds a snapshot.
+///
+/// # Errors
+/// The database's.
+pub async fn insert(connection: &impl ConnectionTrait, snapshot: Model) -> Result<Model, Error> {
+    snapshot.into_active_model().insert(connection).await.map_err(Error::during("insert a snapshot"))
+}
+
+/// The snapshot of this graph with this id.
+///
+/// # Errors
+/// The database's.
+pub async fn find(connection: &impl ConnectionTrait, graph_id: &GraphId, id: SnapshotId) -> Result<Option<Model>, Error> {
+    let query = Entity::find_by_id(id).filter(Column::GraphId.eq(graph_id.clone()));
+    query.one(connection).await.map_err(Error::during("find a snapshot"))
+}
+
+/// Snapshots, newest first, of one graph or of all.
+///
+/// # Errors
+/// The database's.
+pub async fn list(
+    connection: &impl ConnectionTrait,
+    graph_id: Option<&GraphId>,
+    page: &PageRequest<(Timestamp, String)>,
+) -> Result<Page<Model>, Error> {
+    let mut query = Entity::find();
+    if let Some(graph_id) = graph_id {
+        query = query.filter(Column::GraphId.eq(graph_id.clone()));
+    }
+    if let Some((created_at, id)) = &page.after {
+        let key = Expr::tuple([Expr::col(Column::CreatedAt), Expr::col(Column::SnapshotId)]);
+        query = query.filter(key.lt(Expr::tuple([Expr::val(*created_at), Expr::val(id.clone())])));
+    }
+    let query = query.order_by_desc(Column::CreatedAt).order_by_desc(Column::SnapshotId).limit(page.size + 1);
+    let rows = query.all(connection).await.map_err(Error::during("list snapshots"))?;
+    Ok(page.page(rows, |row| (row.created_at, row.snapshot_id.to_string())))
+}
+
+/// The newest restorable snapshot of a graph that was taken from this directory: what the next one is compared with.
+///
+/// # Errors
+/// The database's.
+pub async fn find_latest(connection: &impl ConnectionTrait, graph_id: &GraphId, source_dir: &str) -> Result<Option<Model>, Error> {
+    let query = Entity::find()
+        .filter(Column::GraphId.eq(graph_id.clone()))
+        .filter(Column::SourceDir.eq(source_dir))
+        .filter(Column::Status.is_in(SnapshotStatus::RESTORABLE))
+        .order_by_desc(Column::CreatedAt)
+        .order_by_desc(Column::SnapshotId);
+    query.one(connection).await.map_err(Error::during("find the latest snapshot"))
+}
+
+/// Writes all columns of a snapshot.
+///
+/// # Errors
+/// The database's.
+pub async fn update(connection: &impl ConnectionTrait, snapshot: Model) -> Result<(), Error> {
+    let row = snapshot.into_active_model().reset_all();
+    row.update(connection).await.map_err(Error::during("update a snapshot"))?;
+    Ok(())
+}
+
+/// Marks the snapshot of an operation as being worked on.
+///
+/// # Errors
+/// The database's.
+pub async fn update_started(connection: &impl ConnectionTrait, operation_id: OperationId, now: Timestamp) -> Result<(), Error> {
+    let update = Entity::update_many()
+        .col_expr(Column::Status, Expr::value(SnapshotStatus::InProgress))
+        .col_expr(Column::StartedAt, Expr::value(now))
+        .filter(Column::OperationId.eq(operation_id));
+    update.exec(connection).await.map_err(Error::during("update a snapshot"))?;
+    Ok(())
+}
+
+/// Marks the snapshot of an operation as failed.
+///
+/// # Errors
+/// The database's.
+pub async fn update_failed(
+    connection: &impl ConnectionTrait,
+    operation_id: OperationId,
+    message: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let update = Entity::update_many()
+        .col_expr(Column::Status, Expr::value(SnapshotStatus::Failed))
+        .col_expr(Column::ErrorMessage, Expr::value(message))
+        .col_expr(Column::CompletedAt, Expr::value(now))
+        .filter(Column::OperationId.eq(operation_id));
+    update.exec(connection).await.map_err(Error::during("update a snapshot"))?;
+    Ok(())
+}
+
+/// Marks a snapshot as restored at least once.
+///
+/// # Errors
+/// The database's.
+pub async fn update_restored(connection: &impl ConnectionTrait, id: SnapshotId) -> Result<(), Error> {
+    let update = Entity::update_many()
+        .col_expr(Column::Status, Expr::value(SnapshotStatus::Restored))
+        .filter(Column::SnapshotId.eq(id))
+        .filter(Column::Status.eq(SnapshotStatus::Completed));
+    update.exec(connection).await.map_err(Error::during("update a snapshot"))?;
+    Ok(())
+}
+
+/// Removes a snapshot.
+///
+/// # Errors
+/// The database's.
+pub async fn delete(connection: &impl ConnectionTrait, id: SnapshotId) -> Result<(), Error> {
+    Entity::delete_by_id(id).exec(connection).await.map_err(Error::during("delete a snapshot"))?;
+    Ok(())
+}
+
+/// Counts over the restorable snapshots of one graph.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct GraphStats {
+    /// The graph.
+    pub graph_id: GraphId,
+    /// How many.
+    pub total_snapshots: i64,
+    /// Sum of their sizes, bytes.
+    pub total_size_bytes: i64,
+    /// Bytes that they added to the repository.
+    pub stored_bytes: i64,
+    /// When the newest was asked for.
+    pub last_snapshot_at: Option<Timestamp>,
+}
+
+/// Counts over each graph's restorable snapshots, in the order of the ids; graphs without any have zeros.
+///
+/// # Errors
+/// The database's.
+pub async fn aggregate_by_graph(connection: &impl ConnectionTrait, only: Option<&GraphId>) -> Result<Vec<GraphStats>, Error> {
+    let sum = |column: Column| Expr::col((Entity, column)).sum().cast_as("BIGINT");
+    let mut join = graph::Entity::find()
+        .select_only()
+        .column(graph::Column::GraphId)
+        .column_as(Expr::col((Entity, Column::SnapshotId)).count(), "total_snapshots")
+        .column_as(Expr::expr(sum(Column::SizeBytes)).if_null(0), "total_size_bytes")
+        .column_as(Expr::expr(sum(Column::StoredBytes)).if_null(0), "stored_bytes")
+        .column_as(Expr::col((Entity, Column::CreatedAt)).max(), "last_snapshot_at")
+        .group_by(graph::Column::GraphId)
+        .order_by_asc(graph::Column::GraphId);
+    if let Some(only) = only {
+        join = join.filter(graph::Column::GraphId.eq(only.clone()));
+    }
+    let same_graph = Expr::col((Entity, Column::GraphId)).equals((graph::Entity, graph::Column::GraphId));
+    let restorable = Expr::col((Entity, Column::Status)).is_in(SnapshotStatus::RESTORABLE);
+    sea_orm::QuerySelect::query(&mut join).left_join(Entity, same_graph.and(restorable));
+    join.into_model::<GraphStats>().all(connection).await.map_err(Error::during("count snapshots"))
+}
