@@ -1,0 +1,144 @@
+//! A repository in a local directory, in restic's default layout.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
+use std::path::{Path, PathBuf};
+
+use super::FileKind;
+use super::staged::{Staged, sync_directory};
+use crate::repository::error::Error;
+use crate::repository::format::id::FileId;
+
+/// A local directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Local {
+    root: PathBuf,
+    sync: bool,
+}
+
+impl Local {
+    /// The repository at `root`; `sync` says whether what is written must outlive a power cut.
+    pub(crate) fn new(root: &Path, sync: bool) -> Self {
+        Self { root: root.to_path_buf(), sync }
+    }
+
+    /// The directory.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where a file lies.
+    pub(crate) fn path(&self, kind: FileKind, id: &FileId) -> PathBuf {
+        let (mut path, name) = (self.root.join(kind.directory()), id.to_string());
+        if kind == FileKind::Pack {
+            path.push(&name[..2]);
+        }
+        path.push(name);
+        path
+    }
+
+    /// Where the config lies: the one file without an id.
+    pub(crate) fn config_path(&self) -> PathBuf {
+        self.root.join("config")
+    }
+
+    /// Creates the directories of the layout.
+    pub(crate) fn create_layout(&self) -> Result<(), Error> {
+        create_directory(&self.root, self.sync)?;
+        for kind in [FileKind::Key, FileKind::Lock, FileKind::Snapshot, FileKind::Index, FileKind::Pack] {
+            create_directory(&self.root.join(kind.directory()), false)?;
+        }
+        if self.sync { sync_directory(&self.root) } else { Ok(()) }
+    }
+
+    /// All files of a kind with their sizes in bytes. Files with other names are not the repository's.
+    pub(crate) fn list(&self, kind: FileKind) -> Result<Vec<(FileId, u64)>, Error> {
+        let mut files = Vec::new();
+        let directory = self.root.join(kind.directory());
+        if kind != FileKind::Pack {
+            list_directory(&directory, &mut files)?;
+            return Ok(files);
+        }
+        for entry in fs::read_dir(&directory).map_err(Error::io("list", &directory))? {
+            let entry = entry.map_err(Error::io("list", &directory))?;
+            if entry.file_type().map_err(Error::io("list", &directory))?.is_dir() {
+                list_directory(&entry.path(), &mut files)?;
+            }
+        }
+        Ok(files)
+    }
+
+    /// All bytes of a file.
+    pub(crate) fn read(&self, kind: FileKind, id: &FileId) -> Result<Vec<u8>, Error> {
+        let path = self.path(kind, id);
+        fs::read(&path).map_err(Error::io("read", path))
+    }
+
+    /// Fills `buffer` from `offset` on.
+    pub(crate) fn read_range(&self, kind: FileKind, id: &FileId, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        let path = self.path(kind, id);
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        file.read_exact_at(buffer, offset).map_err(Error::io("read", path))
+    }
+
+    /// Begins a file whose id is known only when it is complete.
+    pub(crate) fn stage(&self) -> Result<Staged, Error> {
+        Staged::create(&self.root)
+    }
+
+    /// Publishes a complete file, once: its name is the hash of its bytes, so one of that name is the same.
+    pub(crate) fn write_once(&self, kind: FileKind, id: &FileId, staged: Staged) -> Result<(), Error> {
+        staged.publish(&self.path(kind, id), self.sync)
+    }
+
+    /// Publishes the config.
+    pub(crate) fn write_config(&self, bytes: &[u8]) -> Result<(), Error> {
+        let mut staged = self.stage()?;
+        staged.write(bytes)?;
+        staged.publish(&self.config_path(), self.sync)
+    }
+
+    /// Removes a file; false when it was gone already.
+    pub(crate) fn delete(&self, kind: FileKind, id: &FileId) -> Result<bool, Error> {
+        let path = self.path(kind, id);
+        match fs::remove_file(&path) {
+            Ok(()) => {
+                if self.sync && kind != FileKind::Lock {
+                    sync_directory(path.parent().unwrap_or(&self.root))?;
+                }
+                Ok(true)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("remove", path)(error)),
+        }
+    }
+
+    /// Whether a file is there.
+    pub(crate) fn exists(&self, kind: FileKind, id: &FileId) -> Result<bool, Error> {
+        let path = self.path(kind, id);
+        path.try_exists().map_err(Error::io("look for", path))
+    }
+}
+
+fn list_directory(directory: &Path, files: &mut Vec<(FileId, u64)>) -> Result<(), Error> {
+    for entry in fs::read_dir(directory).map_err(Error::io("list", directory))? {
+        let entry = entry.map_err(Error::io("list", directory))?;
+        let Some(id) = entry.file_name().to_str().and_then(FileId::parse) else { continue };
+        match entry.metadata() {
+            Ok(metadata) => files.push((id, metadata.len())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {} // removed since: a lock, mostly
+            Err(error) => return Err(Error::io("look at", entry.path())(error)),
+        }
+    }
+    Ok(())
+}
+
+/// Creates a directory that only its owner may enter, with its parents.
+pub(crate) fn create_directory(directory: &Path, sync: bool) -> Result<(), Error> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(Error::io("create", directory))?;
+    match directory.parent() {
+        Some(parent) if sync && !parent.as_os_str().is_empty() => sync_directory(parent),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,83 @@
+//! Open repositories, kept for the next call.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+
+use super::keyring::Keyring;
+use super::{Error, Options, Repository};
+use crate::base::secret::Secret;
+use crate::base::timestamp::Timestamp;
+
+/// Open repositories by their directories; those not used for longest are closed. All have one password, and those that were
+/// created with it share one derivation of their keys, so that opening one costs a millisecond instead of a hundred.
+pub struct Repositories {
+    password: Secret,
+    options: Options,
+    keyring: Keyring,
+    open: Mutex<LruCache<PathBuf, Arc<Repository>>>,
+}
+
+impl std::fmt::Debug for Repositories {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Repositories").finish_non_exhaustive()
+    }
+}
+
+impl Repositories {
+    /// Keeps at most `most_open` repositories open.
+    pub fn new(password: Secret, most_open: NonZeroUsize) -> Self {
+        Self::with_options(password, most_open, Options::default())
+    }
+
+    /// As [`Repositories::new`], with other options.
+    pub fn with_options(password: Secret, most_open: NonZeroUsize, options: Options) -> Self {
+        Self { password, options, keyring: Keyring::default(), open: Mutex::new(LruCache::new(most_open)) }
+    }
+
+    /// The repository at `root`.
+    ///
+    /// # Errors
+    /// As [`Repository::open`].
+    pub fn get_or_open(&self, root: &Path) -> Result<Arc<Repository>, Error> {
+        if let Some(repository) = self.known(root) {
+            return Ok(repository);
+        }
+        let repository = Repository::open_from(root, &self.password, self.options.clone(), &self.keyring)?;
+        Ok(self.keep(repository))
+    }
+
+    /// The repository at `root`, created if there is none.
+    ///
+    /// # Errors
+    /// As [`Repository::open`] and [`Repository::init`].
+    pub fn get_or_init(&self, root: &Path, now: Timestamp, host: &str) -> Result<Arc<Repository>, Error> {
+        match self.get_or_open(root) {
+            Err(Error::NotFound { .. }) => {}
+            other => return other,
+        }
+        match Repository::init_with(root, &self.password, now, host, self.options.clone(), &self.keyring) {
+            // another thread was faster
+            Err(Error::AlreadyExists { .. }) => self.get_or_open(root),
+            other => Ok(self.keep(other?)),
+        }
+    }
+
+    /// Closes the repository at `root`, if it is open and once nobody works with it: its directory is to be removed or replaced.
+    pub fn forget(&self, root: &Path) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(root);
+    }
+
+    fn known(&self, root: &Path) -> Option<Arc<Repository>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(root).cloned()
+    }
+
+    /// Keeps a repository, or gives the one that another thread opened meanwhile: one index is enough.
+    fn keep(&self, repository: Repository) -> Arc<Repository> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let root = repository.root().to_path_buf();
+        Arc::clone(open.get_or_insert(root, || Arc::new(repository)))
+    }
+}

@@ -1,0 +1,111 @@
+//! The small sealed files of a repository: indexes, records, locks; and the index kept in step with them.
+
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+
+use super::Repository;
+use super::backend::FileKind;
+use super::error::Error;
+use super::format::id::{BlobId, BlobKind, FileId};
+use super::format::pack::PackedBlob;
+use super::format::{FormatError, index, unpacked};
+use super::index::{Index, Location};
+use super::read::blobs::BlobReader;
+
+/// At most so many packs in one index file: some megabytes.
+const PACKS_PER_INDEX_FILE: usize = 500;
+
+/// What names a file in messages.
+pub(crate) fn subject(kind: FileKind, id: &FileId) -> String {
+    format!("{} `{id}`", kind.noun())
+}
+
+impl Repository {
+    /// Reads, authenticates and unpacks one file.
+    pub(crate) fn load(&self, kind: FileKind, id: &FileId) -> Result<Vec<u8>, Error> {
+        let mut sealed = self.backend.read(kind, id)?;
+        let damaged = || Error::damaged(subject(kind, id));
+        if FileId::of(&sealed) != *id {
+            return Err(damaged()(FormatError::new("its content does not match its name")));
+        }
+        let plain = self.key.open_in_place(&mut sealed).map_err(damaged())?;
+        unpacked::decode(plain).map_err(damaged())
+    }
+
+    /// Packs, seals and writes one file, and gives its id.
+    pub(crate) fn save(&self, kind: FileKind, json: &[u8]) -> Result<FileId, Error> {
+        let sealed = unpacked::encode(json).and_then(|plain| self.key.seal(&plain)).map_err(Error::encode(kind.noun()))?;
+        let id = FileId::of(&sealed);
+        let mut staged = self.backend.stage()?;
+        staged.write(&sealed)?;
+        self.backend.write_once(kind, &id, staged)?;
+        Ok(id)
+    }
+
+    /// Loads the index again if the set of index files is another than the one that is loaded: an operator's restic may have
+    /// added to the repository or pruned it.
+    pub(crate) fn refresh_index(&self) -> Result<(), Error> {
+        // held over the IO: only other changes of the index wait for it, readers go on with the old one
+        let mut known = self.index_files.lock().unwrap_or_else(PoisonError::into_inner);
+        let listed: BTreeSet<FileId> = self.backend.list(FileKind::Index)?.into_iter().map(|(id, _)| id).collect();
+        if known.as_ref() == Some(&listed) {
+            return Ok(());
+        }
+        let mut index = Index::default();
+        for id in &listed {
+            let bytes = self.load(FileKind::Index, id)?;
+            let packs = index::parse(&bytes).map_err(Error::damaged(subject(FileKind::Index, id)))?;
+            index.add_indexed(packs).map_err(Error::damaged(subject(FileKind::Index, id)))?;
+        }
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+        *known = Some(listed);
+        Ok(())
+    }
+
+    /// Writes the index of new packs and makes their blobs known to this handle.
+    pub(crate) fn add_packs(&self, packs: &[(FileId, Vec<PackedBlob>)]) -> Result<(), Error> {
+        let mut known = self.index_files.lock().unwrap_or_else(PoisonError::into_inner);
+        for part in packs.chunks(PACKS_PER_INDEX_FILE) {
+            let json = index::encode(part.iter().map(|(id, blobs)| (id, blobs.as_slice())));
+            let id = self.save(FileKind::Index, &json)?;
+            if let Some(known) = known.as_mut() {
+                known.insert(id);
+            }
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            for (id, blobs) in part {
+                index.add_written(*id, blobs);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `look` on the index. It must not do IO: the index is locked meanwhile.
+    pub(crate) fn with_index<T>(&self, look: impl FnOnce(&Index) -> T) -> T {
+        look(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a blob is in the repository.
+    pub(crate) fn has_blob(&self, kind: BlobKind, id: &BlobId) -> bool {
+        self.with_index(|index| index.find(kind, id).is_some())
+    }
+
+    /// Where a blob lies and in which pack, or the error that names who needs it.
+    pub(crate) fn locate(&self, kind: BlobKind, id: &BlobId, needed_by: &str) -> Result<(FileId, Location), Error> {
+        self.with_index(|index| {
+            let location = index.require(kind, id, || needed_by.to_owned())?;
+            let pack = index.pack_of(&location).ok_or_else(|| Error::MissingBlob { id: *id, needed_by: needed_by.to_owned() })?;
+            Ok((pack, location))
+        })
+    }
+
+    /// Reads and verifies a directory's tree; `needed_by` names the directory in messages.
+    pub(crate) fn load_tree(&self, reader: &mut BlobReader, id: &BlobId, needed_by: &str) -> Result<Vec<super::format::node::Node>, Error> {
+        let (pack, location) = self.locate(BlobKind::Tree, id, needed_by)?;
+        let mut sealed = vec![0; location.stored_bytes as usize];
+        self.backend.read_range(FileKind::Pack, &pack, u64::from(location.offset), &mut sealed)?;
+        let plain = reader
+            .open(&self.key, &mut sealed, location.compressed_from, id)
+            .map_err(|source| Error::Damaged { subject: format!("tree `{id}` of {needed_by} in pack `{pack}`"), source })?;
+        super::format::tree::parse(plain).map_err(|source| Error::Damaged { subject: format!("tree `{id}` of {needed_by}"), source })
+    }
+}

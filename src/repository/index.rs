@@ -1,0 +1,126 @@
+//! The index in memory: where each blob lies.
+
+use super::error::Error;
+use super::format::FormatError;
+use super::format::crypto::OVERHEAD_BYTES;
+use super::format::id::{BlobId, BlobKind, FileId, IdMap};
+use super::format::index::IndexedPack;
+use super::format::pack::{self, PackedBlob};
+
+/// Where a blob lies; `pack` counts the packs of the index that it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Location {
+    pub(crate) pack: u32,
+    pub(crate) offset: u32,
+    pub(crate) stored_bytes: u32,
+    /// Plain length of a compressed blob, else 0.
+    pub(crate) compressed_from: u32,
+}
+
+impl Location {
+    /// Length of the plain blob.
+    pub(crate) fn plain_bytes(&self) -> u32 {
+        if self.compressed_from == 0 { self.stored_bytes.saturating_sub(OVERHEAD_BYTES as u32) } else { self.compressed_from }
+    }
+
+    /// Where the sealed blob ends in its pack.
+    pub(crate) fn end(&self) -> u64 {
+        u64::from(self.offset) + u64::from(self.stored_bytes)
+    }
+}
+
+/// Which pack holds which blob: 48 bytes for each blob.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    packs: Vec<FileId>,
+    numbers: IdMap<FileId, u32>,
+    data: IdMap<BlobId, Location>,
+    trees: IdMap<BlobId, Location>,
+    stored_bytes: u64,
+}
+
+impl Index {
+    fn map(&self, kind: BlobKind) -> &IdMap<BlobId, Location> {
+        match kind {
+            BlobKind::Data => &self.data,
+            BlobKind::Tree => &self.trees,
+        }
+    }
+
+    /// Where a blob lies.
+    pub(crate) fn find(&self, kind: BlobKind, id: &BlobId) -> Option<Location> {
+        self.map(kind).get(id).copied()
+    }
+
+    /// The packs; a location's `pack` counts into them.
+    pub(crate) fn packs(&self) -> &[FileId] {
+        &self.packs
+    }
+
+    /// All blobs of a kind.
+    pub(crate) fn blobs(&self, kind: BlobKind) -> impl Iterator<Item = (&BlobId, &Location)> {
+        self.map(kind).iter()
+    }
+
+    /// Bytes of all packs: blobs, headers and their lengths.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.stored_bytes
+    }
+
+    /// Takes a pack's number, a new one for a pack not seen before.
+    fn number(&mut self, id: FileId) -> (u32, bool) {
+        let next = u32::try_from(self.packs.len()).unwrap_or(u32::MAX);
+        let number = *self.numbers.entry(id).or_insert(next);
+        if number == next {
+            self.packs.push(id);
+            self.stored_bytes += (OVERHEAD_BYTES + pack::LENGTH_BYTES) as u64;
+        }
+        (number, number == next)
+    }
+
+    fn insert(&mut self, kind: BlobKind, id: BlobId, location: Location, counted: bool) {
+        if counted {
+            self.stored_bytes += u64::from(location.stored_bytes) + pack::entry_bytes(location.compressed_from > 0) as u64;
+        }
+        match kind {
+            BlobKind::Data => self.data.insert(id, location),
+            BlobKind::Tree => self.trees.insert(id, location),
+        };
+    }
+
+    /// Adds a pack that was just written.
+    pub(crate) fn add_written(&mut self, id: FileId, blobs: &[PackedBlob]) {
+        let (pack, new) = self.number(id);
+        let mut offset = 0;
+        for blob in blobs {
+            let location = Location { pack, offset, stored_bytes: blob.stored_bytes, compressed_from: blob.plain_bytes };
+            self.insert(blob.kind, blob.id, location, new);
+            offset += blob.stored_bytes;
+        }
+    }
+
+    /// Adds what an index file says; the same pack may stand in several.
+    pub(crate) fn add_indexed(&mut self, packs: Vec<IndexedPack>) -> Result<(), FormatError> {
+        for indexed in packs {
+            let (pack, new) = self.number(indexed.id);
+            for blob in indexed.blobs {
+                if (blob.length as usize) < OVERHEAD_BYTES || blob.offset.checked_add(blob.length).is_none() {
+                    return Err(FormatError::new(format!("the place of blob `{}` is impossible", blob.id)));
+                }
+                let (offset, stored_bytes, compressed_from) = (blob.offset, blob.length, blob.uncompressed_length);
+                self.insert(blob.kind, blob.id, Location { pack, offset, stored_bytes, compressed_from }, new);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a blob lies, or the error that names who needs it.
+    pub(crate) fn require(&self, kind: BlobKind, id: &BlobId, needed_by: impl FnOnce() -> String) -> Result<Location, Error> {
+        self.find(kind, id).ok_or_else(|| Error::MissingBlob { id: *id, needed_by: needed_by() })
+    }
+
+    /// The pack that a location of this index names.
+    pub(crate) fn pack_of(&self, location: &Location) -> Option<FileId> {
+        self.packs.get(location.pack as usize).copied()
+    }
+}

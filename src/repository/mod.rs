@@ -1,0 +1,210 @@
+//! Our engine for the restic repository format, version 2: reading and writing in bounded memory, strictly.
+//!
+//! A [`Repository`] is opened once and shared; it keeps the master key and the index in memory. Work on it is done under a
+//! [`Lock`], which is restic's own, so that an operator's restic beside us is safe. All calls block: the service runs them on its
+//! blocking pool. `format` is bytes only, `backend` is where they lie, `write` stores snapshots, `read` restores and checks them.
+
+mod backend;
+mod cache;
+mod error;
+mod files;
+mod format;
+mod index;
+mod keyring;
+mod lock;
+mod read;
+mod record;
+mod threads;
+mod write;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::{Arc, Mutex, RwLock};
+
+pub use backend::staged::sweep_temporary_files;
+pub use cache::Repositories;
+pub use error::Error;
+pub use format::FormatError;
+pub use format::id::{BlobId, FileId, RecordId};
+pub use format::snapshot::Summary;
+pub use lock::{Lock, LockKind};
+pub use read::check::{CheckDepth, CheckReport, Problem};
+pub use read::restore::{RestoreRequest, Restored};
+pub use record::{NewRecord, Record};
+pub use write::{BackupRequest, Skip, Source, Stored};
+
+use self::backend::FileKind;
+use self::backend::local::Local;
+use self::backend::staged::Staged;
+use self::files::subject;
+use self::format::config::{Config, VERSION};
+use self::format::crypto::Key;
+use self::format::id::IdMap;
+use self::format::key::KeyFile;
+use self::format::time;
+use self::index::Index;
+use self::keyring::Keyring;
+use crate::base::secret::Secret;
+use crate::base::timestamp::Timestamp;
+
+/// How a repository is worked with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whether what is written must outlive a power cut: files and their directories are synced. On, but for measurements.
+    pub sync: bool,
+    /// Threads that compress, verify and restore, beside one that reads; by default the number of cores.
+    pub threads: NonZeroUsize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { sync: true, threads: threads::default_count() }
+    }
+}
+
+/// An open repository: master key and index are kept in memory. Shared as `Arc` by all work on it.
+pub struct Repository {
+    backend: Local,
+    options: Options,
+    key: Arc<Key>,
+    index: RwLock<Index>,
+    /// The index files that `index` was made of; `None` before the first.
+    index_files: Mutex<Option<BTreeSet<FileId>>>,
+    /// Records that were read; they never change.
+    records: Mutex<IdMap<RecordId, Record>>,
+}
+
+impl std::fmt::Debug for Repository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Repository").field("root", &self.backend.root()).finish_non_exhaustive()
+    }
+}
+
+impl Repository {
+    /// Creates a repository in the directory `root`, which is created if need be.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`] when one is there; [`Error::Io`] when it cannot be written.
+    pub fn init(root: &Path, password: &Secret, now: Timestamp, host: &str) -> Result<Self, Error> {
+        Self::init_with(root, password, now, host, Options::default(), &Keyring::default())
+    }
+
+    pub(crate) fn init_with(
+        root: &Path,
+        password: &Secret,
+        now: Timestamp,
+        host: &str,
+        options: Options,
+        keyring: &Keyring,
+    ) -> Result<Self, Error> {
+        if Self::exists(root)? {
+            return Err(Error::AlreadyExists { root: root.to_path_buf() });
+        }
+        let backend = Local::new(root, options.sync);
+        backend.create_layout()?;
+        let encode = || Error::encode("the new repository's key");
+        let master = Key::random().map_err(encode())?;
+        let (parameters, derived) = keyring.any(password).map_err(encode())?;
+        let created = time::to_text(time::from_timestamp(now));
+        let key_file = KeyFile::encode(&master, &derived, &parameters, &created, host).map_err(encode())?;
+        write_file(&backend, FileKind::Key, &key_file)?;
+        crate::base::failpoint::reach("repository.key_written");
+        let json = Config::fresh().and_then(|config| Ok(serde_json::to_vec(&config)?)).map_err(Error::encode("the config"))?;
+        // written last: a directory without it is no repository yet
+        backend.write_config(&master.seal(&json).map_err(Error::encode("the config"))?)?;
+        Ok(Self::assemble(backend, options, master, Some(BTreeSet::new())))
+    }
+
+    /// Opens the repository in the directory `root` and loads its index.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::WrongPassword`], [`Error::UnsupportedVersion`]; [`Error::Damaged`] and [`Error::Io`] when
+    /// its files cannot be read.
+    pub fn open(root: &Path, password: &Secret) -> Result<Self, Error> {
+        Self::open_with(root, password, Options::default())
+    }
+
+    /// As [`Repository::open`], with other options.
+    ///
+    /// # Errors
+    /// As [`Repository::open`].
+    pub fn open_with(root: &Path, password: &Secret, options: Options) -> Result<Self, Error> {
+        Self::open_from(root, password, options, &Keyring::default())
+    }
+
+    pub(crate) fn open_from(root: &Path, password: &Secret, options: Options, keyring: &Keyring) -> Result<Self, Error> {
+        let backend = Local::new(root, options.sync);
+        let config_path = backend.config_path();
+        let mut sealed = match fs::read(&config_path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(Error::NotFound { root: root.to_path_buf() }),
+            other => other.map_err(Error::io("read", &config_path))?,
+        };
+        let master = open_master_key(&backend, password, keyring)?;
+        let damaged = || Error::damaged("the config");
+        let plain = master.open_in_place(&mut sealed).map_err(damaged())?;
+        let config: Config = serde_json::from_slice(plain).map_err(|error| damaged()(error.into()))?;
+        if config.version != VERSION {
+            return Err(Error::UnsupportedVersion { root: root.to_path_buf(), version: config.version });
+        }
+        let repository = Self::assemble(backend, options, master, None);
+        repository.refresh_index()?;
+        Ok(repository)
+    }
+
+    fn assemble(backend: Local, options: Options, key: Key, index_files: Option<BTreeSet<FileId>>) -> Self {
+        Self {
+            backend,
+            options,
+            key: Arc::new(key),
+            index: RwLock::default(),
+            index_files: Mutex::new(index_files),
+            records: Mutex::default(),
+        }
+    }
+
+    /// Whether there is a repository in the directory `root`, with whichever password.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when that cannot be seen.
+    pub fn exists(root: &Path) -> Result<bool, Error> {
+        let config = root.join("config");
+        config.try_exists().map_err(Error::io("look for", config))
+    }
+
+    /// The directory of the repository.
+    pub fn root(&self) -> &Path {
+        self.backend.root()
+    }
+
+    /// Bytes of all packs that the index knows: the repository's size but for records, indexes and keys.
+    pub fn stored_bytes(&self) -> u64 {
+        self.with_index(Index::stored_bytes)
+    }
+}
+
+fn write_file(backend: &Local, kind: FileKind, bytes: &[u8]) -> Result<FileId, Error> {
+    let id = FileId::of(bytes);
+    let mut staged: Staged = backend.stage()?;
+    staged.write(bytes)?;
+    backend.write_once(kind, &id, staged)?;
+    Ok(id)
+}
+
+/// Tries all keys, as an operator may have added some by `restic key add`.
+fn open_master_key(backend: &Local, password: &Secret, keyring: &Keyring) -> Result<Key, Error> {
+    let mut unreadable = None;
+    for (id, _) in backend.list(FileKind::Key)? {
+        let bytes = backend.read(FileKind::Key, &id)?;
+        let opened = KeyFile::parse(&bytes).and_then(|file| file.open(&*keyring.derive(password, &file.parameters)?));
+        match opened {
+            Ok(Some(master)) => return Ok(master),
+            Ok(None) => {}
+            // another key may still open
+            Err(error) => unreadable = Some(Error::damaged(subject(FileKind::Key, &id))(error)),
+        }
+    }
+    Err(unreadable.unwrap_or_else(|| Error::WrongPassword { root: backend.root().to_path_buf() }))
+}

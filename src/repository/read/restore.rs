@@ -1,0 +1,227 @@
+//! Restoring a recorded directory.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Component, Path};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, syncfs};
+
+use super::blobs::BlobReader;
+use super::output::Outputs;
+use super::plan::{self, Plan, PlannedOther};
+use super::spans;
+use crate::base::control::Control;
+use crate::repository::Repository;
+use crate::repository::backend::FileKind;
+use crate::repository::error::Error;
+use crate::repository::format::id::RecordId;
+use crate::repository::format::node::{Node, NodeKind};
+use crate::repository::lock::{Lock, LockKind};
+
+/// What to restore.
+pub struct RestoreRequest<'a> {
+    /// The snapshot.
+    pub record: RecordId,
+    /// The recorded directory whose content is restored, absolute: the recorded path of the backup or one below it.
+    pub recorded_path: &'a Path,
+    /// Where to: a directory that does not exist, or is empty; its parent exists.
+    pub to: &'a Path,
+    /// Whether all that was written must outlive a power cut when this returns.
+    pub sync: bool,
+    /// Shows progress and stops the work.
+    pub control: &'a Control,
+}
+
+/// What was restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// Number of regular files, each name of a hard-linked one counted.
+    pub files: u64,
+    /// Bytes of content written; hard links have it once.
+    pub bytes: u64,
+    /// As in [`Stored`](crate::repository::Stored) of the backup, if its recorded path was restored: every piece was verified, and
+    /// this proves that it was all of them.
+    pub data_hash: [u8; 32],
+}
+
+struct Worker {
+    reader: BlobReader,
+    buffer: Vec<u8>,
+}
+
+impl Repository {
+    /// Restores a recorded directory: content, which is verified, and metadata. After an error the target holds a part.
+    ///
+    /// # Errors
+    /// [`Error::RecordNotFound`], [`Error::PathNotRecorded`], [`Error::TargetNotEmpty`]; [`Error::MissingBlob`] and
+    /// [`Error::Damaged`], before anything is written where that can be; [`Error::Io`]; [`Error::Cancelled`].
+    pub fn restore(&self, request: &RestoreRequest<'_>, lock: &Lock) -> Result<Restored, Error> {
+        lock.protect(self, "restoring a snapshot", LockKind::Shared)?;
+        let control = request.control;
+        control.go_on()?;
+        let top = self.find_directory(&request.record, request.recorded_path)?;
+        let mut plan = plan::make(self, top, control)?;
+        control.begin_stage("restore", plan.total_bytes);
+        plan.pieces.sort_unstable_by_key(|piece| (piece.location.pack, piece.location.offset));
+        create_directories(&plan, request.to)?;
+        self.restore_files(&plan, request.to, control)?;
+        finish(&plan, request.to)?;
+        if request.sync {
+            let target = File::open(request.to).map_err(Error::io("open", request.to))?;
+            // one call for all files: syncing each of twenty thousand takes minutes
+            syncfs(&target).map_err(|error| Error::io("sync", request.to)(error.into()))?;
+        }
+        Ok(Restored { files: plan.file_count, bytes: plan.total_bytes, data_hash: plan.data_hash })
+    }
+
+    /// Goes down the snapshot's trees to a directory.
+    fn find_directory(&self, id: &RecordId, path: &Path) -> Result<Node, Error> {
+        let not_recorded = || Error::PathNotRecorded { id: *id, path: path.to_path_buf() };
+        let mut reader = BlobReader::new();
+        let mut node = root_node(self.record(id)?.tree);
+        for part in path.components() {
+            match part {
+                Component::RootDir => {}
+                Component::Normal(name) => {
+                    let nodes = plan::nodes(self, &mut reader, &node, path)?;
+                    let found = nodes.into_iter().find(|n| n.name == name.as_bytes() && n.kind == NodeKind::Directory);
+                    node = found.ok_or_else(not_recorded)?;
+                }
+                _ => return Err(not_recorded()),
+            }
+        }
+        Ok(node)
+    }
+
+    fn restore_files(&self, plan: &Plan, target: &Path, control: &Control) -> Result<(), Error> {
+        let outputs = Outputs::new(plan, target);
+        for file in plan.files.iter().filter(|file| file.pieces == 0) {
+            control.go_on()?;
+            outputs.create_empty(file)?;
+        }
+        let places = plan.pieces.iter().map(|piece| (piece.location.pack, u64::from(piece.location.offset), piece.location.end()));
+        let spans = spans::divide(places);
+        let begin = || Worker { reader: BlobReader::new(), buffer: Vec::new() };
+        spans::for_each(self.options.threads.get(), &spans, begin, |worker, span| {
+            self.restore_span(worker, plan, span, &outputs, control)
+        })?;
+        for link in &plan.links {
+            let (original, path) = (outputs.path(&plan.files[link.file as usize]), target.join(&link.path));
+            fs::hard_link(&original, &path).map_err(Error::io("link", path))?;
+        }
+        Ok(())
+    }
+
+    fn restore_span(
+        &self,
+        worker: &mut Worker,
+        plan: &Plan,
+        span: &Range<usize>,
+        outputs: &Outputs<'_>,
+        control: &Control,
+    ) -> Result<(), Error> {
+        let pieces = &plan.pieces[span.clone()];
+        let (Some(first), Some(end)) = (pieces.first(), pieces.iter().map(|piece| piece.location.end()).max()) else {
+            return Ok(());
+        };
+        let pack = plan.packs[first.location.pack as usize];
+        let start = first.location.offset as usize;
+        let length = usize::try_from(end).unwrap_or(usize::MAX) - start;
+        if worker.buffer.len() < length {
+            worker.buffer.resize(length, 0);
+        }
+        self.backend.read_range(FileKind::Pack, &pack, start as u64, &mut worker.buffer[..length])?;
+        for same in pieces.chunk_by(|a, b| a.location == b.location) {
+            control.go_on()?;
+            let Some(piece) = same.first() else { continue };
+            let from = piece.location.offset as usize - start;
+            let sealed = &mut worker.buffer[from..from + piece.location.stored_bytes as usize];
+            let plain = worker.reader.open(&self.key, sealed, piece.location.compressed_from, &piece.id).map_err(|source| {
+                let file = plan.path(&plan.files[piece.file as usize]);
+                Error::Damaged { subject: format!("blob `{}` of `{}` in pack `{pack}`", piece.id, file.display()), source }
+            })?;
+            for piece in same {
+                outputs.write(piece.file, piece.at, plain)?;
+                control.add_done(plain.len() as u64);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn root_node(tree: crate::repository::BlobId) -> Node {
+    Node {
+        name: Vec::new(),
+        kind: NodeKind::Directory,
+        mode: 0o755,
+        modified: (0, 0),
+        accessed: (0, 0),
+        changed: (0, 0),
+        uid: 0,
+        gid: 0,
+        user: String::new(),
+        group: String::new(),
+        inode: 0,
+        device_id: 0,
+        size_bytes: 0,
+        links: 0,
+        link_target: Vec::new(),
+        attributes: Vec::new(),
+        device: 0,
+        content: Vec::new(),
+        subtree: Some(tree),
+    }
+}
+
+fn create_directories(plan: &Plan, target: &Path) -> Result<(), Error> {
+    // only the owner can enter before it is complete
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    match builder.create(target) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let metadata = fs::symlink_metadata(target).map_err(Error::io("look at", target))?;
+            let empty = metadata.is_dir() && fs::read_dir(target).map_err(Error::io("list", target))?.next().is_none();
+            if !empty {
+                return Err(Error::TargetNotEmpty { path: target.to_path_buf() });
+            }
+        }
+        other => other.map_err(Error::io("create", target))?,
+    }
+    for directory in plan.directories.iter().skip(1) {
+        let path = target.join(&directory.path);
+        builder.create(&path).map_err(Error::io("create", path))?;
+    }
+    Ok(())
+}
+
+/// Links and specials, then the metadata of directories, which writing into them would change; the deepest first.
+fn finish(plan: &Plan, target: &Path) -> Result<(), Error> {
+    for other in &plan.others {
+        create_other(other, &target.join(&other.path))?;
+    }
+    for directory in plan.directories.iter().rev() {
+        let path = target.join(&directory.path);
+        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::DIRECTORY).bits()).unwrap_or(0);
+        let handle = fs::OpenOptions::new().read(true).custom_flags(flags).open(&path).map_err(Error::io("open", &path))?;
+        directory.restorable.apply(&handle, &path)?;
+    }
+    Ok(())
+}
+
+fn create_other(other: &PlannedOther, path: &Path) -> Result<(), Error> {
+    let file_type = match other.kind {
+        NodeKind::Symlink => {
+            std::os::unix::fs::symlink(OsStr::from_bytes(&other.target), path).map_err(Error::io("create", path))?;
+            return other.restorable.apply_to_link(path);
+        }
+        NodeKind::BlockDevice => FileType::BlockDevice,
+        NodeKind::CharacterDevice => FileType::CharacterDevice,
+        _ => FileType::Fifo,
+    };
+    mknodat(CWD, path, file_type, Mode::from_raw_mode(0o600), other.device).map_err(|error| Error::io("create", path)(error.into()))?;
+    other.restorable.apply_to_special(path)
+}

@@ -1,0 +1,143 @@
+//! Building trees bottom-up from what the walk found, in its order.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::Stored;
+use super::content::Content;
+use super::data_hash::DataHash;
+use super::pack::PackWriter;
+use super::seal::Sealer;
+use super::work::Shared;
+use crate::repository::error::Error;
+use crate::repository::format::id::{BlobId, BlobKind};
+use crate::repository::format::node::Node;
+use crate::repository::format::snapshot::Summary;
+use crate::repository::format::tree::TreeWriter;
+
+/// What the parent snapshot says of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    New,
+    Changed,
+    Unchanged,
+}
+
+/// What the walk found, in depth-first order, the entries of each directory sorted by name.
+pub(crate) enum Found {
+    /// A directory begins; `parent` is its tree in the parent snapshot.
+    Enter { node: Node, parent: Option<BlobId> },
+    /// The directory that began last ends.
+    Leave,
+    /// A file; `path` is relative to the source. `content` says what its node's content will be, if the node has not got it.
+    File { node: Node, path: Vec<u8>, content: Option<Arc<Content>>, change: Change },
+    /// A link, device or pipe.
+    Other(Node),
+}
+
+struct OpenDirectory {
+    node: Node,
+    parent: Option<BlobId>,
+    tree: TreeWriter,
+}
+
+struct Assembler<'s, 'a> {
+    shared: &'s Shared<'a>,
+    finished: &'s Sender<PackWriter>,
+    sealer: Sealer,
+    root: TreeWriter,
+    open: Vec<OpenDirectory>,
+    hash: DataHash,
+    files: u64,
+    size_bytes: u64,
+    summary: Summary,
+}
+
+/// Takes what the walk found until it ends, and gives what was stored.
+pub(crate) fn run(shared: &Shared<'_>, found: &Receiver<Found>, finished: &Sender<PackWriter>) -> Result<Stored, Error> {
+    let mut assembler = Assembler {
+        shared,
+        finished,
+        sealer: Sealer::new(),
+        root: TreeWriter::new(),
+        open: Vec::new(),
+        hash: DataHash::new(),
+        files: 0,
+        size_bytes: 0,
+        summary: Summary::default(),
+    };
+    for found in found {
+        shared.go_on()?;
+        assembler.take(found)?;
+    }
+    shared.go_on()?; // the walk may have ended by an error
+    assembler.finish()
+}
+
+impl Assembler<'_, '_> {
+    fn tree(&mut self) -> &mut TreeWriter {
+        self.open.last_mut().map_or(&mut self.root, |directory| &mut directory.tree)
+    }
+
+    fn take(&mut self, found: Found) -> Result<(), Error> {
+        match found {
+            Found::Enter { node, parent } => self.open.push(OpenDirectory { node, parent, tree: TreeWriter::new() }),
+            Found::Leave => self.leave()?,
+            Found::Other(node) => self.tree().add(&node),
+            Found::File { mut node, path, content, change } => {
+                if let Some(content) = content {
+                    node.content = content.wait(|| self.shared.go_on())?;
+                }
+                self.hash.add(&path, node.size_bytes, &node.content);
+                self.files += 1;
+                self.size_bytes += node.size_bytes;
+                match change {
+                    Change::New => self.summary.files_new += 1,
+                    Change::Changed => self.summary.files_changed += 1,
+                    Change::Unchanged => self.summary.files_unmodified += 1,
+                }
+                self.tree().add(&node);
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self) -> Result<(), Error> {
+        let Some(OpenDirectory { mut node, parent, tree }) = self.open.pop() else { return Ok(()) };
+        let id = self.shared.store(&mut self.sealer, self.finished, BlobKind::Tree, &tree.finish())?;
+        match parent {
+            None => self.summary.dirs_new += 1,
+            Some(parent) if parent == id => self.summary.dirs_unmodified += 1,
+            Some(_) => self.summary.dirs_changed += 1,
+        }
+        node.subtree = Some(id);
+        self.tree().add(&node);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Stored, Error> {
+        let root = std::mem::replace(&mut self.root, TreeWriter::new());
+        let tree = self.shared.store(&mut self.sealer, self.finished, BlobKind::Tree, &root.finish())?;
+        let counts = &self.shared.counts;
+        let summary = Summary {
+            data_blobs: counts.data_blobs.load(Ordering::Relaxed),
+            tree_blobs: counts.tree_blobs.load(Ordering::Relaxed),
+            data_added: counts.plain_bytes.load(Ordering::Relaxed),
+            data_added_packed: counts.sealed_bytes.load(Ordering::Relaxed),
+            total_files_processed: self.files,
+            total_bytes_processed: self.size_bytes,
+            ..self.summary
+        };
+        Ok(Stored {
+            tree,
+            files: self.files,
+            size_bytes: self.size_bytes,
+            data_hash: self.hash.finish(),
+            added_bytes: 0, // known when the last pack is written
+            files_unchanged: summary.files_unmodified,
+            summary,
+        })
+    }
+}

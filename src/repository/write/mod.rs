@@ -1,0 +1,98 @@
+//! Storing a source: one thread walks it and reads large files, workers hash, compress and seal, one thread builds the trees.
+//!
+//! The walk goes depth-first in restic's order. What it finds travels to the assembler in that order, while the content of files
+//! is worked on in any order; the assembler waits for each file in turn and writes it into the tree at hand. So a tree is built
+//! bottom-up while files are still read, and nothing is held but the trees of the directories that the walk is in.
+
+mod assemble;
+mod attributes;
+mod blocks;
+mod content;
+mod data_hash;
+mod names;
+mod pack;
+mod parent;
+mod pipeline;
+mod reader;
+mod seal;
+mod source;
+mod walk;
+mod work;
+
+use std::path::Path;
+
+use super::Repository;
+use super::error::Error;
+use super::format::id::{BlobId, RecordId};
+use super::format::snapshot::Summary;
+use super::lock::{Lock, LockKind};
+use crate::base::control::Control;
+use crate::base::tap::Tap;
+use crate::domain::entry::Entry;
+
+pub(crate) use data_hash::DataHash;
+
+/// What to store.
+pub struct BackupRequest<'a> {
+    /// Where it is.
+    pub source: Source<'a>,
+    /// The absolute path that it is recorded under, as `restic backup` would be given it.
+    pub recorded_path: &'a Path,
+    /// A snapshot that unchanged files are taken over from; one that cannot be read is as none.
+    pub parent: Option<RecordId>,
+    /// Asked for each file that is read whether somebody wants to see its bytes.
+    pub tap: &'a (dyn Fn(&Entry) -> Option<Tap> + Sync),
+    /// Shows progress and stops the work.
+    pub control: &'a Control,
+}
+
+/// Says which paths, relative to the source, are left out.
+pub type Skip<'a> = &'a (dyn Fn(&Path) -> bool + Sync);
+
+/// Where a source's entries come from.
+pub enum Source<'a> {
+    /// A directory, walked while it is stored.
+    Directory {
+        /// The directory.
+        root: &'a Path,
+        /// What is left out of it; a directory with all that is in it.
+        skip: Skip<'a>,
+    },
+    /// Exactly these entries, with the metadata that they have here.
+    Listed(&'a [Entry]),
+}
+
+/// What was stored; it becomes a snapshot by [`Repository::write_record`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// The root tree.
+    pub tree: BlobId,
+    /// Number of regular files.
+    pub files: u64,
+    /// Sum of their sizes.
+    pub size_bytes: u64,
+    /// Hash of the files' content and paths: SHA-256 over all regular files below the source, depth-first, the entries of each
+    /// directory ordered by the bytes of their names, of path relative to the source, length and ids of the pieces of content.
+    /// Each field has its length in bytes before it; lengths are 8 bytes, lowest first.
+    pub data_hash: [u8; 32],
+    /// Bytes written to packs.
+    pub added_bytes: u64,
+    /// Files that were taken over from the parent without reading.
+    pub files_unchanged: u64,
+    /// restic's counts.
+    pub summary: Summary,
+}
+
+impl Repository {
+    /// Stores a source: packs and index, but no record yet. After an error nothing refers to what was written.
+    ///
+    /// # Errors
+    /// [`Error::SourceChanged`] and [`Error::SourceUnreadable`] for the first file that cannot be had as it was captured;
+    /// [`Error::Cancelled`]; [`Error::LockLost`], [`Error::WrongLock`]; [`Error::Io`] and others for the repository itself.
+    pub fn back_up(&self, request: &BackupRequest<'_>, lock: &Lock) -> Result<Stored, Error> {
+        lock.protect(self, "adding a snapshot", LockKind::Shared)?;
+        let stored = pipeline::run(self, request)?;
+        lock.protect(self, "adding a snapshot", LockKind::Shared)?;
+        Ok(stored)
+    }
+}
