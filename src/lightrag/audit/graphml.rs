@@ -1,0 +1,220 @@
+//! The rows of the graph file, GraphML as NetworkX writes it.
+
+use std::collections::HashMap;
+
+use quick_xml::Reader;
+use quick_xml::errors::Error as XmlError;
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesStart, Event};
+
+use super::pieces::{Pieces, Stop};
+use super::rows::{Row, Sink};
+
+/// A node or an edge while it is read.
+#[derive(Default)]
+struct Element {
+    is_node: bool,
+    ends: [String; 2],
+    entity_id: String,
+    sources: String,
+}
+
+/// Where the text that comes belongs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Into {
+    EntityId,
+    Sources,
+    Nothing,
+}
+
+/// Reads the graph file to its end.
+pub(super) fn read_graphml(pieces: Pieces<'_>, sink: Sink<'_>) -> Result<(), Stop> {
+    let mut reader = Reader::from_reader(pieces);
+    reader.config_mut().check_end_names = true;
+    reader.config_mut().expand_empty_elements = true;
+    let mut state = State { keys: HashMap::new(), element: None, into: Into::Nothing, depth: 0, roots: 0 };
+    let mut buffer = Vec::new();
+    loop {
+        buffer.clear();
+        let event = match reader.read_event_into(&mut buffer) {
+            Ok(Event::Eof) => break,
+            Ok(event) => event,
+            Err(error) => {
+                let at_byte = reader.error_position();
+                let problem = error.to_string();
+                return Err(reader.get_mut().take_stop().unwrap_or(Stop::Malformed { at_byte, problem }));
+            }
+        };
+        if let Err(problem) = state.take(event, sink) {
+            return Err(Stop::Malformed { at_byte: reader.buffer_position(), problem });
+        }
+    }
+    let problem = match (state.depth, state.roots) {
+        (0, 1) => return Ok(()),
+        (0, _) => "it holds no XML element",
+        _ => "it ends too early",
+    };
+    Err(Stop::Malformed { at_byte: reader.buffer_position(), problem: problem.to_owned() })
+}
+
+struct State {
+    /// What each `<key>` stands for: NetworkX numbers them by first use, so that only `attr.name` tells.
+    keys: HashMap<String, Into>,
+    element: Option<Element>,
+    into: Into,
+    depth: usize,
+    roots: usize,
+}
+
+impl State {
+    fn take(&mut self, event: Event<'_>, sink: Sink<'_>) -> Result<(), String> {
+        match event {
+            Event::Start(start) => {
+                if self.depth == 0 {
+                    self.roots += 1;
+                    if self.roots > 1 {
+                        return Err("something follows the end".to_owned());
+                    }
+                }
+                self.depth += 1;
+                refuse_control(&start)?;
+                self.begin(&start).map_err(|error| error.to_string())
+            }
+            Event::End(end) => {
+                self.depth -= 1;
+                match end.name().as_ref() {
+                    "data" => self.into = Into::Nothing,
+                    "node" | "edge" => {
+                        if let Some(element) = self.element.take() {
+                            sink(element.row());
+                        }
+                    }
+                    _ => {}
+                }
+                Ok(())
+            }
+            Event::Text(text) => self.text(&text),
+            Event::CData(text) => self.text(&text),
+            Event::GeneralRef(reference) => {
+                let character = reference.resolve_char_ref().map_err(|error| error.to_string())?;
+                if let Some(character) = character {
+                    return self.text(character.encode_utf8(&mut [0; 4]));
+                }
+                match resolve_predefined_entity(&reference) {
+                    Some(text) => self.text(text),
+                    None => Err(format!("entity `{}` is not known", &*reference)),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn begin(&mut self, start: &BytesStart<'_>) -> Result<(), XmlError> {
+        let attribute = |wanted: &str| -> Result<String, XmlError> {
+            for attribute in start.attributes() {
+                let attribute = attribute?;
+                if attribute.key.as_ref() == wanted {
+                    return Ok(quick_xml::escape::unescape(&attribute.value)?.into_owned());
+                }
+            }
+            Ok(String::new())
+        };
+        match start.name().as_ref() {
+            "key" => {
+                let into = match attribute("attr.name")?.as_str() {
+                    "entity_id" => Into::EntityId,
+                    "source_id" => Into::Sources,
+                    _ => Into::Nothing,
+                };
+                self.keys.insert(attribute("id")?, into);
+            }
+            "node" => self.element = Some(Element { is_node: true, ends: [attribute("id")?, String::new()], ..Element::default() }),
+            "edge" => self.element = Some(Element { ends: [attribute("source")?, attribute("target")?], ..Element::default() }),
+            "data" => self.into = self.keys.get(&attribute("key")?).copied().unwrap_or(Into::Nothing),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), String> {
+        refuse_control(text)?;
+        if self.depth == 0 && !text.trim_start_matches('\u{feff}').trim().is_empty() {
+            return Err("a text stands outside of the graph".to_owned());
+        }
+        let Some(element) = &mut self.element else { return Ok(()) };
+        match self.into {
+            Into::EntityId => element.entity_id.push_str(text),
+            Into::Sources => element.sources.push_str(text),
+            Into::Nothing => {}
+        }
+        Ok(())
+    }
+}
+
+/// XML forbids control characters, which quick-xml lets pass.
+fn refuse_control(text: &str) -> Result<(), String> {
+    if text.bytes().any(|byte| byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r')) {
+        return Err("a text holds a control character".to_owned());
+    }
+    Ok(())
+}
+
+impl Element {
+    fn row(&self) -> Row<'_> {
+        let [first, second] = &self.ends;
+        if self.is_node {
+            Row::Node { id: first.as_bytes(), entity_id: self.entity_id.as_bytes(), sources: self.sources.as_bytes() }
+        } else {
+            Row::Edge { ends: [first.as_bytes(), second.as_bytes()], sources: self.sources.as_bytes() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    const GRAPH: &str = "<?xml version='1.0' encoding='utf-8'?>\n<graphml><key id=\"d7\" for=\"node\" attr.name=\"entity_id\"/>\
+        <key id=\"d0\" for=\"edge\" attr.name=\"source_id\"/><graph edgedefault=\"undirected\"><node id=\"A &amp; B\">\n  \
+        <data key=\"d7\">A &amp; B</data>\n</node><node id=\"Étoile\"/><edge source=\"A &amp; B\" target=\"Étoile\">\
+        <data key=\"d0\">c1&lt;SEP&gt;c&#50;</data></edge></graph></graphml>\n";
+
+    fn read(text: &[u8], piece_bytes: usize) -> Result<Vec<String>, Stop> {
+        let pieces: VecDeque<_> = text.chunks(piece_bytes).map(Bytes::copy_from_slice).collect();
+        let mut rows = Vec::new();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        read_graphml(Pieces::of_collected(pieces), &mut |row| match row {
+            Row::Node { id, entity_id, sources } => rows.push(format!("{}|{}|{}", text(id), text(entity_id), text(sources))),
+            Row::Edge { ends: [a, b], sources } => rows.push(format!("{}->{}|{}", text(a), text(b), text(sources))),
+            _ => {}
+        })?;
+        Ok(rows)
+    }
+
+    #[test]
+    fn it_reads_nodes_and_edges_in_any_pieces() {
+        for piece_bytes in 1..GRAPH.len() {
+            assert_eq!(read(GRAPH.as_bytes(), piece_bytes).unwrap(), ["A & B|A & B|", "Étoile||", "A & B->Étoile|c1<SEP>c2"]);
+        }
+    }
+
+    #[test]
+    fn it_refuses_what_is_not_whole() {
+        let trimmed = GRAPH.trim_end();
+        for cut in 0..trimmed.len() {
+            assert!(read(&trimmed.as_bytes()[..cut], 7).is_err(), "{cut}");
+        }
+        for bad in [format!("{GRAPH}x"), format!("{GRAPH}<a/>"), GRAPH.replace("&amp;", "&nothing;"), GRAPH.replace("</edge>", "</node>")] {
+            assert!(read(bad.as_bytes(), 7).is_err(), "{bad}");
+        }
+        assert!(read(GRAPH.replace("Étoile", "\u{1}").as_bytes(), 7).is_err());
+        let mut broken = GRAPH.as_bytes().to_vec();
+        let at = GRAPH.find('É').unwrap();
+        broken[at] = 0xFF;
+        assert!(read(&broken, 7).is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! Floor 2: what a LightRAG graph is. Reading it whole while LightRAG writes, checking that it is whole, putting one in place, and asking its server.
+
+pub mod apply;
+pub mod audit;
+pub mod capture;
+mod error;
+pub mod server;
+pub mod workspace;
+
+pub use error::Error;
