@@ -1,0 +1,23 @@
+//! Floor 4: what goes on by itself. The loops and their leases; the work is in `service`.
+
+mod housekeeping;
+mod worker;
+
+use std::sync::Arc;
+
+use crate::base::control::Control;
+use crate::domain::operation::OperationKind;
+use crate::service::{Error, Services};
+use crate::store::entity::operation::Model;
+
+pub use housekeeping::{housekeep, recover};
+pub use worker::Worker;
+
+/// Does an operation: one exhaustive match from its kind to its work.
+async fn run(services: &Services, operation: &Model, control: &Arc<Control>) -> Result<(), Error> {
+    match operation.kind {
+        OperationKind::Snapshot => services.run_snapshot(operation, control).await,
+        OperationKind::Restore => services.run_restore(operation, control).await,
+        OperationKind::Delete => services.run_delete(operation, control).await,
+    }
+}

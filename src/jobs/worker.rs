@@ -1,0 +1,147 @@
+//! Claims operations and works on them, so many at once as there are slots.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::run;
+use crate::base::control::Control;
+use crate::domain::operation::HEARTBEAT;
+use crate::service::operations::is_hopeless;
+use crate::service::{Error, ErrorKind, Services};
+use crate::store;
+use crate::store::entity::operation::Model;
+
+/// How often progress is looked at; it is written when it has changed.
+const PROGRESS_TICK: Duration = Duration::from_secs(1);
+
+/// How long running work has to finish when the process is asked to stop; then it is stopped and given back.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The loop that claims operations.
+#[derive(Debug)]
+pub struct Worker {
+    services: Services,
+    slots: Arc<Semaphore>,
+}
+
+impl Worker {
+    /// A worker with so many slots.
+    pub fn new(services: Services, slots: usize) -> Self {
+        Self { services, slots: Arc::new(Semaphore::new(slots.max(1))) }
+    }
+
+    /// Claims and works until the process is asked to stop; then waits for the work that runs, and stops what takes too long.
+    pub async fn run(self) {
+        let stopping = self.services.stopping().clone();
+        while !stopping.is_cancelled() {
+            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { break };
+            match self.services.claim_operation().await {
+                Ok(Some(operation)) => {
+                    let services = self.services.clone();
+                    self.services.tasks().spawn(async move {
+                        work_on(&services, operation).await;
+                        drop(slot);
+                        services.wakeup().announce_work();
+                    });
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(error = error.chain(), "cannot claim an operation"),
+            }
+            drop(slot);
+            tokio::select! {
+                () = self.services.wakeup().work() => {}
+                () = stopping.cancelled() => {}
+            }
+        }
+        self.let_finish().await;
+    }
+
+    async fn let_finish(&self) {
+        let until = Instant::now() + GRACE;
+        let mut changes = self.services.wakeup().changes();
+        while !self.services.running().is_empty() && Instant::now() < until {
+            changes.next().await;
+        }
+        self.services.running().cancel_all();
+    }
+}
+
+/// Works on one claimed operation to its end, and records how it ended.
+async fn work_on(services: &Services, operation: Model) {
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let control = Arc::new(Control::new(cancel.clone()));
+    services.running().insert(operation.operation_id, cancel.clone());
+    let id = operation.operation_id.to_string();
+    tracing::info!(operation_id = id, kind = operation.kind.as_str(), graph_id = operation.graph_id.as_str(), "operation begins");
+    let result = {
+        let work = async {
+            match is_hopeless(&operation) {
+                Some(error) => Err(error),
+                None => run(services, &operation, &control).await,
+            }
+        };
+        tokio::pin!(work);
+        let mut last = (control.progress(), Instant::now());
+        let mut tick = tokio::time::interval(PROGRESS_TICK);
+        tick.tick().await;
+        loop {
+            tokio::select! {
+                result = &mut work => break result,
+                _ = tick.tick() => {
+                    if control.progress() != last.0 || last.1.elapsed() >= HEARTBEAT {
+                        last = (control.progress(), Instant::now());
+                        watch_lease(services, &operation, &control, &cancel).await;
+                    }
+                }
+            }
+        }
+    };
+    match result {
+        Ok(()) => tracing::info!(operation_id = id, "operation has succeeded"),
+        Err(error) => settle(services, &operation, &control, error).await,
+    }
+    services.running().remove(operation.operation_id);
+    services.wakeup().announce_change();
+}
+
+/// Renews the lease. Work that has lost it, or that a caller wants to end, is stopped.
+async fn watch_lease(services: &Services, operation: &Model, control: &Arc<Control>, cancel: &tokio_util::sync::CancellationToken) {
+    match services.beat(operation, control.progress()).await {
+        Ok(false) => {}
+        Ok(true) | Err(Error::Store(store::Error::LeaseLost { .. })) => cancel.cancel(),
+        // The database may be back before the lease is over.
+        Err(error) => tracing::warn!(error = error.chain(), "cannot renew a lease"),
+    }
+}
+
+async fn settle(services: &Services, operation: &Model, control: &Arc<Control>, error: Error) {
+    let id = operation.operation_id.to_string();
+    if let Error::Store(store::Error::LeaseLost { .. }) = error {
+        tracing::warn!(operation_id = id, "another worker has the operation");
+        return;
+    }
+    let stopped_with_the_process = error.kind() == ErrorKind::Cancelled && services.stopping().is_cancelled();
+    let recorded = if stopped_with_the_process && !is_cancel_requested(services, operation).await {
+        tracing::info!(operation_id = id, "operation is given back, the next start goes on with it");
+        services.release_operation(operation).await
+    } else {
+        if error.is_hidden() {
+            tracing::error!(operation_id = id, error = error.chain(), "operation has failed");
+        } else {
+            tracing::warn!(operation_id = id, reason = error.reason(), error = error.chain(), "operation has failed");
+        }
+        services.fail_operation(operation, &error, control).await
+    };
+    if let Err(error) = recorded {
+        tracing::error!(operation_id = id, error = error.chain(), "cannot record how an operation ended");
+    }
+}
+
+async fn is_cancel_requested(services: &Services, operation: &Model) -> bool {
+    let row = services.get_operation(&operation.operation_id.to_string()).await;
+    row.is_ok_and(|operation| operation.row.cancel_requested)
+}

@@ -1,0 +1,171 @@
+//! Graphs under our care.
+
+use sea_orm::ConnectionTrait;
+
+use super::Services;
+use super::error::{Error, ErrorKind};
+use super::idempotency::Request;
+use super::sealed;
+use crate::base::secret::Secret;
+use crate::domain::caller::Caller;
+use crate::domain::graph_id::GraphId;
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
+use crate::store::entity::graph::Model;
+use crate::store::snapshots::GraphStats;
+use crate::store::{self, graphs, snapshots};
+
+/// How long a snapshot waits for a LightRAG server to come to rest when nobody says, seconds.
+pub const DEFAULT_QUIET_WAIT_SECONDS: i32 = 30;
+
+/// A LightRAG server that works on a graph's source.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Its address.
+    pub url: String,
+    /// Its key.
+    pub api_key: Option<Secret>,
+    /// How long a snapshot waits for it to come to rest, seconds.
+    pub quiet_wait_seconds: i32,
+    /// What to do when it does not.
+    pub busy_policy: BusyPolicy,
+}
+
+/// A graph that is to be registered.
+#[derive(Debug, Clone)]
+pub struct NewGraph {
+    /// Its name.
+    pub graph_id: GraphId,
+    /// Where its stores live, as the caller wrote it.
+    pub source_dir: String,
+    /// The LightRAG server that works on it.
+    pub server: Option<Server>,
+    /// What to do with stores that contradict each other.
+    pub inconsistent_policy: InconsistentPolicy,
+    /// The caller's name for the request.
+    pub request_id: Option<String>,
+}
+
+/// A graph with counts of its snapshots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Graph {
+    /// The row.
+    pub row: Model,
+    /// Counts over its restorable snapshots.
+    pub stats: GraphStats,
+    /// The newest of them from the registered directory.
+    pub latest_snapshot_id: Option<String>,
+}
+
+impl Services {
+    /// Registers a graph.
+    ///
+    /// # Errors
+    /// The id is taken; the source is not fit.
+    pub async fn register_graph(&self, caller: &Caller, new: NewGraph) -> Result<Graph, Error> {
+        let places = self.settings().places.clone();
+        let text = new.source_dir.clone();
+        let source = self.blocking(move || places.resolve_source(&text)).await?;
+        let row = self.graph_row(&new, source.to_string_lossy().into_owned()).await?;
+        let server_url = row.server_url.clone().unwrap_or_default();
+        let body = [row.graph_id.as_str(), &row.source_dir, &server_url, row.inconsistent_policy.as_str()];
+        let request = Request { request_id: new.request_id.as_deref(), action: "RegisterGraph", body: &body };
+        let transaction = self.store().begin().await?;
+        if request.find_subject(&transaction).await?.is_some() {
+            return self.get_graph(&row.graph_id).await;
+        }
+        if graphs::find(&transaction, &row.graph_id).await?.is_some() {
+            let message = format!("graph `{}` is registered already", row.graph_id);
+            return Err(Error::refused(ErrorKind::AlreadyExists, "GRAPH_EXISTS", message));
+        }
+        graphs::insert(&transaction, row.clone()).await?;
+        request.remember(self, &transaction, row.graph_id.to_string()).await?;
+        self.record_audit(&transaction, caller, "RegisterGraph", &row.graph_id, None).await?;
+        store::commit(transaction).await?;
+        self.get_graph(&row.graph_id).await
+    }
+
+    async fn graph_row(&self, new: &NewGraph, source_dir: String) -> Result<Model, Error> {
+        let sealed_key = match new.server.as_ref().and_then(|server| server.api_key.clone()) {
+            Some(key) => {
+                let password = self.settings().repository_password.clone();
+                Some(self.blocking(move || sealed::seal(&password, &key)).await?)
+            }
+            None => None,
+        };
+        let server = new.server.as_ref();
+        Ok(Model {
+            graph_id: new.graph_id.clone(),
+            source_dir,
+            server_url: server.map(|server| server.url.clone()),
+            server_api_key: sealed_key,
+            quiet_wait_seconds: server.map_or(DEFAULT_QUIET_WAIT_SECONDS, |server| server.quiet_wait_seconds),
+            busy_policy: server.map_or(BusyPolicy::Proceed, |server| server.busy_policy),
+            inconsistent_policy: new.inconsistent_policy,
+            created_at: self.now(),
+        })
+    }
+
+    /// The row of a graph that a first snapshot registers by itself.
+    pub(super) fn plain_graph_row(&self, graph_id: &GraphId, source_dir: String) -> Model {
+        Model {
+            graph_id: graph_id.clone(),
+            source_dir,
+            server_url: None,
+            server_api_key: None,
+            quiet_wait_seconds: DEFAULT_QUIET_WAIT_SECONDS,
+            busy_policy: BusyPolicy::Proceed,
+            inconsistent_policy: InconsistentPolicy::Keep,
+            created_at: self.now(),
+        }
+    }
+
+    /// The key of a graph's LightRAG server, in clear.
+    ///
+    /// # Errors
+    /// It was sealed with another repository password.
+    pub async fn server_api_key(&self, graph: &Model) -> Result<Option<Secret>, Error> {
+        let Some(sealed_key) = graph.server_api_key.clone() else { return Ok(None) };
+        let password = self.settings().repository_password.clone();
+        self.blocking(move || sealed::open(&password, &sealed_key)).await.map(Some)
+    }
+
+    /// The row of a graph.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub(super) async fn find_graph(&self, connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Model, Error> {
+        let row = graphs::find(connection, graph_id).await?;
+        row.ok_or_else(|| Error::NotFound { kind: "Graph", id: graph_id.to_string() })
+    }
+
+    /// One graph.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub async fn get_graph(&self, graph_id: &GraphId) -> Result<Graph, Error> {
+        let row = self.find_graph(self.store().read(), graph_id).await?;
+        self.with_stats(row).await
+    }
+
+    async fn with_stats(&self, row: Model) -> Result<Graph, Error> {
+        let read = self.store().read();
+        let stats = snapshots::aggregate_by_graph(read, Some(&row.graph_id)).await?.into_iter().next();
+        let stats = stats.ok_or_else(|| Error::NotFound { kind: "Graph", id: row.graph_id.to_string() })?;
+        let latest = snapshots::find_latest(read, &row.graph_id, &row.source_dir).await?;
+        Ok(Graph { row, stats, latest_snapshot_id: latest.map(|snapshot| snapshot.snapshot_id.to_string()) })
+    }
+
+    /// Graphs in the order of their ids.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn list_graphs(&self, page: &PageRequest<String>) -> Result<Page<Graph>, Error> {
+        let rows = graphs::list(self.store().read(), page).await?;
+        let mut items = Vec::with_capacity(rows.items.len());
+        for row in rows.items {
+            items.push(self.with_stats(row).await?);
+        }
+        Ok(Page { items, next_page_token: rows.next_page_token })
+    }
+}

@@ -1,0 +1,62 @@
+//! What errors of the floors below mean to a caller.
+
+use super::error::{Error, ErrorKind};
+use crate::{lightrag, repository};
+
+/// The error with all that caused it, on one line: callers get told why a directory cannot be read.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+impl From<lightrag::Error> for Error {
+    fn from(error: lightrag::Error) -> Self {
+        use lightrag::Error as E;
+        let (kind, reason) = match &error {
+            E::Cancelled(cancelled) => return (*cancelled).into(),
+            E::SourceNotFound { .. } => (ErrorKind::FailedPrecondition, "SOURCE_NOT_FOUND"),
+            E::SourceNotDirectory { .. } => (ErrorKind::FailedPrecondition, "SOURCE_NOT_DIRECTORY"),
+            E::SourceUnreadable { .. } | E::AuditRead { .. } => (ErrorKind::FailedPrecondition, "SOURCE_UNREADABLE"),
+            E::TargetNotDirectory { .. } | E::TargetNameless { .. } => (ErrorKind::InvalidArgument, "TARGET_NOT_DIRECTORY"),
+            E::TargetUnwritable { .. } => (ErrorKind::PermissionDenied, "TARGET_FORBIDDEN"),
+            E::TargetFull { .. } => (ErrorKind::FailedPrecondition, "TARGET_FULL"),
+            E::TargetConflict { .. } | E::KeepTaken { .. } => (ErrorKind::FailedPrecondition, "TARGET_CONFLICT"),
+            E::ServerAddress { .. } => (ErrorKind::InvalidArgument, "SERVER_ADDRESS"),
+            E::ServerUnreachable { .. } | E::ServerDenied { .. } | E::ServerAnswer { .. } => {
+                (ErrorKind::FailedPrecondition, "SERVER_UNUSABLE")
+            }
+            E::Staging { .. } | E::Apply { .. } | E::Journal { .. } => return Self::internal("work on a LightRAG graph", error),
+        };
+        Self::refused(kind, reason, chain(&error))
+    }
+}
+
+impl From<repository::Error> for Error {
+    fn from(error: repository::Error) -> Self {
+        use repository::Error as E;
+        let (kind, reason) = match &error {
+            E::Cancelled(cancelled) => return (*cancelled).into(),
+            E::NotFound { .. } => (ErrorKind::FailedPrecondition, "REPOSITORY_NOT_FOUND"),
+            E::WrongPassword { .. } => (ErrorKind::FailedPrecondition, "REPOSITORY_PASSWORD_WRONG"),
+            E::UnsupportedVersion { .. } => (ErrorKind::FailedPrecondition, "REPOSITORY_VERSION_UNSUPPORTED"),
+            E::Locked { .. } | E::LockLost { .. } => (ErrorKind::FailedPrecondition, "REPOSITORY_LOCKED"),
+            E::Damaged { .. } | E::MissingBlob { .. } | E::RecordNotFound { .. } | E::PathNotRecorded { .. } => {
+                (ErrorKind::DataLoss, "REPOSITORY_DAMAGED")
+            }
+            E::SourceChanged { .. } => (ErrorKind::FailedPrecondition, "SOURCE_CHANGED"),
+            E::SourceUnreadable { .. } | E::UnusablePath { .. } => (ErrorKind::FailedPrecondition, "SOURCE_UNREADABLE"),
+            E::TargetNotEmpty { .. } => (ErrorKind::FailedPrecondition, "TARGET_CONFLICT"),
+            // A full disk, a missing permission: the operator's to mend, so the text goes out.
+            E::Io { .. } => (ErrorKind::FailedPrecondition, "FILE_SYSTEM"),
+            E::AlreadyExists { .. } | E::Encode { .. } | E::WrongLock { .. } | E::WorkerStopped => {
+                return Self::internal("work on a repository", error);
+            }
+        };
+        Self::refused(kind, reason, chain(&error))
+    }
+}

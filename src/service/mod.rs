@@ -1,0 +1,193 @@
+//! Floor 3: the use-cases. One file per noun; all rules that need rows or bytes live here. Transport is above, tables and formats below.
+
+pub mod delete_work;
+mod error;
+pub mod graphs;
+pub mod idempotency;
+mod lower_errors;
+pub mod operations;
+pub mod paths;
+mod repository_lock;
+pub mod restore_work;
+mod sealed;
+pub mod snapshot_work;
+pub mod snapshots;
+pub mod stats;
+pub mod wakeup;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sea_orm::ConnectionTrait;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::base::clock::Clock;
+use crate::base::ids::{AuditEventId, IdSource, InstanceId};
+use crate::base::secret::Secret;
+use crate::base::timestamp::Timestamp;
+use crate::domain::caller::Caller;
+use crate::domain::graph_id::GraphId;
+use crate::lightrag::audit::AuditCache;
+use crate::repository::Repositories;
+use crate::store::entity::audit_event;
+use crate::store::{Store, audit_events};
+
+pub use error::{Error, ErrorKind, RecordedError};
+use paths::Places;
+use wakeup::Wakeup;
+
+/// How many repositories are kept open: each costs the memory of its index, about 100 bytes a blob.
+const OPEN_REPOSITORIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+
+/// What the operator has set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The places that callers may name.
+    pub places: Places,
+    /// How long a snapshot is kept at least, days.
+    pub retention_days: u32,
+    /// This instance's name, recorded in snapshots.
+    pub instance_name: String,
+    /// The password of all repositories.
+    pub repository_password: Secret,
+}
+
+/// All that use-cases need: one bag, cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Services(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    store: Store,
+    repositories: Repositories,
+    clock: Arc<dyn Clock>,
+    ids: Arc<IdSource>,
+    instance_id: InstanceId,
+    wakeup: Wakeup,
+    running: operations::Running,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Services {
+    /// Puts the bag together.
+    pub fn new(settings: Settings, store: Store, clock: Arc<dyn Clock>, ids: IdSource) -> Self {
+        let instance_id = InstanceId::new(&ids, clock.now());
+        let repositories = Repositories::new(settings.repository_password.clone(), OPEN_REPOSITORIES);
+        let (wakeup, running) = (Wakeup::default(), operations::Running::default());
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        Self(Arc::new(Inner { settings, store, repositories, clock, ids: Arc::new(ids), instance_id, wakeup, running, tasks, stopping }))
+    }
+
+    /// What the operator has set.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The rows.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The open repositories.
+    pub fn repositories(&self) -> &Repositories {
+        &self.0.repositories
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// Where ids come from.
+    pub fn ids(&self) -> &Arc<IdSource> {
+        &self.0.ids
+    }
+
+    /// The time source, for what outlives a call.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
+    /// This process among the instances.
+    pub fn instance_id(&self) -> InstanceId {
+        self.0.instance_id
+    }
+
+    /// The signals of this process.
+    pub fn wakeup(&self) -> &Wakeup {
+        &self.0.wakeup
+    }
+
+    /// The work of this process, so that it can be stopped.
+    pub fn running(&self) -> &operations::Running {
+        &self.0.running
+    }
+
+    /// Every task of this process is tracked here.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
+    }
+
+    /// Cancelled when the process is asked to stop: streams end, nothing new is begun.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
+    }
+
+    /// Where a graph's repository is.
+    pub fn repository_root(&self, graph_id: &GraphId) -> PathBuf {
+        self.0.settings.places.storage.join(graph_id.as_str())
+    }
+
+    /// The file of a snapshot's record.
+    pub fn record_path(&self, graph_id: &GraphId, record_id: &str) -> PathBuf {
+        self.repository_root(graph_id).join("snapshots").join(record_id)
+    }
+
+    /// What audits have learned of a graph's unchanged files.
+    pub fn audit_cache(&self, graph_id: &GraphId) -> AuditCache {
+        AuditCache::new(self.0.settings.places.storage.join(".audit").join(graph_id.as_str()))
+    }
+
+    /// Runs blocking work where it does not hold up requests.
+    ///
+    /// # Errors
+    /// Those of the work; an internal one when it panicked.
+    pub async fn blocking<T, E>(&self, work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        E: Into<Error> + Send + 'static,
+    {
+        match self.0.tasks.spawn_blocking(work).await {
+            Ok(result) => result.map_err(Into::into),
+            Err(panic) => Err(Error::internal("finish blocking work", panic)),
+        }
+    }
+
+    /// Writes a row of the audit trail, in the transaction of the change.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn record_audit(
+        &self,
+        connection: &impl ConnectionTrait,
+        caller: &Caller,
+        action: &'static str,
+        graph_id: &GraphId,
+        subject_id: Option<String>,
+    ) -> Result<(), Error> {
+        let event = audit_event::Model {
+            audit_event_id: AuditEventId::new(self.ids(), self.now()),
+            created_at: self.now(),
+            caller: caller.name.to_owned(),
+            request_id: caller.request_id.clone(),
+            action: action.to_owned(),
+            graph_id: graph_id.clone(),
+            subject_id,
+        };
+        Ok(audit_events::insert(connection, event).await?)
+    }
+}

@@ -1,0 +1,266 @@
+//! Operations: asked for, looked at, waited for, watched, cancelled; and how a worker claims and ends them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sea_orm::ConnectionTrait;
+use tokio_util::sync::CancellationToken;
+
+use super::Services;
+use super::error::{Error, ErrorKind, RecordedError};
+use crate::base::control::{Control, Progress};
+use crate::base::ids::{OperationId, SnapshotId};
+use crate::base::timestamp::Timestamp;
+use crate::domain::caller::Caller;
+use crate::domain::graph_id::GraphId;
+use crate::domain::operation::{MAX_ATTEMPTS, MAX_QUEUED_PER_GRAPH, OperationKind, OperationState};
+use crate::domain::page::{Page, PageRequest};
+use crate::store::entity::operation::Model;
+use crate::store::{self, operations, snapshots};
+
+/// The operations that this process works on.
+#[derive(Debug, Default)]
+pub struct Running(Mutex<HashMap<OperationId, CancellationToken>>);
+
+impl Running {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OperationId, CancellationToken>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that work begins; it ends when the token is cancelled.
+    pub fn insert(&self, id: OperationId, cancel: CancellationToken) {
+        self.lock().insert(id, cancel);
+    }
+
+    /// Notes that work has ended.
+    pub fn remove(&self, id: OperationId) {
+        self.lock().remove(&id);
+    }
+
+    /// Stops the work on one operation, if it is here.
+    pub fn cancel(&self, id: OperationId) {
+        if let Some(cancel) = self.lock().get(&id) {
+            cancel.cancel();
+        }
+    }
+
+    /// Stops all work.
+    pub fn cancel_all(&self) {
+        self.lock().values().for_each(CancellationToken::cancel);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+}
+
+/// An operation and, while it waits, its place in its graph's queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// The row.
+    pub row: Model,
+    /// From 1; none unless it waits.
+    pub place: Option<u64>,
+}
+
+impl Services {
+    /// The row of a new operation, waiting. To be inserted with [`Services::enqueue`].
+    pub fn new_operation(&self, kind: OperationKind, graph_id: &GraphId, snapshot_id: SnapshotId, payload: String) -> Model {
+        let now = self.now();
+        Model {
+            operation_id: OperationId::new(self.ids(), now),
+            kind,
+            state: OperationState::Queued,
+            graph_id: graph_id.clone(),
+            snapshot_id,
+            payload,
+            stage: String::new(),
+            done_bytes: 0,
+            total_bytes: 0,
+            attempt: 0,
+            instance_id: None,
+            lease_until_at: None,
+            cancel_requested: false,
+            error: None,
+            created_at: now,
+            started_at: None,
+            ended_at: None,
+        }
+    }
+
+    /// Queues an operation, in the transaction of all that goes with it. Announce the work after the commit.
+    ///
+    /// # Errors
+    /// Too many wait for this graph.
+    pub async fn enqueue(&self, connection: &impl ConnectionTrait, operation: Model) -> Result<Model, Error> {
+        if operations::count_queued(connection, &operation.graph_id).await? >= MAX_QUEUED_PER_GRAPH {
+            return Err(Error::Refused {
+                kind: ErrorKind::Exhausted,
+                reason: "TOO_MANY_WAITING",
+                message: format!("{MAX_QUEUED_PER_GRAPH} operations wait for graph `{}` already, try again later", operation.graph_id),
+                retry_after: Some(Duration::from_secs(5)),
+            });
+        }
+        Ok(operations::insert(connection, operation).await?)
+    }
+
+    /// One operation.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub async fn get_operation(&self, id: &str) -> Result<Operation, Error> {
+        let missing = || Error::NotFound { kind: "Operation", id: id.to_owned() };
+        let id = OperationId::parse(id).ok_or_else(missing)?;
+        let row = operations::find(self.store().read(), id).await?.ok_or_else(missing)?;
+        self.with_place(row).await
+    }
+
+    async fn with_place(&self, row: Model) -> Result<Operation, Error> {
+        let waits = row.state == OperationState::Queued;
+        let place = if waits { Some(operations::place(self.store().read(), &row).await?) } else { None };
+        Ok(Operation { row, place })
+    }
+
+    /// Operations, newest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn list_operations(
+        &self,
+        graph_id: Option<&GraphId>,
+        state: Option<OperationState>,
+        page: &PageRequest<(Timestamp, String)>,
+    ) -> Result<Page<Operation>, Error> {
+        let rows = operations::list(self.store().read(), graph_id, state, page).await?;
+        let mut items = Vec::with_capacity(rows.items.len());
+        for row in rows.items {
+            items.push(self.with_place(row).await?);
+        }
+        Ok(Page { items, next_page_token: rows.next_page_token })
+    }
+
+    /// Asks an operation to stop; gives it as it is then.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub async fn cancel_operation(&self, caller: &Caller, id: &str) -> Result<Operation, Error> {
+        let operation = self.get_operation(id).await?.row;
+        let id = operation.operation_id;
+        let transaction = self.store().begin().await?;
+        if !operations::cancel_queued(&transaction, id, self.now()).await? {
+            operations::request_cancel(&transaction, id).await?;
+        } else if operation.kind == OperationKind::Snapshot {
+            snapshots::update_failed(&transaction, id, "cancelled before it began", self.now()).await?;
+        }
+        self.record_audit(&transaction, caller, "CancelOperation", &operation.graph_id, Some(id.to_string())).await?;
+        store::commit(transaction).await?;
+        self.running().cancel(id);
+        self.wakeup().announce_work();
+        self.get_operation(&id.to_string()).await
+    }
+
+    /// Waits until an operation has ended.
+    ///
+    /// # Errors
+    /// The error that it ended with; unavailable when this process stops before.
+    pub async fn wait_for(&self, id: OperationId) -> Result<Model, Error> {
+        let mut changes = self.wakeup().changes();
+        loop {
+            let row = operations::find(self.store().read(), id).await?;
+            let row = row.ok_or_else(|| Error::NotFound { kind: "Operation", id: id.to_string() })?;
+            if row.state.is_ended() {
+                return match recorded_error(&row) {
+                    Some(error) => Err(Error::Recorded(error)),
+                    None => Ok(row),
+                };
+            }
+            if self.stopping().is_cancelled() && self.tasks().is_closed() {
+                let message = format!("the server stops, operation `{id}` goes on when it is back");
+                return Err(Error::refused(ErrorKind::Unavailable, "SERVER_STOPPING", message));
+            }
+            changes.next().await;
+        }
+    }
+
+    /// Claims the next operation that may run, if there is one.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn claim_operation(&self) -> Result<Option<Model>, Error> {
+        let (transaction, now) = (self.store().begin().await?, self.now());
+        let claimed = match operations::claim(&transaction, self.instance_id(), now).await {
+            // Another instance was faster on the same graph: its turn.
+            Err(error) if error.is_unique_violation() => return Ok(None),
+            result => result?,
+        };
+        if let Some(operation) = claimed.as_ref().filter(|operation| operation.kind == OperationKind::Snapshot) {
+            snapshots::update_started(&transaction, operation.operation_id, now).await?;
+        }
+        store::commit(transaction).await?;
+        Ok(claimed)
+    }
+
+    /// Renews the lease and records progress; tells whether the work is to stop.
+    ///
+    /// # Errors
+    /// The lease was lost.
+    pub async fn beat(&self, operation: &Model, progress: Progress) -> Result<bool, Error> {
+        let cancel = operations::beat(self.store().read(), operation, progress, self.now()).await?;
+        self.wakeup().announce_change();
+        Ok(cancel)
+    }
+
+    /// Records how an operation ended that did not end well.
+    ///
+    /// # Errors
+    /// The lease was lost.
+    pub async fn fail_operation(&self, operation: &Model, error: &Error, control: &Arc<Control>) -> Result<(), Error> {
+        let recorded = error.record();
+        let cancelled = error.kind() == ErrorKind::Cancelled;
+        let state = if cancelled { OperationState::Cancelled } else { OperationState::Failed };
+        let json = serde_json::to_string(&recorded).map_err(|source| Error::internal("write an operation's error", source))?;
+        let (transaction, now) = (self.store().begin().await?, self.now());
+        operations::finish(&transaction, operation, state, Some(json), control.progress(), now).await?;
+        if operation.kind == OperationKind::Snapshot {
+            snapshots::update_failed(&transaction, operation.operation_id, &recorded.message, now).await?;
+        }
+        store::commit(transaction).await?;
+        self.wakeup().announce_work();
+        Ok(())
+    }
+
+    /// Gives an operation back so that the next process goes on with it.
+    ///
+    /// # Errors
+    /// The lease was lost.
+    pub async fn release_operation(&self, operation: &Model) -> Result<(), Error> {
+        Ok(operations::release(self.store().read(), operation).await?)
+    }
+}
+
+/// Whether work on this operation has ended the process too often to be tried again.
+pub fn is_hopeless(operation: &Model) -> Option<Error> {
+    let message = || format!("operation `{}` ended the server {MAX_ATTEMPTS} times, it is not tried again", operation.operation_id);
+    (operation.attempt > MAX_ATTEMPTS).then(|| Error::refused(ErrorKind::Internal, "TOO_MANY_ATTEMPTS", message()))
+}
+
+/// The error that an operation ended with.
+pub fn recorded_error(row: &Model) -> Option<RecordedError> {
+    if row.state == OperationState::Cancelled {
+        let message = "the operation was cancelled".to_owned();
+        return Some(RecordedError { kind: ErrorKind::Cancelled.to_string(), reason: "OPERATION_CANCELLED".to_owned(), message });
+    }
+    let json = row.error.as_ref()?;
+    Some(serde_json::from_str(json).unwrap_or_else(|_| RecordedError {
+        kind: ErrorKind::Internal.to_string(),
+        reason: "INTERNAL".to_owned(),
+        message: json.clone(),
+    }))
+}

@@ -1,0 +1,115 @@
+//! Which directories may be read and replaced.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use super::error::{Error, ErrorKind};
+
+/// The places on this machine that callers may name.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// Directories that sources and targets must lie in, resolved.
+    pub allowed_roots: Vec<PathBuf>,
+    /// Where the repositories are, resolved.
+    pub storage: PathBuf,
+    /// What relative paths are relative to.
+    pub working_dir: PathBuf,
+}
+
+impl Places {
+    /// Checks a directory that a snapshot is to be taken from; gives it absolute, with links and `..` resolved.
+    ///
+    /// # Errors
+    /// Outside the allowed roots; not there; no directory; unreadable; overlapping the repositories.
+    pub fn resolve_source(&self, text: &str) -> Result<PathBuf, Error> {
+        let path = self.resolve("source_dir", text)?;
+        self.check_allowed("source_dir", text, &path)?;
+        match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => return Err(Error::invalid("source_dir", format_args!("is not a directory: {text}"))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(refused(ErrorKind::InvalidArgument, "SOURCE_NOT_FOUND", format!("Source directory not found: {text}")));
+            }
+            Err(error) => return Err(Error::invalid("source_dir", format_args!("cannot be read, check its permissions: {text}: {error}"))),
+        }
+        if let Err(error) = fs::read_dir(&path) {
+            return Err(Error::invalid("source_dir", format_args!("cannot be read, check its permissions: {text}: {error}")));
+        }
+        self.check_apart("source_dir", text, &path)?;
+        Ok(path)
+    }
+
+    /// Checks a directory that a snapshot is to be restored to; it need not exist. Gives it absolute and resolved.
+    ///
+    /// # Errors
+    /// Outside the allowed roots; there but no directory; overlapping the repositories.
+    pub fn resolve_target(&self, text: &str) -> Result<PathBuf, Error> {
+        let path = self.resolve("target_dir", text)?;
+        self.check_allowed("target_dir", text, &path)?;
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if !metadata.is_dir() => {
+                return Err(Error::invalid("target_dir", format_args!("exists and is not a directory, name another: {text}")));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                let message = format!("target directory cannot be reached, check its permissions: {text}");
+                return Err(refused(ErrorKind::PermissionDenied, "TARGET_FORBIDDEN", message));
+            }
+            Ok(_) | Err(_) => {}
+        }
+        if self.allowed_roots.contains(&path) && path.parent().is_none() {
+            return Err(Error::invalid("target_dir", format_args!("cannot be replaced: {text}")));
+        }
+        self.check_apart("target_dir", text, &path)?;
+        Ok(path)
+    }
+
+    /// Resolves the part of the path that exists; the rest must be plain names.
+    fn resolve(&self, field: &str, text: &str) -> Result<PathBuf, Error> {
+        if text.contains('\0') {
+            return Err(Error::invalid(field, "must not contain a NUL character"));
+        }
+        let wanted = self.working_dir.join(text);
+        let mut missing = PathBuf::new();
+        for ancestor in wanted.ancestors() {
+            match fs::canonicalize(ancestor) {
+                Ok(real) if missing.as_os_str().is_empty() => return Ok(real),
+                Ok(real) => return Ok(real.join(missing)),
+                // A path below a file, or below a directory that may not be searched, is judged by what can be known of it.
+                Err(_) => {}
+            }
+            // A dangling link would be followed when the directory is made: it counts as what it is, a thing in the way.
+            if fs::symlink_metadata(ancestor).is_ok_and(|metadata| metadata.is_symlink()) {
+                return Err(Error::invalid(field, format_args!("passes through a link that leads nowhere: {text}")));
+            }
+            match ancestor.components().next_back() {
+                Some(Component::Normal(name)) => {
+                    missing = if missing.as_os_str().is_empty() { name.into() } else { Path::new(name).join(missing) }
+                }
+                _ => return Err(Error::invalid(field, format_args!("must not use `..` below a directory that does not exist: {text}"))),
+            }
+        }
+        Err(Error::invalid(field, format_args!("cannot be resolved: {text}")))
+    }
+
+    fn check_allowed(&self, field: &'static str, text: &str, path: &Path) -> Result<(), Error> {
+        if self.allowed_roots.iter().any(|root| path.starts_with(root)) {
+            return Ok(());
+        }
+        let message = format!("`{field}` lies outside the allowed directories, extend `LIGHTKEEP_ALLOWED_ROOTS` if it is meant: {text}");
+        Err(refused(ErrorKind::PermissionDenied, "PATH_FORBIDDEN", message))
+    }
+
+    fn check_apart(&self, field: &str, text: &str, path: &Path) -> Result<(), Error> {
+        if path.starts_with(&self.storage) {
+            return Err(Error::invalid(field, format_args!("lies inside the storage of the repositories: {text}")));
+        }
+        if self.storage.starts_with(path) {
+            return Err(Error::invalid(field, format_args!("contains the storage of the repositories: {text}")));
+        }
+        Ok(())
+    }
+}
+
+fn refused(kind: ErrorKind, reason: &'static str, message: String) -> Error {
+    Error::refused(kind, reason, message)
+}

@@ -1,0 +1,232 @@
+//! Taking a snapshot: quiet, capture, back up with the audit beside it, judge, record.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Services;
+use super::error::{Error, ErrorKind};
+use super::repository_lock::HeldLock;
+use crate::base::control::Control;
+use crate::base::failpoint;
+use crate::base::tap::Tap;
+use crate::domain::entry::Entry;
+use crate::domain::finding::{Consistency, Verdict};
+use crate::domain::operation::OperationState;
+use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
+use crate::domain::snapshot::SnapshotStatus;
+use crate::lightrag::audit::{Audit, AuditCache};
+use crate::lightrag::capture::{Capture, capture};
+use crate::lightrag::server::{Server, Waited};
+use crate::lightrag::workspace::Layout;
+use crate::repository::{BackupRequest, LockKind, NewRecord, RecordId, Repository, Source, Stored};
+use crate::store::entity::{graph, operation, snapshot};
+use crate::store::{self, operations, snapshots};
+
+/// How often a LightRAG server is asked whether it has come to rest.
+const QUIET_POLL: Duration = Duration::from_millis(500);
+
+/// How often a source is captured anew when what was captured is broken and the source has moved on.
+const CAPTURES_MAX: u32 = 3;
+
+/// The tag by which an interrupted operation finds its record again.
+pub(super) fn snapshot_tag(snapshot: &snapshot::Model) -> String {
+    format!("snapshot:{}", snapshot.snapshot_id)
+}
+
+/// What is needed on the blocking side, and what has been made there.
+struct Taken {
+    stored: Stored,
+    verdict: Verdict,
+}
+
+impl Services {
+    /// Takes the snapshot of an operation.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being whole; then there is no record of it.
+    pub async fn run_snapshot(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
+        let mut row = self.get_snapshot(&operation.graph_id, &operation.snapshot_id.to_string()).await?;
+        let graph = self.find_graph(self.store().read(), &operation.graph_id).await?;
+        let root = self.repository_root(&operation.graph_id);
+        let (services, now) = (self.clone(), self.now());
+        let instance = self.settings().instance_name.clone();
+        let repository = self.blocking(move || services.repositories().get_or_init(&root, now, &instance)).await?;
+        if operation.attempt > 1 && row.data_hash.is_some() && self.adopt_record(operation, &mut row, &repository).await? {
+            return Ok(());
+        }
+        self.wait_until_quiet(&graph, control).await?;
+        let parent = snapshots::find_latest(self.store().read(), &row.graph_id, &row.source_dir).await?;
+        let parent = parent.and_then(|parent| parent.record_id).and_then(|id| RecordId::parse(&id));
+        let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
+
+        let work = TakeSnapshot {
+            source: PathBuf::from(&row.source_dir),
+            operation_id: operation.operation_id.to_string(),
+            cache: self.audit_cache(&row.graph_id),
+            repository: Arc::clone(&repository),
+            lock: lock.clone(),
+            parent,
+            control: Arc::clone(control),
+        };
+        let taken = self.blocking(move || work.run()).await?;
+        check_policy(&graph, &taken.verdict)?;
+        fill_in(&mut row, &taken)?;
+        failpoint::reach("snapshot.stored");
+        self.save_figures(operation, &row).await?;
+        failpoint::reach("snapshot.figures_saved");
+
+        let record = NewRecord {
+            time: row.created_at,
+            hostname: self.settings().instance_name.clone(),
+            username: "lightkeep".to_owned(),
+            paths: vec![PathBuf::from(&row.source_dir)],
+            tags: vec!["lightkeep".to_owned(), format!("graph:{}", row.graph_id), snapshot_tag(&row)],
+            parent,
+        };
+        let (held, store_into) = (lock.clone(), Arc::clone(&repository));
+        let record_id = self.blocking(move || store_into.write_record(&taken.stored, &record, held.lock())).await?;
+        failpoint::reach("snapshot.recorded");
+        lock.release(self).await?;
+        self.complete_snapshot(operation, row, &record_id, control).await
+    }
+
+    async fn wait_until_quiet(&self, graph: &graph::Model, control: &Control) -> Result<(), Error> {
+        let Some(url) = &graph.server_url else { return Ok(()) };
+        control.begin_stage("wait", 0);
+        let server = Server::new(url, self.server_api_key(graph).await?)?;
+        let limit = Duration::from_secs(u64::try_from(graph.quiet_wait_seconds).unwrap_or(0));
+        let why = match server.wait_until_quiet(limit, QUIET_POLL, control).await {
+            Ok(Waited::Quiet(_)) => return Ok(()),
+            Ok(Waited::StillBusy { why, .. }) => format!("the LightRAG server of graph `{}` is still busy: {why}", graph.graph_id),
+            Err(error) => match Error::from(error) {
+                error if error.kind() == ErrorKind::Cancelled => return Err(error),
+                error => error.to_string(),
+            },
+        };
+        if graph.busy_policy == BusyPolicy::Fail {
+            return Err(Error::refused(ErrorKind::FailedPrecondition, "SERVER_BUSY", why));
+        }
+        tracing::warn!(graph_id = graph.graph_id.as_str(), why, "the snapshot does not wait any longer");
+        Ok(())
+    }
+
+    /// Keeps what is known of the content before the record is written: an operation that is interrupted right after it needs no
+    /// second reading.
+    async fn save_figures(&self, operation: &operation::Model, row: &snapshot::Model) -> Result<(), Error> {
+        let transaction = self.store().begin().await?;
+        operations::confirm(&transaction, operation).await?;
+        snapshots::update(&transaction, row.clone()).await?;
+        Ok(store::commit(transaction).await?)
+    }
+
+    /// Completes a snapshot whose record was written before the process ended.
+    async fn adopt_record(
+        &self,
+        operation: &operation::Model,
+        row: &mut snapshot::Model,
+        repository: &Arc<Repository>,
+    ) -> Result<bool, Error> {
+        let (repository, tag) = (Arc::clone(repository), snapshot_tag(row));
+        let found = self.blocking(move || repository.find_record_by_tag(&tag)).await?;
+        let Some(record) = found else { return Ok(false) };
+        self.complete_snapshot(operation, row.clone(), &record.id, &Control::default()).await?;
+        Ok(true)
+    }
+
+    async fn complete_snapshot(
+        &self,
+        operation: &operation::Model,
+        mut row: snapshot::Model,
+        record_id: &RecordId,
+        control: &Control,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let kept = Duration::from_secs(u64::from(self.settings().retention_days) * 24 * 3600);
+        row.status = SnapshotStatus::Completed;
+        row.record_id = Some(record_id.to_string());
+        row.completed_at = Some(now);
+        row.retention_until = Some(now.plus(kept));
+        let transaction = self.store().begin().await?;
+        operations::finish(&transaction, operation, OperationState::Succeeded, None, control.progress(), now).await?;
+        snapshots::update(&transaction, row).await?;
+        Ok(store::commit(transaction).await?)
+    }
+}
+
+fn check_policy(graph: &graph::Model, verdict: &Verdict) -> Result<(), Error> {
+    if verdict.consistency != Consistency::Inconsistent || graph.inconsistent_policy == InconsistentPolicy::Keep {
+        return Ok(());
+    }
+    let findings: Vec<String> = verdict.findings.iter().map(ToString::to_string).collect();
+    let message = format!("the source contradicts itself and the graph's policy is to fail: {}", findings.join("; "));
+    Err(Error::refused(ErrorKind::FailedPrecondition, "SOURCE_INCONSISTENT", message))
+}
+
+fn fill_in(row: &mut snapshot::Model, taken: &Taken) -> Result<(), Error> {
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let json = |error| Error::internal("write an audit's findings", error);
+    let (stored, census) = (&taken.stored, &taken.verdict.census);
+    row.data_hash = Some(hex::encode(stored.data_hash));
+    row.files = count(stored.files);
+    row.size_bytes = count(stored.size_bytes);
+    row.stored_bytes = count(stored.added_bytes);
+    row.consistency = Some(taken.verdict.consistency.as_str().to_owned());
+    row.findings = Some(serde_json::to_string(&taken.verdict.findings).map_err(json)?);
+    row.documents = count(census.documents);
+    row.chunks = count(census.chunks);
+    row.entities = count(census.entities);
+    row.relations = count(census.relations);
+    row.vectors = count(census.vectors);
+    row.documents_in_flight = count(taken.verdict.documents_in_flight);
+    Ok(())
+}
+
+/// The blocking part: from the source to stored blobs and a verdict.
+struct TakeSnapshot {
+    source: PathBuf,
+    operation_id: String,
+    cache: AuditCache,
+    repository: Arc<Repository>,
+    lock: HeldLock,
+    parent: Option<RecordId>,
+    control: Arc<Control>,
+}
+
+impl TakeSnapshot {
+    fn run(&self) -> Result<Taken, Error> {
+        let mut captures = 0;
+        loop {
+            captures += 1;
+            self.control.begin_stage("capture", 0);
+            let captured = capture(&self.source, &self.operation_id, &self.control)?;
+            failpoint::reach("snapshot.captured");
+            let taken = self.back_up(&captured)?;
+            let broken = taken.verdict.consistency == Consistency::Inconsistent;
+            let again = broken && captures < CAPTURES_MAX && captured.source_has_changed()?;
+            captured.finish()?;
+            if !again {
+                return Ok(taken);
+            }
+        }
+    }
+
+    fn back_up(&self, captured: &Capture) -> Result<Taken, Error> {
+        if *captured.layout() == Layout::Plain {
+            let skip = |path: &Path| Capture::skips(path);
+            let source = Source::Directory { root: &self.source, skip: &skip };
+            let stored = self.store(source, &|_| None)?;
+            return Ok(Taken { stored, verdict: Verdict::not_applicable() });
+        }
+        let audit = Audit::new(Some(&self.cache));
+        let stored = self.store(Source::Listed(captured.entries()), &|entry| audit.tap(entry))?;
+        self.control.begin_stage("audit", 0);
+        let verdict = audit.finish(captured.entries(), &self.control)?;
+        Ok(Taken { stored, verdict })
+    }
+
+    fn store(&self, source: Source<'_>, tap: &(dyn Fn(&Entry) -> Option<Tap> + Sync)) -> Result<Stored, Error> {
+        let request = BackupRequest { source, recorded_path: &self.source, parent: self.parent, tap, control: &self.control };
+        Ok(self.repository.back_up(&request, self.lock.lock())?)
+    }
+}

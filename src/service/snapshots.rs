@@ -1,0 +1,233 @@
+//! Snapshots: asked for, looked at, restored, deleted. The work itself is done by operations, see the `*_work` files.
+
+use std::path::PathBuf;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
+
+use super::Services;
+use super::error::{Error, ErrorKind};
+use super::idempotency::Request;
+use super::restore_work::RestorePayload;
+use crate::base::ids::{OperationId, SnapshotId};
+use crate::base::timestamp::Timestamp;
+use crate::domain::caller::Caller;
+use crate::domain::graph_id::GraphId;
+use crate::domain::operation::OperationKind;
+use crate::domain::page::{Page, PageRequest};
+use crate::domain::snapshot::SnapshotStatus;
+use crate::domain::validate::Violations;
+use crate::store::entity::operation::Model as OperationRow;
+use crate::store::entity::snapshot::Model;
+use crate::store::{self, graphs, operations, snapshots};
+
+/// A snapshot that is to be taken.
+#[derive(Debug, Clone)]
+pub struct NewSnapshot {
+    /// Of this graph.
+    pub graph_id: GraphId,
+    /// From this directory; else from the registered one.
+    pub source_dir: Option<String>,
+    /// JSON that is kept with it.
+    pub metadata: Option<String>,
+    /// The caller's name for the request.
+    pub request_id: Option<String>,
+}
+
+/// A snapshot that is to be put in a directory.
+#[derive(Debug, Clone)]
+pub struct NewRestore {
+    /// Of this graph.
+    pub graph_id: GraphId,
+    /// This snapshot.
+    pub snapshot_id: String,
+    /// The directory, as the caller wrote it.
+    pub target_dir: String,
+    /// Even where a running LightRAG server uses it.
+    pub force: bool,
+    /// The caller's name for the request.
+    pub request_id: Option<String>,
+}
+
+impl Services {
+    /// Queues a snapshot; registers the graph when it is new and a directory is given.
+    ///
+    /// # Errors
+    /// The graph is unknown and no directory is given; the directory is not fit; too many operations wait.
+    pub async fn create_snapshot(&self, caller: &Caller, new: NewSnapshot) -> Result<Model, Error> {
+        let known = graphs::find(self.store().read(), &new.graph_id).await?;
+        let text = match (&new.source_dir, &known) {
+            (Some(text), _) => text.clone(),
+            (None, Some(graph)) => graph.source_dir.clone(),
+            (None, None) => return Err(Error::Required(Violations::one("source_dir", "is needed for a graph that is not registered yet"))),
+        };
+        let source = self.resolve_source(text).await?;
+        let (graph_text, metadata) = (new.graph_id.to_string(), new.metadata.clone().unwrap_or_default());
+        let body = [graph_text.as_str(), new.source_dir.as_deref().unwrap_or_default(), &metadata];
+        let request = Request { request_id: new.request_id.as_deref(), action: "CreateSnapshot", body: &body };
+        let transaction = self.store().begin().await?;
+        if let Some(first) = request.find_subject(&transaction).await? {
+            return self.snapshot_of(&transaction, &new.graph_id, &first).await;
+        }
+        if graphs::find(&transaction, &new.graph_id).await?.is_none() {
+            graphs::insert(&transaction, self.plain_graph_row(&new.graph_id, source.clone())).await?;
+            self.record_audit(&transaction, caller, "RegisterGraph", &new.graph_id, None).await?;
+        }
+        let row = self.insert_snapshot(&transaction, &new, source).await?;
+        request.remember(self, &transaction, row.snapshot_id.to_string()).await?;
+        self.record_audit(&transaction, caller, "CreateSnapshot", &new.graph_id, Some(row.snapshot_id.to_string())).await?;
+        store::commit(transaction).await?;
+        self.wakeup().announce_work();
+        Ok(row)
+    }
+
+    async fn resolve_source(&self, text: String) -> Result<String, Error> {
+        let places = self.settings().places.clone();
+        let path: PathBuf = self.blocking(move || places.resolve_source(&text)).await?;
+        let not_text = |path: PathBuf| Error::invalid("source_dir", format_args!("is not valid UTF-8: {}", path.display()));
+        path.into_os_string().into_string().map_err(|path| not_text(path.into()))
+    }
+
+    async fn snapshot_of(&self, transaction: &DatabaseTransaction, graph_id: &GraphId, id: &str) -> Result<Model, Error> {
+        let missing = || Error::NotFound { kind: "Snapshot", id: id.to_owned() };
+        let parsed = SnapshotId::parse(id).ok_or_else(missing)?;
+        snapshots::find(transaction, graph_id, parsed).await?.ok_or_else(missing)
+    }
+
+    async fn insert_snapshot(&self, transaction: &DatabaseTransaction, new: &NewSnapshot, source_dir: String) -> Result<Model, Error> {
+        let snapshot_id = SnapshotId::new(self.ids(), self.now());
+        let operation = self.new_operation(OperationKind::Snapshot, &new.graph_id, snapshot_id, "{}".to_owned());
+        let operation = self.enqueue(transaction, operation).await?;
+        let row = Model {
+            snapshot_id,
+            graph_id: new.graph_id.clone(),
+            operation_id: operation.operation_id,
+            status: SnapshotStatus::Pending,
+            source_dir,
+            metadata: new.metadata.clone(),
+            created_at: operation.created_at,
+            started_at: None,
+            completed_at: None,
+            retention_until: None,
+            record_id: None,
+            data_hash: None,
+            consistency: None,
+            findings: None,
+            files: 0,
+            size_bytes: 0,
+            stored_bytes: 0,
+            documents: 0,
+            chunks: 0,
+            entities: 0,
+            relations: 0,
+            vectors: 0,
+            documents_in_flight: 0,
+            error_message: None,
+        };
+        Ok(snapshots::insert(transaction, row).await?)
+    }
+
+    /// One snapshot of a graph.
+    ///
+    /// # Errors
+    /// There is no such graph, or no such snapshot of it.
+    pub async fn get_snapshot(&self, graph_id: &GraphId, id: &str) -> Result<Model, Error> {
+        self.find_graph(self.store().read(), graph_id).await?;
+        let missing = || Error::NotFound { kind: "Snapshot", id: id.to_owned() };
+        let parsed = SnapshotId::parse(id).ok_or_else(missing)?;
+        snapshots::find(self.store().read(), graph_id, parsed).await?.ok_or_else(missing)
+    }
+
+    /// Snapshots, newest first, of one graph or of all.
+    ///
+    /// # Errors
+    /// There is no such graph.
+    pub async fn list_snapshots(&self, graph_id: Option<&GraphId>, page: &PageRequest<(Timestamp, String)>) -> Result<Page<Model>, Error> {
+        if let Some(graph_id) = graph_id {
+            self.find_graph(self.store().read(), graph_id).await?;
+        }
+        Ok(snapshots::list(self.store().read(), graph_id, page).await?)
+    }
+
+    /// Queues a restore.
+    ///
+    /// # Errors
+    /// No such snapshot; it cannot be restored; the target is not fit.
+    pub async fn restore_snapshot(&self, caller: &Caller, new: NewRestore) -> Result<OperationRow, Error> {
+        let places = self.settings().places.clone();
+        let text = new.target_dir.clone();
+        let target = self.blocking(move || places.resolve_target(&text)).await?;
+        let snapshot = self.get_snapshot(&new.graph_id, &new.snapshot_id).await?;
+        check_restorable(&snapshot)?;
+        let payload = RestorePayload { target_dir: target, force: new.force };
+        let payload = serde_json::to_string(&payload).map_err(|error| Error::internal("write an operation's payload", error))?;
+        let graph_text = new.graph_id.to_string();
+        let body = [graph_text.as_str(), &new.snapshot_id, &payload];
+        let request = Request { request_id: new.request_id.as_deref(), action: "RestoreSnapshot", body: &body };
+        self.queue_on_snapshot(caller, &snapshot, OperationKind::Restore, payload.clone(), &request).await
+    }
+
+    /// Queues the deletion of a snapshot.
+    ///
+    /// # Errors
+    /// No such snapshot; it is still being taken.
+    pub async fn delete_snapshot(
+        &self,
+        caller: &Caller,
+        graph_id: &GraphId,
+        snapshot_id: &str,
+        request_id: Option<&str>,
+    ) -> Result<OperationRow, Error> {
+        let body = [graph_id.as_str(), snapshot_id];
+        let request = Request { request_id, action: "DeleteSnapshot", body: &body };
+        // Asked again, the snapshot is gone already: then the first request's operation is the answer.
+        if let Some(first) = request.find_subject(self.store().read()).await? {
+            return self.operation_of(self.store().read(), &first).await;
+        }
+        let snapshot = self.get_snapshot(graph_id, snapshot_id).await?;
+        if !snapshot.status.is_settled() {
+            let message = format!("snapshot `{snapshot_id}` is still being taken, cancel operation `{}` first", snapshot.operation_id);
+            return Err(Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_IN_PROGRESS", message));
+        }
+        self.queue_on_snapshot(caller, &snapshot, OperationKind::Delete, "{}".to_owned(), &request).await
+    }
+
+    async fn queue_on_snapshot(
+        &self,
+        caller: &Caller,
+        snapshot: &Model,
+        kind: OperationKind,
+        payload: String,
+        request: &Request<'_>,
+    ) -> Result<OperationRow, Error> {
+        let transaction = self.store().begin().await?;
+        if let Some(first) = request.find_subject(&transaction).await? {
+            return self.operation_of(&transaction, &first).await;
+        }
+        let operation = self.new_operation(kind, &snapshot.graph_id, snapshot.snapshot_id, payload);
+        let operation = self.enqueue(&transaction, operation).await?;
+        request.remember(self, &transaction, operation.operation_id.to_string()).await?;
+        let subject = Some(snapshot.snapshot_id.to_string());
+        self.record_audit(&transaction, caller, request.action, &snapshot.graph_id, subject).await?;
+        store::commit(transaction).await?;
+        self.wakeup().announce_work();
+        Ok(operation)
+    }
+
+    async fn operation_of(&self, connection: &impl ConnectionTrait, id: &str) -> Result<OperationRow, Error> {
+        let missing = || Error::NotFound { kind: "Operation", id: id.to_owned() };
+        let parsed = OperationId::parse(id).ok_or_else(missing)?;
+        operations::find(connection, parsed).await?.ok_or_else(missing)
+    }
+}
+
+/// Refuses a snapshot that cannot be restored.
+///
+/// # Errors
+/// It is not complete.
+pub(super) fn check_restorable(snapshot: &Model) -> Result<(), Error> {
+    if snapshot.status.is_restorable() {
+        return Ok(());
+    }
+    let message = format!("snapshot `{}` cannot be restored: it is {}", snapshot.snapshot_id, snapshot.status);
+    Err(Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_NOT_RESTORABLE", message))
+}
