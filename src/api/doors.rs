@@ -1,0 +1,153 @@
+//! The doors: one object with all services and layers, reached by gRPC on one port and by REST on the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
+use prost::Message as _;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::auth::Auth;
+use super::door::{GrpcService, door, for_tonic};
+use super::grpc::{BackupGrpc, OperationGrpc};
+use super::rest;
+use crate::base::secret::Secret;
+use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::proto::v1::backup_service_server::BackupServiceServer;
+use crate::proto::v1::operation_service_server::OperationServiceServer;
+use crate::service::Services;
+
+/// The longest request that is read, bytes: as REST has it.
+const REQUEST_LIMIT: usize = 1024 * 1024;
+
+/// How often the health service asks the database whether it answers.
+const HEALTH_PERIOD: Duration = Duration::from_secs(5);
+
+const BACKUP_SERVICE: &str = "lightkeep.v1.BackupService";
+const OPERATION_SERVICE: &str = "lightkeep.v1.OperationService";
+
+/// All services behind their layers.
+#[derive(Debug)]
+pub struct Doors {
+    grpc: GrpcService,
+    rest: axum::Router,
+    health: HealthReporter,
+    names: Vec<&'static str>,
+}
+
+impl Doors {
+    /// Puts the doors together. With an `api_key` every call needs it; without backup its service is not there.
+    ///
+    /// # Errors
+    /// The protos cannot be served, which is a bug.
+    pub fn new(services: &Services, api_key: Option<Secret>, backup_enabled: bool) -> anyhow::Result<Self> {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let mut routes = Routes::new(health_service);
+        routes = routes.add_service(OperationServiceServer::new(OperationGrpc(services.clone())).max_decoding_message_size(REQUEST_LIMIT));
+        let (mut names, mut descriptors) = (vec!["", OPERATION_SERVICE], FILE_DESCRIPTOR_SET.to_vec());
+        if backup_enabled {
+            names.push(BACKUP_SERVICE);
+            routes = routes.add_service(BackupServiceServer::new(BackupGrpc(services.clone())).max_decoding_message_size(REQUEST_LIMIT));
+        } else {
+            descriptors = without_service(&descriptors, "BackupService")?;
+        }
+        for reflection in [Reflection::V1, Reflection::V1Alpha] {
+            routes = reflection.add_to(routes, &descriptors)?;
+        }
+        let grpc = door(routes, Auth::new(api_key), services.ids().clone(), Arc::clone(services.clock()));
+        let bag = services.clone();
+        let ready = move || {
+            let bag = bag.clone();
+            async move { !bag.stopping().is_cancelled() && bag.store().ping().await.is_ok() }
+        };
+        let rest = rest::router(&descriptors, grpc.clone(), ready).context("cannot make the REST routes")?;
+        Ok(Self { grpc, rest, health, names })
+    }
+
+    /// Serves until `closing`; gives a handle for each listener.
+    pub fn listen(
+        &self,
+        services: &Services,
+        http: TcpListener,
+        grpc: TcpListener,
+        closing: &CancellationToken,
+    ) -> Vec<JoinHandle<anyhow::Result<()>>> {
+        services.tasks().spawn(watch_database(services.clone(), self.health.clone(), self.names.clone()));
+        let server = tonic::transport::Server::builder().add_routes(for_tonic(self.grpc.clone()));
+        let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
+        let grpc_closing = closing.clone().cancelled_owned();
+        let grpc = services
+            .tasks()
+            .spawn(async move { server.serve_with_incoming_shutdown(incoming, grpc_closing).await.context("the gRPC server failed") });
+        let http = http.tap_io(|connection| {
+            // Answers are small: waiting to fill a packet only makes them late.
+            let _ = connection.set_nodelay(true);
+        });
+        let (rest, http_closing) = (self.rest.clone(), closing.clone().cancelled_owned());
+        let http = services
+            .tasks()
+            .spawn(async move { axum::serve(http, rest).with_graceful_shutdown(http_closing).await.context("the HTTP server failed") });
+        vec![grpc, http]
+    }
+
+    /// The first act of a stop: load balancers look elsewhere.
+    pub async fn say_not_serving(&self) {
+        say(&self.health, &self.names, ServingStatus::NotServing).await;
+    }
+}
+
+async fn say(health: &HealthReporter, names: &[&'static str], status: ServingStatus) {
+    for name in names {
+        health.set_service_status(name, status).await;
+    }
+}
+
+/// SERVING only while the database answers.
+async fn watch_database(services: Services, health: HealthReporter, names: Vec<&'static str>) {
+    let stopping = services.stopping().clone();
+    while !stopping.is_cancelled() {
+        let status = if services.store().ping().await.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing };
+        if !stopping.is_cancelled() {
+            say(&health, &names, status).await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HEALTH_PERIOD) => {}
+            () = stopping.cancelled() => {}
+        }
+    }
+}
+
+/// Both versions of reflection: grpcurl asks for either.
+enum Reflection {
+    V1,
+    V1Alpha,
+}
+
+impl Reflection {
+    fn add_to(&self, routes: Routes, descriptors: &[u8]) -> anyhow::Result<Routes> {
+        let builder = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(descriptors)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+        let context = "cannot make the reflection service";
+        Ok(match self {
+            Self::V1 => routes.add_service(builder.build_v1().context(context)?),
+            Self::V1Alpha => routes.add_service(builder.build_v1alpha().context(context)?),
+        })
+    }
+}
+
+/// The descriptors without one service: it has no routes then, and reflection does not know it.
+fn without_service(descriptors: &[u8], service: &str) -> anyhow::Result<Vec<u8>> {
+    let mut set = prost_types::FileDescriptorSet::decode(descriptors).context("cannot read the descriptors")?;
+    for file in &mut set.file {
+        file.service.retain(|candidate| candidate.name() != service);
+    }
+    Ok(set.encode_to_vec())
+}

@@ -1,0 +1,92 @@
+//! BackupService.
+
+use tonic::{Request, Response, Status};
+
+use super::caller;
+use super::convert::{graph, snapshot};
+use crate::proto::v1;
+use crate::proto::v1::backup_service_server::BackupService;
+use crate::service::Services;
+
+/// Graphs and their snapshots, over gRPC.
+#[derive(Debug, Clone)]
+pub struct BackupGrpc(pub Services);
+
+#[tonic::async_trait]
+impl BackupService for BackupGrpc {
+    async fn register_graph(&self, request: Request<v1::RegisterGraphRequest>) -> Result<Response<v1::Graph>, Status> {
+        let caller = caller(&request);
+        let new = graph::parse_new(request.into_inner())?;
+        let registered = self.0.register_graph(&caller, new).await?;
+        Ok(Response::new(graph::to_proto(registered)))
+    }
+
+    async fn get_graph(&self, request: Request<v1::GetGraphRequest>) -> Result<Response<v1::Graph>, Status> {
+        let graph_id = graph::parse_id(&request.into_inner().graph_id)?;
+        Ok(Response::new(graph::to_proto(self.0.get_graph(&graph_id).await?)))
+    }
+
+    async fn list_graphs(&self, request: Request<v1::ListGraphsRequest>) -> Result<Response<v1::ListGraphsResponse>, Status> {
+        let page = graph::parse_list(&request.into_inner())?;
+        let page = self.0.list_graphs(&page).await?;
+        let graphs = page.items.into_iter().map(graph::to_proto).collect();
+        Ok(Response::new(v1::ListGraphsResponse { graphs, next_page_token: page.next_page_token.unwrap_or_default() }))
+    }
+
+    async fn create_snapshot(&self, request: Request<v1::CreateSnapshotRequest>) -> Result<Response<v1::Snapshot>, Status> {
+        let caller = caller(&request);
+        let wait = request.get_ref().wait.unwrap_or(true);
+        let new = snapshot::parse_new(request.into_inner())?;
+        let mut row = self.0.create_snapshot(&caller, new).await?;
+        if wait {
+            self.0.wait_for(row.operation_id).await?;
+            row = self.0.get_snapshot(&row.graph_id, &row.snapshot_id.to_string()).await?;
+        }
+        Ok(Response::new(snapshot::to_proto(&self.0, row)))
+    }
+
+    async fn list_snapshots(&self, request: Request<v1::ListSnapshotsRequest>) -> Result<Response<v1::ListSnapshotsResponse>, Status> {
+        let (graph_id, page) = snapshot::parse_list(&request.into_inner())?;
+        let page = self.0.list_snapshots(graph_id.as_ref(), &page).await?;
+        let snapshots = page.items.into_iter().map(|row| snapshot::to_proto(&self.0, row)).collect();
+        Ok(Response::new(v1::ListSnapshotsResponse { snapshots, next_page_token: page.next_page_token.unwrap_or_default() }))
+    }
+
+    async fn get_snapshot(&self, request: Request<v1::GetSnapshotRequest>) -> Result<Response<v1::Snapshot>, Status> {
+        let request = request.into_inner();
+        let graph_id = graph::parse_id(&request.graph_id)?;
+        let row = self.0.get_snapshot(&graph_id, &request.snapshot_id).await?;
+        Ok(Response::new(snapshot::to_proto(&self.0, row)))
+    }
+
+    async fn restore_snapshot(
+        &self,
+        request: Request<v1::RestoreSnapshotRequest>,
+    ) -> Result<Response<v1::RestoreSnapshotResponse>, Status> {
+        let caller = caller(&request);
+        let request = request.into_inner();
+        let (wait, target_dir) = (request.wait.unwrap_or(true), request.target_dir.clone());
+        let operation = self.0.restore_snapshot(&caller, snapshot::parse_restore(request)?).await?;
+        if !wait {
+            let operation = self.0.get_operation(&operation.operation_id.to_string()).await?;
+            return Ok(Response::new(snapshot::restore_accepted(operation, &target_dir)));
+        }
+        let operation = self.0.wait_for(operation.operation_id).await?;
+        Ok(Response::new(snapshot::restore_done(&operation, &target_dir)))
+    }
+
+    async fn delete_snapshot(&self, request: Request<v1::DeleteSnapshotRequest>) -> Result<Response<v1::DeleteSnapshotResponse>, Status> {
+        let caller = caller(&request);
+        let request = request.into_inner();
+        let graph_id = graph::parse_id(&request.graph_id)?;
+        let request_id = super::convert::parse_request_id(&request.request_id)?;
+        let operation = self.0.delete_snapshot(&caller, &graph_id, &request.snapshot_id, request_id.as_deref()).await?;
+        self.0.wait_for(operation.operation_id).await?;
+        let message = format!("Deleted snapshot {}", request.snapshot_id);
+        Ok(Response::new(v1::DeleteSnapshotResponse { status: "success".to_owned(), message }))
+    }
+
+    async fn get_backup_stats(&self, _: Request<v1::GetBackupStatsRequest>) -> Result<Response<v1::BackupStats>, Status> {
+        Ok(Response::new(graph::stats_to_proto(self.0.backup_stats().await?)))
+    }
+}

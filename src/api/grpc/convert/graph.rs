@@ -1,0 +1,117 @@
+//! Graphs.
+
+use super::{all_there, page, request_id, timestamp};
+use crate::base::secret::Secret;
+use crate::domain::graph_id::GraphId;
+use crate::domain::page::PageRequest;
+use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
+use crate::domain::validate::Violations;
+use crate::proto::v1;
+use crate::service::Error;
+use crate::service::graphs::{DEFAULT_QUIET_WAIT_SECONDS, Graph, NewGraph, Server};
+use crate::store::snapshots::GraphStats;
+
+/// The longest that a snapshot may be told to wait for a server, seconds.
+const MAX_QUIET_WAIT_SECONDS: i32 = 24 * 3600;
+
+pub(in crate::api::grpc) fn parse_id(text: &str) -> Result<GraphId, Error> {
+    GraphId::parse(text).map_err(|error| Error::invalid("graph_id", error))
+}
+
+pub(in crate::api::grpc) fn parse_list(request: &v1::ListGraphsRequest) -> Result<PageRequest<String>, Error> {
+    let mut violations = Violations::default();
+    let page = page(&mut violations, request.page_size, &request.page_token);
+    all_there(violations, page)
+}
+
+pub(in crate::api::grpc) fn parse_new(request: v1::RegisterGraphRequest) -> Result<NewGraph, Error> {
+    let mut violations = Violations::default();
+    let graph_id = violations.take("graph_id", GraphId::parse(&request.graph_id));
+    if request.source_dir.is_empty() {
+        violations.add("source_dir", "must not be empty");
+    }
+    let inconsistent_policy = match v1::InconsistentPolicy::try_from(request.inconsistent_policy) {
+        Ok(v1::InconsistentPolicy::Unspecified | v1::InconsistentPolicy::Keep) => InconsistentPolicy::Keep,
+        Ok(v1::InconsistentPolicy::Fail) => InconsistentPolicy::Fail,
+        Err(_) => {
+            violations.add("inconsistent_policy", format_args!("is not a policy that is known: {}", request.inconsistent_policy));
+            InconsistentPolicy::Keep
+        }
+    };
+    let server = request.server.map(|server| parse_server(&mut violations, server));
+    let request_id = request_id(&mut violations, &request.request_id);
+    let new = graph_id.map(|graph_id| NewGraph { graph_id, source_dir: request.source_dir, server, inconsistent_policy, request_id });
+    all_there(violations, new)
+}
+
+fn parse_server(violations: &mut Violations, server: v1::LightragServer) -> Server {
+    if !server.url.starts_with("http://") && !server.url.starts_with("https://") {
+        violations.add("server.url", format_args!("must begin with `http://` or `https://`: {}", server.url));
+    }
+    let quiet_wait_seconds = match server.quiet_wait_seconds {
+        0 => DEFAULT_QUIET_WAIT_SECONDS,
+        seconds @ 1..=MAX_QUIET_WAIT_SECONDS => seconds,
+        seconds => {
+            violations.add("server.quiet_wait_seconds", format_args!("must be from 1 to {MAX_QUIET_WAIT_SECONDS}: {seconds}"));
+            DEFAULT_QUIET_WAIT_SECONDS
+        }
+    };
+    let busy_policy = match v1::BusyPolicy::try_from(server.busy_policy) {
+        Ok(v1::BusyPolicy::Unspecified | v1::BusyPolicy::Proceed) => BusyPolicy::Proceed,
+        Ok(v1::BusyPolicy::Fail) => BusyPolicy::Fail,
+        Err(_) => {
+            violations.add("server.busy_policy", format_args!("is not a policy that is known: {}", server.busy_policy));
+            BusyPolicy::Proceed
+        }
+    };
+    let api_key = (!server.api_key.is_empty()).then(|| Secret::new(server.api_key));
+    Server { url: server.url, api_key, quiet_wait_seconds, busy_policy }
+}
+
+pub(in crate::api::grpc) fn to_proto(graph: Graph) -> v1::Graph {
+    let Graph { row, stats, latest_snapshot_id } = graph;
+    let busy_policy = match row.busy_policy {
+        BusyPolicy::Proceed => v1::BusyPolicy::Proceed,
+        BusyPolicy::Fail => v1::BusyPolicy::Fail,
+    };
+    let inconsistent_policy = match row.inconsistent_policy {
+        InconsistentPolicy::Keep => v1::InconsistentPolicy::Keep,
+        InconsistentPolicy::Fail => v1::InconsistentPolicy::Fail,
+    };
+    let server = row.server_url.map(|url| v1::LightragServer {
+        url,
+        api_key: String::new(),
+        quiet_wait_seconds: row.quiet_wait_seconds,
+        busy_policy: busy_policy.into(),
+    });
+    v1::Graph {
+        graph_id: row.graph_id.to_string(),
+        source_dir: row.source_dir,
+        server,
+        inconsistent_policy: inconsistent_policy.into(),
+        created_at: Some(timestamp(row.created_at)),
+        total_snapshots: stats.total_snapshots,
+        latest_snapshot_id: latest_snapshot_id.unwrap_or_default(),
+        last_snapshot_time: stats.last_snapshot_at.map(timestamp),
+    }
+}
+
+pub(in crate::api::grpc) fn stats_to_proto(stats: Vec<GraphStats>) -> v1::BackupStats {
+    let sum = |value: fn(&GraphStats) -> i64| stats.iter().map(value).sum();
+    v1::BackupStats {
+        total_graphs: i64::try_from(stats.len()).unwrap_or(i64::MAX),
+        total_snapshots: sum(|graph| graph.total_snapshots),
+        total_size_bytes: sum(|graph| graph.total_size_bytes),
+        graphs: stats.into_iter().map(graph_stats_to_proto).collect(),
+    }
+}
+
+fn graph_stats_to_proto(stats: GraphStats) -> v1::GraphStats {
+    v1::GraphStats {
+        graph_id: stats.graph_id.to_string(),
+        total_snapshots: stats.total_snapshots,
+        total_size_bytes: stats.total_size_bytes,
+        last_snapshot_time: stats.last_snapshot_at.map(timestamp),
+        stored_bytes: stats.stored_bytes,
+    }
+}

@@ -1,0 +1,49 @@
+//! Between proto and domain. All checks of single fields are here; a request's violations come all at once.
+
+pub(super) mod graph;
+pub(super) mod operation;
+pub(super) mod snapshot;
+
+use uuid::Uuid;
+
+use crate::base::timestamp::Timestamp;
+use crate::domain::page::{PageKey, PageRequest};
+use crate::domain::validate::Violations;
+use crate::service::Error;
+
+/// A caller's name for a request: a UUID, or nothing.
+pub(super) fn parse_request_id(text: &str) -> Result<Option<String>, Error> {
+    let mut violations = Violations::default();
+    let parsed = request_id(&mut violations, text);
+    violations.finish()?;
+    Ok(parsed)
+}
+
+fn request_id(violations: &mut Violations, text: &str) -> Option<String> {
+    if text.is_empty() {
+        return None;
+    }
+    let parsed = Uuid::try_parse(text).map_err(|_| format!("must be a UUID: {text}"));
+    violations.take("request_id", parsed).map(|id| id.to_string())
+}
+
+fn page<K: PageKey>(violations: &mut Violations, page_size: i32, page_token: &str) -> Option<PageRequest<K>> {
+    match PageRequest::parse(page_size, page_token) {
+        Ok(page) => Some(page),
+        Err((field, description)) => {
+            violations.add(field, description);
+            None
+        }
+    }
+}
+
+fn timestamp(instant: Timestamp) -> prost_types::Timestamp {
+    let (seconds, micros) = (instant.micros().div_euclid(1_000_000), instant.micros().rem_euclid(1_000_000));
+    prost_types::Timestamp { seconds, nanos: i32::try_from(micros * 1000).unwrap_or(0) }
+}
+
+/// What all fields together made, now that there are no violations.
+fn all_there<T>(violations: Violations, value: Option<T>) -> Result<T, Error> {
+    violations.finish()?;
+    value.ok_or_else(|| Error::internal("read a request", "a field is missing without a violation"))
+}

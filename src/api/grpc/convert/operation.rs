@@ -1,0 +1,82 @@
+//! Operations.
+
+use super::{all_there, page, timestamp};
+use crate::api::status::recorded;
+use crate::base::timestamp::Timestamp;
+use crate::domain::graph_id::GraphId;
+use crate::domain::operation::{OperationKind, OperationState};
+use crate::domain::page::PageRequest;
+use crate::domain::validate::Violations;
+use crate::proto::v1;
+use crate::service::Error;
+use crate::service::operations::{Operation, recorded_error};
+
+/// A list that was asked for.
+pub(in crate::api::grpc) struct WantedOperations {
+    pub(in crate::api::grpc) graph_id: Option<GraphId>,
+    pub(in crate::api::grpc) state: Option<OperationState>,
+    pub(in crate::api::grpc) page: PageRequest<(Timestamp, String)>,
+}
+
+pub(in crate::api::grpc) fn parse_list(request: &v1::ListOperationsRequest) -> Result<WantedOperations, Error> {
+    let mut violations = Violations::default();
+    let graph_id = match request.graph_id.as_str() {
+        "" | "-" => None,
+        text => violations.take("graph_id", GraphId::parse(text)),
+    };
+    let state = match v1::OperationState::try_from(request.state) {
+        Ok(v1::OperationState::Unspecified) => None,
+        Ok(v1::OperationState::Queued) => Some(OperationState::Queued),
+        Ok(v1::OperationState::Running) => Some(OperationState::Running),
+        Ok(v1::OperationState::Succeeded) => Some(OperationState::Succeeded),
+        Ok(v1::OperationState::Failed) => Some(OperationState::Failed),
+        Ok(v1::OperationState::Cancelled) => Some(OperationState::Cancelled),
+        Err(_) => {
+            violations.add("state", format_args!("is not a state that is known: {}", request.state));
+            None
+        }
+    };
+    let page = page(&mut violations, request.page_size, &request.page_token);
+    let page = all_there(violations, page)?;
+    Ok(WantedOperations { graph_id, state, page })
+}
+
+pub(in crate::api::grpc) fn to_proto(operation: Operation) -> v1::Operation {
+    let Operation { row, place } = operation;
+    let error = recorded_error(&row).map(|error| recorded(&error));
+    v1::Operation {
+        operation_id: row.operation_id.to_string(),
+        kind: kind_to_proto(row.kind).into(),
+        state: state_to_proto(row.state).into(),
+        graph_id: row.graph_id.to_string(),
+        snapshot_id: row.snapshot_id.to_string(),
+        stage: row.stage,
+        done_bytes: row.done_bytes,
+        total_bytes: row.total_bytes,
+        attempt: row.attempt,
+        error,
+        created_at: Some(timestamp(row.created_at)),
+        started_at: row.started_at.map(timestamp),
+        ended_at: row.ended_at.map(timestamp),
+        place: place.map(|place| i32::try_from(place).unwrap_or(i32::MAX)),
+        cancel_requested: row.cancel_requested,
+    }
+}
+
+fn kind_to_proto(kind: OperationKind) -> v1::OperationKind {
+    match kind {
+        OperationKind::Snapshot => v1::OperationKind::Snapshot,
+        OperationKind::Restore => v1::OperationKind::Restore,
+        OperationKind::Delete => v1::OperationKind::Delete,
+    }
+}
+
+fn state_to_proto(state: OperationState) -> v1::OperationState {
+    match state {
+        OperationState::Queued => v1::OperationState::Queued,
+        OperationState::Running => v1::OperationState::Running,
+        OperationState::Succeeded => v1::OperationState::Succeeded,
+        OperationState::Failed => v1::OperationState::Failed,
+        OperationState::Cancelled => v1::OperationState::Cancelled,
+    }
+}

@@ -1,0 +1,19 @@
+//! The gRPC services. An RPC is parse, call, convert.
+
+mod backup;
+mod convert;
+mod operation;
+
+pub use backup::BackupGrpc;
+pub use operation::OperationGrpc;
+
+use crate::api::auth::Authenticated;
+use crate::api::request_id::CallName;
+use crate::domain::caller::Caller;
+
+/// Who makes this request, as the layers found out.
+fn caller<T>(request: &tonic::Request<T>) -> Caller {
+    let name = if request.extensions().get::<Authenticated>().is_some() { "api-key" } else { "anonymous" };
+    let request_id = request.extensions().get::<CallName>().map(|id| id.as_str().to_owned());
+    Caller { name, request_id }
+}

@@ -1,0 +1,12 @@
+//! Floor 5: transport. One door: the gRPC services with the layers around them. REST is another form of the same calls.
+
+pub mod auth;
+pub mod deadline;
+pub mod door;
+mod doors;
+pub mod grpc;
+pub mod request_id;
+pub mod rest;
+pub mod status;
+
+pub use doors::Doors;

@@ -1,0 +1,210 @@
+//! REST from the proto alone: the google.api.http rules become routes, JSON becomes the same messages, and the same services
+//! are called through the same door as by gRPC. A new RPC needs no code here.
+
+mod answer;
+mod call;
+mod dialect;
+mod json;
+mod request;
+mod routes;
+mod status;
+mod template;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::routing::get;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use prost_reflect::DescriptorPool;
+use serde_json::json;
+use tonic::Code;
+
+use self::dialect::Dialect;
+use self::routes::{BodyRule, Found, Route, Routes};
+use self::status::{Refusal, error_answer, json_response};
+use super::door::GrpcService;
+
+/// The longest body that is read.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// What the old documents called `/api/backup`. The longer one first: it begins with what the other stands for.
+const OLD_PREFIXES: [&str; 2] = ["/api/backup/api/v1/backup-replication/", "/api/v1/backup-replication/"];
+
+/// What the old prefixes stand for.
+const PREFIX: &str = "/api/backup/";
+
+/// The protos cannot be served over REST.
+#[derive(Debug, thiserror::Error)]
+pub enum RouterError {
+    /// The descriptor set cannot be read.
+    #[error("the descriptor set cannot be read")]
+    Descriptors(#[source] prost_reflect::DescriptorError),
+    /// An HTTP rule asks for something that has no meaning here.
+    #[error("the HTTP rule of `{rpc}` cannot be served: {what}")]
+    Rule {
+        /// The RPC's full name.
+        rpc: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// What the handlers share.
+#[derive(Debug)]
+struct Shim {
+    dialect: Dialect,
+    routes: Routes,
+    door: GrpcService,
+}
+
+/// The REST interface: all routes of the protos in `descriptors`, their old aliases, and `/health`, `/healthz`, `/readyz`.
+/// `ready` tells whether the server can do its work. Other routers may be merged in: this one has the fallback.
+///
+/// # Errors
+/// [`RouterError`] when the protos cannot be served.
+pub fn router<R, F>(descriptors: &[u8], grpc: GrpcService, ready: R) -> Result<axum::Router, RouterError>
+where
+    R: Fn() -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = bool> + Send + 'static,
+{
+    let pool = DescriptorPool::decode(descriptors).map_err(RouterError::Descriptors)?;
+    let shim = Arc::new(Shim { dialect: Dialect::new(&pool), routes: Routes::new(&pool)?, door: grpc });
+    let fallback = shim.clone();
+    let alive = || async { json_response(StatusCode::OK, &json!({ "status": "ok" }), None) };
+    Ok(axum::Router::new()
+        .route("/health", get(alive))
+        .route("/healthz", get(alive))
+        .route("/readyz", get(move || readiness(ready())))
+        .method_not_allowed_fallback(move |request: Request<Body>| async move {
+            shim.refuse(request.headers(), Refusal::wrong_method("GET, HEAD")).await
+        })
+        .fallback(move |request: Request<Body>| async move { fallback.handle(request).await }))
+}
+
+async fn readiness(ready: impl Future<Output = bool>) -> Response<Body> {
+    if ready.await {
+        json_response(StatusCode::OK, &json!({ "status": "ok" }), None)
+    } else {
+        let detail = "the server is not ready yet: ask again";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, "NOT_READY", detail).answer(None)
+    }
+}
+
+impl Shim {
+    async fn handle(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
+        let is_head = request.method() == Method::HEAD;
+        let response = self.answer(request).await;
+        if is_head { without_body(response) } else { response }
+    }
+
+    async fn answer(self: &Arc<Self>, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let headers = call::passed_on(&parts.headers);
+        let path = parts.uri.path();
+        let found = match self.find(&parts.method, path) {
+            Ok(found) => found,
+            Err(refusal) => return self.refuse_caller(&headers, *refusal).await,
+        };
+        let (route, values) = match found {
+            Found::Route(route, values) => (route, values),
+            Found::OtherMethods(methods) => return self.refuse(&headers, Refusal::wrong_method(&allowed(&methods))).await,
+            Found::Nothing => match self.without_slash(&parts.method, path, parts.uri.query()) {
+                Some(redirect) => return redirect,
+                None => return self.refuse(&headers, Refusal::unknown_path()).await,
+            },
+        };
+        match self.read(&route, &values, parts.uri.query(), &parts.headers, body).await {
+            Ok(asked) => answer::answer(self, &route, &headers, asked).await,
+            Err(refusal) => self.refuse_caller(&headers, *refusal).await,
+        }
+    }
+
+    fn find(&self, method: &Method, path: &str) -> Result<Found, Box<Refusal>> {
+        let path = canonical(path);
+        let segments = template::segments(&path)
+            .map_err(|_| Box::new(Refusal::bad_argument("PATH_INVALID", "the path is not UTF-8: percent-encode its UTF-8 bytes")))?;
+        if segments.last().is_some_and(String::is_empty) { Ok(Found::Nothing) } else { Ok(self.routes.find(method, &segments)) }
+    }
+
+    /// Where a path with slashes at its end leads, if there is something.
+    fn without_slash(&self, method: &Method, path: &str, query: Option<&str>) -> Option<Response<Body>> {
+        let shorter = path.strip_suffix('/')?;
+        let is_endpoint = ["/health", "/healthz", "/readyz"].contains(&shorter);
+        if !is_endpoint && matches!(self.find(method, shorter), Err(_) | Ok(Found::Nothing)) {
+            return None;
+        }
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+        response.headers_mut().insert(header::LOCATION, HeaderValue::from_str(&format!("{shorter}{query}")).ok()?);
+        Some(response)
+    }
+
+    async fn read(
+        &self,
+        route: &Route,
+        values: &[(String, String)],
+        query: Option<&str>,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<request::Asked, Box<Refusal>> {
+        // What has no meaning is not read at all.
+        let body = if matches!(route.body, BodyRule::None) { Bytes::new() } else { collect(body).await? };
+        request::read(route, &self.dialect, &request::Parts { path: values, query, headers, body: &body }).map_err(Box::new)
+    }
+
+    /// Refuses what nobody could ask for.
+    async fn refuse(&self, headers: &HeaderMap, refusal: Refusal) -> Response<Body> {
+        let name = match call::knock(&self.door, &call::passed_on(headers)).await {
+            Ok(name) => name,
+            Err(failure) => failure.request_id,
+        };
+        refusal.answer(name.as_ref())
+    }
+
+    /// Refuses a call that a caller who may call got wrong; to others only that they may not call.
+    async fn refuse_caller(&self, headers: &HeaderMap, refusal: Refusal) -> Response<Body> {
+        match call::knock(&self.door, headers).await {
+            Ok(name) => refusal.answer(name.as_ref()),
+            Err(failure) => error_answer(&failure.status, None, failure.request_id.as_ref()),
+        }
+    }
+}
+
+/// The path with an old prefix replaced.
+fn canonical(path: &str) -> String {
+    let rest = OLD_PREFIXES.iter().find_map(|old| path.strip_prefix(old));
+    rest.map_or_else(|| path.to_owned(), |rest| format!("{PREFIX}{rest}"))
+}
+
+fn allowed(methods: &[Method]) -> String {
+    let mut names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    if names.contains(&"GET") {
+        names.push("HEAD");
+    }
+    names.sort_unstable();
+    names.join(", ")
+}
+
+async fn collect(body: Body) -> Result<Bytes, Box<Refusal>> {
+    match Limited::new(body, BODY_LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let detail = format!("the body is larger than {BODY_LIMIT} bytes");
+            Err(Box::new(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::OutOfRange, "BODY_TOO_LARGE", detail)))
+        }
+        Err(_) => Err(Box::new(Refusal::bad_argument("BODY_INCOMPLETE", "the body broke off: send it again"))),
+    }
+}
+
+/// The answer to HEAD: that to GET, its length included, without the body.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    let length = http_body::Body::size_hint(&body).exact();
+    if let Some(length) = length.filter(|_| !parts.headers.contains_key(header::CONTENT_LENGTH)) {
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(parts, Body::empty())
+}

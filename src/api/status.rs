@@ -1,0 +1,65 @@
+//! THE table: from an error's meaning to a gRPC status with typed details. REST follows from the status, see `rest::status`.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::domain::validate::Violations;
+use crate::service::{Error, ErrorKind, RecordedError};
+
+/// The domain of our error reasons.
+pub const DOMAIN: &str = "lightkeep";
+
+/// The code of a meaning.
+pub fn code(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::InvalidArgument => Code::InvalidArgument,
+        ErrorKind::NotFound => Code::NotFound,
+        ErrorKind::AlreadyExists => Code::AlreadyExists,
+        ErrorKind::FailedPrecondition => Code::FailedPrecondition,
+        ErrorKind::PermissionDenied => Code::PermissionDenied,
+        ErrorKind::Exhausted => Code::ResourceExhausted,
+        ErrorKind::Unavailable => Code::Unavailable,
+        ErrorKind::Cancelled => Code::Cancelled,
+        ErrorKind::DataLoss => Code::DataLoss,
+        ErrorKind::Internal => Code::Internal,
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let code = code(error.kind());
+        let mut details = ErrorDetails::with_error_info(error.reason(), DOMAIN, HashMap::new());
+        if error.is_hidden() {
+            tracing::error!(error = error.chain(), "request has failed");
+            return Self::with_error_details(code, "internal error", details);
+        }
+        match &error {
+            Error::Invalid(violations) | Error::Required(violations) => add_violations(&mut details, violations),
+            Error::NotFound { kind, id } => {
+                details.set_resource_info(*kind, id.as_str(), "", error.to_string());
+            }
+            Error::Refused { kind: ErrorKind::FailedPrecondition, reason, message, .. } => {
+                details.add_precondition_failure_violation(*reason, "", message.as_str());
+            }
+            Error::Refused { retry_after: Some(retry_after), .. } => {
+                details.set_retry_info(Some(*retry_after));
+            }
+            Error::Refused { .. } | Error::Recorded(_) | Error::Store(_) | Error::Internal { .. } => {}
+        }
+        Self::with_error_details(code, error.to_string(), details)
+    }
+}
+
+fn add_violations(details: &mut ErrorDetails, violations: &Violations) {
+    for violation in violations.iter() {
+        details.add_bad_request_violation(&violation.field, &violation.description);
+    }
+}
+
+/// The status of a recorded error, as an operation carries it.
+pub fn recorded(error: &RecordedError) -> crate::proto::rpc::Status {
+    let kind = ErrorKind::parse(&error.kind).unwrap_or(ErrorKind::Internal);
+    crate::proto::rpc::Status { code: i32::from(code(kind)), message: error.message.clone(), details: vec![] }
+}
