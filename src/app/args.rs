@@ -1,0 +1,127 @@
+//! The command line. Precedence over environment and files is decided in [`super::config`], so clap's own `env` is not used.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps LightRAG knowledge graphs safe: consistent, deduplicated, encrypted snapshots, restored safely.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "lightkeep", version, about)]
+pub struct Args {
+    /// TOML file with settings; flags, the environment and `.env` win over it.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "made once per process")]
+pub enum Command {
+    /// Serve gRPC, REST and metrics until SIGTERM.
+    Serve(ServeArgs),
+    /// Show the whole way on a bundled sample graph, in `./lightkeep-data`: snapshot, damage, restore, audit.
+    Quickstart(QuickstartArgs),
+    /// Bring the database's tables up to date, and end.
+    Migrate(MigrateArgs),
+}
+
+/// Flags of `serve`. Each has its environment variable and its key in the TOML file.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ServeArgs {
+    /// Where REST listens [default: 127.0.0.1:9621].
+    #[arg(long, value_name = "ADDRESS")]
+    pub http_addr: Option<String>,
+    /// Where gRPC listens [default: 127.0.0.1:50051].
+    #[arg(long, value_name = "ADDRESS")]
+    pub grpc_addr: Option<String>,
+    /// Where `/metrics` listens [default: 127.0.0.1:9090].
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics_addr: Option<String>,
+    /// Where the repositories lie [default: ./lightrag_backups].
+    #[arg(long, value_name = "DIRECTORY")]
+    pub storage: Option<String>,
+    /// Database of the metadata [default: sqlite:///./lightrag_recovery.db].
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// Directory that sources and restore targets must lie in; may be repeated [default: the working directory].
+    #[arg(long = "allowed-root", value_name = "DIRECTORY")]
+    pub allowed_roots: Vec<String>,
+    /// File that holds the password of the repositories.
+    #[arg(long, value_name = "FILE")]
+    pub repository_password_file: Option<String>,
+    /// Shell command that prints the password of the repositories.
+    #[arg(long, value_name = "COMMAND")]
+    pub repository_password_command: Option<String>,
+    /// Name of this instance, recorded in snapshots [default: the host's name].
+    #[arg(long, value_name = "NAME")]
+    pub instance_name: Option<String>,
+    /// How many operations run at once [default: number of cores].
+    #[arg(long, value_name = "NUMBER")]
+    pub max_parallel_operations: Option<String>,
+    /// DEBUG, INFO, WARNING or ERROR [default: INFO].
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// Listen beyond this computer without an API key.
+    #[arg(long)]
+    pub insecure_no_auth: bool,
+}
+
+/// Flags of `quickstart`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct QuickstartArgs {
+    /// End after the steps instead of serving on; the exit code says whether all of them went well.
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Flags of `migrate`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct MigrateArgs {
+    /// Database of the metadata [default: sqlite:///./lightrag_recovery.db].
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+}
+
+impl Args {
+    /// The settings given by flags: the flag as it is written, and its values.
+    pub(super) fn given(&self) -> Vec<(&'static str, Vec<String>)> {
+        match &self.command {
+            Command::Serve(serve) => serve.given(),
+            Command::Migrate(migrate) => migrate.database_url.iter().map(|url| ("--database-url", vec![url.clone()])).collect(),
+            // As flags, so that an exported LIGHTRAG_BACKUP_STORAGE does not lead the demonstration into real repositories.
+            Command::Quickstart(_) => vec![
+                ("--storage", vec!["lightkeep-data/backups".to_owned()]),
+                ("--database-url", vec!["sqlite:///lightkeep-data/lightkeep.db".to_owned()]),
+                ("--allowed-root", vec!["lightkeep-data".to_owned()]),
+            ],
+        }
+    }
+}
+
+impl ServeArgs {
+    fn given(&self) -> Vec<(&'static str, Vec<String>)> {
+        let single = [
+            ("--http-addr", &self.http_addr),
+            ("--grpc-addr", &self.grpc_addr),
+            ("--metrics-addr", &self.metrics_addr),
+            ("--storage", &self.storage),
+            ("--database-url", &self.database_url),
+            ("--repository-password-file", &self.repository_password_file),
+            ("--repository-password-command", &self.repository_password_command),
+            ("--instance-name", &self.instance_name),
+            ("--max-parallel-operations", &self.max_parallel_operations),
+            ("--log-level", &self.log_level),
+        ];
+        let mut given: Vec<_> = single.into_iter().filter_map(|(flag, value)| Some((flag, vec![value.clone()?]))).collect();
+        if !self.allowed_roots.is_empty() {
+            given.push(("--allowed-root", self.allowed_roots.clone()));
+        }
+        if self.insecure_no_auth {
+            given.push(("--insecure-no-auth", vec!["true".to_owned()]));
+        }
+        given
+    }
+}

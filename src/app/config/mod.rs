@@ -1,0 +1,287 @@
+//! The configuration: flags, then the process environment, then `.env` in the working directory, then the TOML file, then defaults.
+//!
+//! Every problem is found before any is reported, so that a wrong configuration is corrected in one go.
+
+mod database;
+mod parse;
+mod paths;
+mod problems;
+mod sources;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+pub use database::{DatabaseUrl, PostgresUrl};
+pub use problems::Problems;
+use sources::Sources;
+
+use super::args::{Args, Command};
+use crate::base::secret::Secret;
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Everything that helps to find a fault.
+    Debug,
+    /// What happens.
+    Info,
+    /// What may become a fault.
+    Warning,
+    /// Faults.
+    Error,
+}
+
+impl LogLevel {
+    /// The level as `tracing` spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Where the password of the repositories comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PasswordSource {
+    /// A file holds it.
+    File(PathBuf),
+    /// A shell command prints it.
+    Command(String),
+    /// `<storage>/repository.key` holds it, made at the first start.
+    Generated,
+}
+
+/// All settings, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where REST listens.
+    pub http_addr: SocketAddr,
+    /// Where gRPC listens.
+    pub grpc_addr: SocketAddr,
+    /// Where `/metrics` listens, if `metrics_enabled`.
+    pub metrics_addr: SocketAddr,
+    /// The directory of the repositories; absolute; need not exist.
+    pub storage: PathBuf,
+    /// The metadata database.
+    pub database: DatabaseUrl,
+    /// Directories that sources and restore targets must lie in; links resolved; never empty.
+    pub allowed_roots: Vec<PathBuf>,
+    /// Where the password of the repositories comes from.
+    pub password: PasswordSource,
+    /// The key that every call needs, if set.
+    pub api_key: Option<Secret>,
+    /// The name of this instance, recorded in snapshots.
+    pub instance_name: String,
+    /// How many operations run at once.
+    pub max_parallel_operations: usize,
+    /// How much is logged.
+    pub log_level: LogLevel,
+    /// Whether the backup paths answer.
+    pub backup_enabled: bool,
+    /// How long snapshots are kept, in days; at least 1.
+    pub retention_days: u32,
+    /// The default interval of automatic snapshots, in hours; 0: none.
+    pub auto_backup_interval_hours: u32,
+    /// Whether replication works.
+    pub replication_enabled: bool,
+    /// The period of the target health checks, in seconds; at least 1.
+    pub replication_health_check_interval_seconds: u32,
+    /// How many targets may be registered.
+    pub replication_max_targets: u32,
+    /// Whether recovery works.
+    pub recovery_enabled: bool,
+    /// The interval of automatic checkpoints, in hours; 0: none.
+    pub checkpoint_interval_hours: u32,
+    /// Whether metrics are collected and served.
+    pub metrics_enabled: bool,
+    /// The period of metric collection, in seconds; at least 1.
+    pub metrics_collection_interval_seconds: u32,
+    /// Whether components are checked.
+    pub health_check_enabled: bool,
+    /// Whether events are kept in the database.
+    pub event_logging_enabled: bool,
+    /// How long events are kept, in days; at least 1.
+    pub event_retention_days: u32,
+}
+
+impl Config {
+    /// Reads all sources. `environment` is the process's, `working_dir` an absolute path.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn load(args: &Args, environment: &HashMap<String, String>, working_dir: &Path) -> Result<Self, Problems> {
+        let mut sources = Sources::open(args, environment, working_dir);
+        let config = Self::read(&mut sources, args, working_dir);
+        match config {
+            Some(config) if sources.problems.is_empty() => Ok(config),
+            _ => Err(sources.problems),
+        }
+    }
+
+    /// `None` only after a problem was reported. All settings are read before the first `?`, or problems would hide each other.
+    fn read(sources: &mut Sources<'_>, args: &Args, working_dir: &Path) -> Option<Self> {
+        let http_addr = sources.read(&table::HTTP_ADDR);
+        let grpc_addr = sources.read(&table::GRPC_ADDR);
+        let metrics_addr = sources.read(&table::METRICS_ADDR);
+        let metrics_port = sources.read(&table::METRICS_PORT).and_then(|port| u16::try_from(port).ok());
+        let metrics_enabled = sources.read(&table::METRICS_ENABLED);
+        let api_key = sources.read(&table::API_KEY);
+        let insecure_no_auth = sources.read(&table::INSECURE_NO_AUTH);
+        let storage = sources.read(&table::STORAGE);
+        let database = database(sources, working_dir);
+        let allowed_roots = allowed_roots(sources, args, working_dir);
+        let password = password(sources, working_dir);
+        let instance_name = sources.read(&table::INSTANCE_NAME);
+        let max_parallel_operations = sources.read(&table::MAX_PARALLEL_OPERATIONS);
+        let log_level = sources.read(&table::LOG_LEVEL);
+        let backup_enabled = sources.read(&table::BACKUP_ENABLED);
+        let retention_days = sources.read(&table::RETENTION_DAYS);
+        let auto_backup_interval_hours = sources.read(&table::AUTO_BACKUP_INTERVAL);
+        let replication_enabled = sources.read(&table::REPLICATION_ENABLED);
+        let replication_health_check_interval_seconds = sources.read(&table::REPLICATION_HEALTH_CHECK_INTERVAL);
+        let replication_max_targets = sources.read(&table::REPLICATION_MAX_TARGETS);
+        let recovery_enabled = sources.read(&table::RECOVERY_ENABLED);
+        let checkpoint_interval_hours = sources.read(&table::CHECKPOINT_INTERVAL);
+        let metrics_collection_interval_seconds = sources.read(&table::METRICS_COLLECTION_INTERVAL);
+        let health_check_enabled = sources.read(&table::HEALTH_CHECK_ENABLED);
+        let event_logging_enabled = sources.read(&table::EVENT_LOGGING_ENABLED);
+        let event_retention_days = sources.read(&table::EVENT_LOG_RETENTION);
+        for setting in [&table::S3_BUCKET, &table::S3_REGION, &table::S3_KEY_PREFIX] {
+            sources.read(setting);
+        }
+        let metrics_addr = metrics_addr.or(metrics_port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)));
+        check_ports(
+            sources,
+            [("http", http_addr), ("grpc", grpc_addr), ("metrics", metrics_addr.filter(|_| metrics_enabled == Some(true)))],
+        );
+        if api_key.is_none() && insecure_no_auth != Some(true) {
+            check_loopback(sources, http_addr, &table::HTTP_ADDR.names);
+            check_loopback(sources, grpc_addr, &table::GRPC_ADDR.names);
+        }
+        Some(Self {
+            http_addr: http_addr?,
+            grpc_addr: grpc_addr?,
+            metrics_addr: metrics_addr?,
+            storage: paths::resolved(Path::new(&storage?), working_dir),
+            database: database?,
+            allowed_roots,
+            password,
+            api_key,
+            instance_name: instance_name.unwrap_or_else(host_name),
+            max_parallel_operations: max_parallel_operations.map_or_else(cores, |number| number as usize),
+            log_level: log_level?,
+            backup_enabled: backup_enabled?,
+            retention_days: retention_days?,
+            auto_backup_interval_hours: auto_backup_interval_hours?,
+            replication_enabled: replication_enabled?,
+            replication_health_check_interval_seconds: replication_health_check_interval_seconds?,
+            replication_max_targets: replication_max_targets?,
+            recovery_enabled: recovery_enabled?,
+            checkpoint_interval_hours: checkpoint_interval_hours?,
+            metrics_enabled: metrics_enabled?,
+            metrics_collection_interval_seconds: metrics_collection_interval_seconds?,
+            health_check_enabled: health_check_enabled?,
+            event_logging_enabled: event_logging_enabled?,
+            event_retention_days: event_retention_days?,
+        })
+    }
+}
+
+fn database(sources: &mut Sources<'_>, working_dir: &Path) -> Option<DatabaseUrl> {
+    let text = sources.read(&table::DATABASE_URL)?;
+    match DatabaseUrl::parse(&text, working_dir) {
+        Ok(database) => Some(database),
+        Err(must) => {
+            let place = sources.find(&table::DATABASE_URL.names, false).map_or_else(|| "the default".to_owned(), |found| found.place);
+            sources.problems.add(format!("{place} {must}"));
+            None
+        }
+    }
+}
+
+/// Roots that were named must exist, or a typing error would shut everything out. Quickstart makes its own directory later.
+fn allowed_roots(sources: &mut Sources<'_>, args: &Args, working_dir: &Path) -> Vec<PathBuf> {
+    let mut roots = Vec::new();
+    if let Some(found) = sources.find(&table::ALLOWED_ROOTS.names, true) {
+        for path in found.values.iter().map(|value| Path::new(value.trim())).filter(|path| !path.as_os_str().is_empty()) {
+            if matches!(args.command, Command::Quickstart(_)) {
+                roots.push(paths::resolved(path, working_dir));
+                continue;
+            }
+            match paths::existing_directory(path, working_dir) {
+                Ok(root) => roots.push(root),
+                Err(must) => sources.problems.add(format!("{} {must}", found.place)),
+            }
+        }
+    } else {
+        roots.push(paths::resolved(Path::new("."), working_dir));
+        if let Some(lightrag) = sources.read(&table::LIGHTRAG_WORKING_DIR) {
+            roots.push(paths::resolved(Path::new(&lightrag), working_dir));
+        }
+    }
+    roots.sort();
+    roots.dedup();
+    roots
+}
+
+fn password(sources: &mut Sources<'_>, working_dir: &Path) -> PasswordSource {
+    match (sources.read(&table::PASSWORD_FILE), sources.read(&table::PASSWORD_COMMAND)) {
+        (None, None) => PasswordSource::Generated,
+        (Some(file), None) => PasswordSource::File(paths::absolute(Path::new(&file), working_dir)),
+        (None, Some(command)) => PasswordSource::Command(command),
+        (Some(_), Some(_)) => {
+            sources
+                .problems
+                .add("`LIGHTKEEP_REPOSITORY_PASSWORD_FILE` and `LIGHTKEEP_REPOSITORY_PASSWORD_COMMAND` are both set: remove one of them");
+            PasswordSource::Generated
+        }
+    }
+}
+
+/// Port 0 is any free one.
+fn check_ports(sources: &mut Sources<'_>, listeners: [(&str, Option<SocketAddr>); 3]) {
+    let named: Vec<_> = listeners.iter().filter_map(|(name, address)| Some((*name, address.as_ref()?.port()))).collect();
+    for (index, (name, port)) in named.iter().enumerate() {
+        for (other, _) in named.iter().skip(index + 1).filter(|(_, other)| *port != 0 && other == port) {
+            sources.problems.add(format!("the {name} address and the {other} address have the same port, change one of them: {port}"));
+        }
+    }
+}
+
+fn check_loopback(sources: &mut Sources<'_>, address: Option<SocketAddr>, names: &table::Names) {
+    if let Some(address) = address.filter(|address| !address.ip().to_canonical().is_loopback()) {
+        let place = sources.find(names, false).map_or_else(|| "the default".to_owned(), |found| found.place);
+        sources.problems.add(format!(
+            "{place} is reachable from other computers without a key, set `LIGHTRAG_API_KEY` or give `--insecure-no-auth`: {address}"
+        ));
+    }
+}
+
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "lightkeep".to_owned() } else { name.trim().to_owned() }
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl std::fmt::Debug for PasswordSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            // The command may hold a token.
+            Self::Command(_) => f.write_str("Command(..)"),
+            Self::Generated => f.write_str("Generated"),
+        }
+    }
+}

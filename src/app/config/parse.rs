@@ -1,0 +1,64 @@
+//! Texts into values. An error is the rest of a sentence that begins with the setting's name: `must be ...: <value>`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::LogLevel;
+
+/// 1, true, yes, on or 0, false, no, off, in any case.
+pub(super) fn boolean(value: &str) -> Result<bool, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(format!("must be one of `true`, `1`, `yes`, `on`, `false`, `0`, `no`, `off`: {value}")),
+    }
+}
+
+/// A whole number from `LOW` to `HIGH`.
+pub(super) fn number<const LOW: u32, const HIGH: u32>(value: &str) -> Result<u32, String> {
+    match value.parse() {
+        Ok(number) if (LOW..=HIGH).contains(&number) => Ok(number),
+        _ => Err(format!("must be a whole number from {LOW} to {HIGH}: {value}")),
+    }
+}
+
+/// An IP address, or `localhost`, with a port.
+pub(super) fn address(value: &str) -> Result<SocketAddr, String> {
+    let address = match value.strip_prefix("localhost:") {
+        Some(port) => port.parse().ok().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
+        None => value.parse().ok(),
+    };
+    address.ok_or_else(|| format!("must be an IP address and a port, such as `127.0.0.1:9621`: {value}"))
+}
+
+/// DEBUG, INFO, WARNING, ERROR as in Python, in any case.
+pub(super) fn log_level(value: &str) -> Result<LogLevel, String> {
+    match value.to_ascii_uppercase().as_str() {
+        "DEBUG" => Ok(LogLevel::Debug),
+        "INFO" => Ok(LogLevel::Info),
+        "WARNING" | "WARN" => Ok(LogLevel::Warning),
+        // Python has one level more; LightRAG's users may have it set.
+        "ERROR" | "CRITICAL" => Ok(LogLevel::Error),
+        _ => Err(format!("must be one of `DEBUG`, `INFO`, `WARNING`, `ERROR`: {value}")),
+    }
+}
+
+/// Any text but the empty one.
+pub(super) fn text(value: &str) -> Result<String, String> {
+    if value.is_empty() {
+        return Err("is empty: set it to a value or remove it".to_owned());
+    }
+    Ok(value.to_owned())
+}
+
+/// A name that can be shown and recorded.
+pub(super) fn name(value: &str) -> Result<String, String> {
+    if value.len() > 200 || value.chars().any(char::is_control) {
+        return Err(format!("must be at most 200 bytes without control characters: {}", value.escape_debug()));
+    }
+    text(value)
+}
+
+/// A setting of a feature that does not exist yet.
+pub(super) fn unsupported(_value: &str) -> Result<(), String> {
+    Err("is set, but object stores are not supported yet: remove it and set `LIGHTRAG_BACKUP_STORAGE` to a directory".to_owned())
+}

@@ -1,0 +1,92 @@
+//! All settings: each stands here once, with its flag, its variables, its key in the TOML file, its default and its parser.
+
+use std::net::SocketAddr;
+
+use super::LogLevel;
+use super::parse::{address, boolean, log_level, name, number, text, unsupported};
+use crate::base::secret::Secret;
+
+/// How a setting is called in each source.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// The flag as it is written; empty without one.
+    pub(super) flag: &'static str,
+    /// Environment variables: the main one, then its aliases.
+    pub(super) variables: &'static [&'static str],
+    /// The dotted key in the TOML file; empty without one.
+    pub(super) key: &'static str,
+    /// Whether the value is a list: colon separated in variables, an array in the TOML file, a repeated flag.
+    pub(super) list: bool,
+}
+
+/// One setting: its names, its default as text (empty: none, and an empty value then means not set), its parser.
+#[derive(Debug)]
+pub(super) struct Setting<T: 'static> {
+    pub(super) names: Names,
+    pub(super) default: &'static str,
+    pub(super) parse: fn(&str) -> Result<T, String>,
+}
+
+macro_rules! settings {
+    ($($id:ident: $type:ty = $flag:literal, [$($variable:literal),+], $key:literal, $default:literal, $parse:expr;)+) => {
+        $(pub(super) static $id: Setting<$type> = Setting {
+            names: Names { flag: $flag, variables: &[$($variable),+], key: $key, list: matches!($flag.as_bytes(), b"--allowed-root") },
+            default: $default,
+            parse: $parse,
+        };)+
+        /// The names of all settings, by which unknown ones are found.
+        pub(super) static ALL: &[&Names] = &[$(&$id.names),+];
+    };
+}
+
+/// A hundred years: beyond it a number of days is a slip of the pen.
+const MAX_DAYS: u32 = 36_500;
+/// A year.
+const MAX_HOURS: u32 = 8_784;
+/// A day.
+const MAX_SECONDS: u32 = 86_400;
+
+settings! {
+    HTTP_ADDR: SocketAddr = "--http-addr", ["LIGHTKEEP_HTTP_ADDR"], "server.http_addr", "127.0.0.1:9621", address;
+    GRPC_ADDR: SocketAddr = "--grpc-addr", ["LIGHTKEEP_GRPC_ADDR"], "server.grpc_addr", "127.0.0.1:50051", address;
+    API_KEY: Secret = "", ["LIGHTRAG_API_KEY"], "server.api_key", "", |value| Ok(Secret::new(value.to_owned()));
+    INSECURE_NO_AUTH: bool = "--insecure-no-auth", ["LIGHTKEEP_INSECURE_NO_AUTH"], "server.insecure_no_auth", "false", boolean;
+    INSTANCE_NAME: String = "--instance-name", ["LIGHTKEEP_INSTANCE_NAME"], "server.instance_name", "", name;
+    ALLOWED_ROOTS: String = "--allowed-root", ["LIGHTKEEP_ALLOWED_ROOTS"], "server.allowed_roots", "", text;
+    LIGHTRAG_WORKING_DIR: String = "", ["WORKING_DIR"], "", "", text;
+    MAX_PARALLEL_OPERATIONS: u32 =
+        "--max-parallel-operations", ["LIGHTKEEP_MAX_PARALLEL_OPERATIONS"], "server.max_parallel_operations", "", number::<1, 256>;
+    LOG_LEVEL: LogLevel = "--log-level", ["LIGHTRAG_LOG_LEVEL", "LOG_LEVEL"], "server.log_level", "INFO", log_level;
+    STORAGE: String =
+        "--storage", ["LIGHTRAG_BACKUP_STORAGE", "LIGHTRAG_BACKUP_STORAGE_PATH"], "backup.storage", "./lightrag_backups", text;
+    PASSWORD_FILE: String =
+        "--repository-password-file", ["LIGHTKEEP_REPOSITORY_PASSWORD_FILE"], "backup.repository_password_file", "", text;
+    PASSWORD_COMMAND: String =
+        "--repository-password-command", ["LIGHTKEEP_REPOSITORY_PASSWORD_COMMAND"], "backup.repository_password_command", "", text;
+    BACKUP_ENABLED: bool = "", ["LIGHTRAG_BACKUP_ENABLED"], "backup.enabled", "true", boolean;
+    RETENTION_DAYS: u32 = "", ["LIGHTRAG_BACKUP_RETENTION_DAYS"], "backup.retention_days", "30", number::<1, MAX_DAYS>;
+    AUTO_BACKUP_INTERVAL: u32 =
+        "", ["LIGHTRAG_AUTO_BACKUP_INTERVAL", "LIGHTRAG_BACKUP_INTERVAL_HOURS"], "backup.interval_hours", "24", number::<0, MAX_HOURS>;
+    S3_BUCKET: () = "", ["LIGHTRAG_BACKUP_S3_BUCKET"], "", "", unsupported;
+    S3_REGION: () = "", ["LIGHTRAG_BACKUP_S3_REGION"], "", "", unsupported;
+    S3_KEY_PREFIX: () = "", ["LIGHTRAG_BACKUP_S3_KEY_PREFIX"], "", "", unsupported;
+    REPLICATION_ENABLED: bool = "", ["LIGHTRAG_REPLICATION_ENABLED"], "replication.enabled", "true", boolean;
+    REPLICATION_HEALTH_CHECK_INTERVAL: u32 =
+        "", ["LIGHTRAG_REPLICATION_HEALTH_CHECK_INTERVAL"], "replication.health_check_interval_seconds", "300", number::<1, MAX_SECONDS>;
+    REPLICATION_MAX_TARGETS: u32 = "", ["LIGHTRAG_REPLICATION_MAX_TARGETS"], "replication.max_targets", "5", number::<0, 10_000>;
+    RECOVERY_ENABLED: bool = "", ["LIGHTRAG_RECOVERY_ENABLED"], "recovery.enabled", "true", boolean;
+    DATABASE_URL: String =
+        "--database-url", ["LIGHTRAG_RECOVERY_DB_URL"], "recovery.database_url", "sqlite:///./lightrag_recovery.db", text;
+    CHECKPOINT_INTERVAL: u32 =
+        "", ["LIGHTRAG_RECOVERY_CHECKPOINT_INTERVAL", "LIGHTRAG_RECOVERY_CHECKPOINT_INTERVAL_HOURS"],
+        "recovery.checkpoint_interval_hours", "12", number::<0, MAX_HOURS>;
+    METRICS_ENABLED: bool = "", ["LIGHTRAG_METRICS_ENABLED"], "metrics.enabled", "true", boolean;
+    METRICS_ADDR: SocketAddr = "--metrics-addr", ["LIGHTKEEP_METRICS_ADDR"], "metrics.addr", "", address;
+    METRICS_PORT: u32 = "", ["LIGHTRAG_METRICS_PORT"], "metrics.port", "9090", number::<0, 65_535>;
+    METRICS_COLLECTION_INTERVAL: u32 =
+        "", ["LIGHTRAG_METRICS_COLLECTION_INTERVAL_SECONDS", "LIGHTRAG_METRICS_COLLECTION_INTERVAL"],
+        "metrics.collection_interval_seconds", "60", number::<1, MAX_SECONDS>;
+    HEALTH_CHECK_ENABLED: bool = "", ["LIGHTRAG_HEALTH_CHECK_ENABLED"], "health.enabled", "true", boolean;
+    EVENT_LOGGING_ENABLED: bool = "", ["LIGHTRAG_EVENT_LOGGING_ENABLED"], "events.enabled", "true", boolean;
+    EVENT_LOG_RETENTION: u32 = "", ["LIGHTRAG_EVENT_LOG_RETENTION"], "events.retention_days", "90", number::<1, MAX_DAYS>;
+}

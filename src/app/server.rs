@@ -1,0 +1,157 @@
+//! The server: services, workers and doors, put together, started and stopped.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::config::Config;
+use super::instance_lock::InstanceLock;
+use super::password::{Origin, repository_password};
+use crate::api;
+use crate::base::clock::Clock;
+use crate::base::ids::IdSource;
+use crate::jobs::{self, Worker};
+use crate::service::paths::Places;
+use crate::service::{Services, Settings};
+use crate::store::Store;
+
+/// How long open connections may take to close once all work has ended.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// The sockets, bound before anything else is touched.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For REST.
+    pub http: TcpListener,
+    /// For gRPC.
+    pub grpc: TcpListener,
+}
+
+impl Listeners {
+    /// Binds the configured addresses.
+    ///
+    /// # Errors
+    /// An address is in use or not ours.
+    pub async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let http = TcpListener::bind(config.http_addr).await;
+        let http = http.with_context(|| format!("cannot listen for HTTP, set `LIGHTKEEP_HTTP_ADDR`: {}", config.http_addr))?;
+        let grpc = TcpListener::bind(config.grpc_addr).await;
+        let grpc = grpc.with_context(|| format!("cannot listen for gRPC, set `LIGHTKEEP_GRPC_ADDR`: {}", config.grpc_addr))?;
+        Ok(Self { http, grpc })
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    services: Services,
+    doors: api::Doors,
+    http_addr: SocketAddr,
+    grpc_addr: SocketAddr,
+    worker: JoinHandle<()>,
+    closing: CancellationToken,
+    listening: Vec<JoinHandle<anyhow::Result<()>>>,
+    _locks: Vec<InstanceLock>,
+}
+
+impl Server {
+    /// Starts all there is. It is ready when this returns.
+    ///
+    /// # Errors
+    /// Another process uses the storage or the database; the database or the password cannot be had.
+    pub async fn start(config: Config, listeners: Listeners, clock: Arc<dyn Clock>, ids: IdSource) -> anyhow::Result<Self> {
+        let (http_addr, grpc_addr) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
+        let (locks, storage) = prepare(&config)?;
+        let (repository_password, origin) = repository_password(&config.password, &storage)?;
+        if origin == Origin::Created {
+            let path = storage.join("repository.key");
+            tracing::warn!(path = %path.display(), "made a password for the repositories: keep a copy elsewhere, without it no backup can be read");
+        }
+        let store = Store::connect(&config.database.connect_url()).await?;
+        store.migrate().await?;
+        let working_dir = std::env::current_dir().context("the working directory cannot be used")?;
+        let settings = Settings {
+            places: Places { allowed_roots: config.allowed_roots.clone(), storage, working_dir },
+            retention_days: config.retention_days,
+            instance_name: config.instance_name.clone(),
+            repository_password,
+        };
+        let services = Services::new(settings, store, clock, ids);
+        jobs::recover(&services).await?;
+        services.tasks().spawn(jobs::housekeep(services.clone()));
+        let worker = services.tasks().spawn(Worker::new(services.clone(), config.max_parallel_operations).run());
+        let doors = api::Doors::new(&services, config.api_key.clone(), config.backup_enabled)?;
+        let closing = CancellationToken::new();
+        let listening = doors.listen(&services, listeners.http, listeners.grpc, &closing);
+        Ok(Self { services, doors, http_addr, grpc_addr, worker, closing, listening, _locks: locks })
+    }
+
+    /// Where REST listens.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    /// Where gRPC listens.
+    pub fn grpc_addr(&self) -> SocketAddr {
+        self.grpc_addr
+    }
+
+    /// The use-cases, for a program or test that runs beside the server.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Stops: says so, takes nothing new, lets work finish or gives it back, closes.
+    ///
+    /// # Errors
+    /// Something died on the way.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.doors.say_not_serving().await;
+        self.services.stopping().cancel();
+        self.closing.cancel();
+        self.worker.await.context("the worker died")?;
+        let mut changes = self.services.wakeup().changes();
+        while !self.services.running().is_empty() {
+            changes.next().await;
+        }
+        // Who still waits for an operation is told now that it goes on later.
+        self.services.tasks().close();
+        self.services.wakeup().announce_change();
+        let closed = async {
+            for door in self.listening {
+                door.await.context("a listener died")??;
+            }
+            self.services.tasks().wait().await;
+            anyhow::Ok(())
+        };
+        if let Ok(closed) = tokio::time::timeout(CLOSING, closed).await {
+            closed?;
+        }
+        self.services.store().clone().close().await?;
+        Ok(())
+    }
+}
+
+/// Makes the directories and takes the locks.
+fn prepare(config: &Config) -> anyhow::Result<(Vec<InstanceLock>, PathBuf)> {
+    let make =
+        |path: &std::path::Path| std::fs::create_dir_all(path).with_context(|| format!("cannot make the directory: {}", path.display()));
+    make(&config.storage)?;
+    let storage = config.storage.canonicalize().with_context(|| format!("cannot use the storage: {}", config.storage.display()))?;
+    let Some(database) = config.database.sqlite_path() else { return Ok((vec![], storage)) };
+    let Some((directory, name)) = database.parent().zip(database.file_name()) else {
+        bail!("the SQLite database needs a file name: {}", database.display());
+    };
+    make(directory)?;
+    let mut lock_name = name.to_owned();
+    lock_name.push(".lock");
+    let database_lock = InstanceLock::take(&directory.join(lock_name), "SQLite database")?;
+    let storage_lock = InstanceLock::take(&storage.join(".lightkeep.lock"), "storage")?;
+    Ok((vec![database_lock, storage_lock], storage))
+}
