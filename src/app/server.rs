@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::config::Config;
+use super::config::{Config, host_name};
 use super::instance_lock::InstanceLock;
 use super::password::{Origin, repository_password};
 use crate::api;
@@ -80,6 +80,7 @@ impl Server {
             places: Places { allowed_roots: config.allowed_roots.clone(), storage, working_dir },
             retention_days: config.retention_days,
             instance_name: config.instance_name.clone(),
+            host_name: host_name(),
             repository_password,
         };
         let services = Services::new(settings, store, clock, ids);

@@ -57,9 +57,9 @@ pub enum IdSource {
 }
 
 impl IdSource {
-    /// Ids that count up from one.
-    pub fn counted() -> Self {
-        Self::Counted(AtomicU64::new(1))
+    /// Ids that count up from `start`.
+    pub fn counted(start: u64) -> Self {
+        Self::Counted(AtomicU64::new(start))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place that makes ids")]

@@ -51,7 +51,7 @@ impl Repository {
         if known.as_ref() == Some(&listed) {
             return Ok(());
         }
-        let mut index = Index::default();
+        let mut index = self.with_index(Index::emptied);
         for id in &listed {
             let bytes = self.load(FileKind::Index, id)?;
             let packs = index::parse(&bytes).map_err(Error::damaged(subject(FileKind::Index, id)))?;

@@ -34,12 +34,19 @@ impl Location {
 pub(crate) struct Index {
     packs: Vec<FileId>,
     numbers: IdMap<FileId, u32>,
+    /// Whether a pack is in the index files of now; others only keep their numbers.
+    present: Vec<bool>,
     data: IdMap<BlobId, Location>,
     trees: IdMap<BlobId, Location>,
     stored_bytes: u64,
 }
 
 impl Index {
+    /// An index without blobs to load into. Packs keep their numbers, as work in progress holds locations.
+    pub(crate) fn emptied(&self) -> Self {
+        Self { packs: self.packs.clone(), numbers: self.numbers.clone(), present: vec![false; self.packs.len()], ..Self::default() }
+    }
+
     fn map(&self, kind: BlobKind) -> &IdMap<BlobId, Location> {
         match kind {
             BlobKind::Data => &self.data,
@@ -52,9 +59,14 @@ impl Index {
         self.map(kind).get(id).copied()
     }
 
-    /// The packs; a location's `pack` counts into them.
+    /// All packs that ever were in the index while it is held; a location's `pack` counts into them.
     pub(crate) fn packs(&self) -> &[FileId] {
         &self.packs
+    }
+
+    /// Whether the index still names the pack of this number.
+    pub(crate) fn is_present(&self, pack: usize) -> bool {
+        self.present.get(pack).copied().unwrap_or(false)
     }
 
     /// All blobs of a kind.
@@ -67,15 +79,19 @@ impl Index {
         self.stored_bytes
     }
 
-    /// Takes a pack's number, a new one for a pack not seen before.
+    /// A pack's number, and whether it was not present until now.
     fn number(&mut self, id: FileId) -> (u32, bool) {
         let next = u32::try_from(self.packs.len()).unwrap_or(u32::MAX);
         let number = *self.numbers.entry(id).or_insert(next);
         if number == next {
             self.packs.push(id);
+            self.present.push(false);
+        }
+        let was_present = std::mem::replace(&mut self.present[number as usize], true);
+        if !was_present {
             self.stored_bytes += (OVERHEAD_BYTES + pack::LENGTH_BYTES) as u64;
         }
-        (number, number == next)
+        (number, !was_present)
     }
 
     fn insert(&mut self, kind: BlobKind, id: BlobId, location: Location, counted: bool) {

@@ -15,6 +15,7 @@ use super::format::id::FileId;
 use super::format::lock::{self, LockFile};
 use super::format::{time, unpacked};
 use super::{Repository, threads, write_file};
+use crate::base::failpoint;
 use crate::base::timestamp::Timestamp;
 
 /// restic's limit: a lock that was not refreshed for so long is of a process that is gone.
@@ -49,7 +50,7 @@ impl std::fmt::Debug for Lock {
 }
 
 impl Repository {
-    /// Takes a lock; left-over locks in its way are removed. `host` names this computer to other users of the repository, and
+    /// Takes a lock; left-over locks are removed. `host` names this computer to other users of the repository, and
     /// should be its host name, so that a restic on it can tell whether our process is alive. Under the lock the index is loaded
     /// again if others changed it.
     ///
@@ -64,6 +65,7 @@ impl Repository {
         // Once more, for those who wrote theirs after we had looked; both sides see each other then, and at least one gives way.
         // restic waits 200 ms before this, for object stores that list late; a local file system does not.
         self.yield_to_others(kind, now, host, Some(file))?;
+        failpoint::reach("repository.locked");
         self.refresh_index()?;
         Ok(lock)
     }
@@ -78,11 +80,12 @@ impl Repository {
                 other => other?,
             };
             let found = LockFile::parse(&bytes).map_err(Error::damaged(subject(FileKind::Lock, &id)))?;
-            if kind == LockKind::Shared && !found.exclusive {
-                continue;
-            }
+            // Also those that are not in our way: restic waits for a left-over lock until somebody removes it.
             if is_stale(&id, &found, now, host)? {
                 self.backend.delete(FileKind::Lock, &id)?;
+                continue;
+            }
+            if kind == LockKind::Shared && !found.exclusive {
                 continue;
             }
             let (host, username, pid) = (found.hostname, found.username, found.pid);

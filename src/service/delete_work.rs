@@ -19,6 +19,7 @@ impl Services {
     /// # Errors
     /// The repository cannot be written or is locked; then the snapshot is still there.
     pub async fn run_delete(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
+        failpoint::reach("delete.begun");
         let row = snapshots::find(self.store().read(), &operation.graph_id, operation.snapshot_id).await?;
         let root = self.repository_root(&operation.graph_id);
         if let Some(row) = row.filter(|_| root.join("config").exists()) {

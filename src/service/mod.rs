@@ -50,6 +50,8 @@ pub struct Settings {
     pub retention_days: u32,
     /// This instance's name, recorded in snapshots.
     pub instance_name: String,
+    /// This computer's name, by which locks tell whether their process is alive.
+    pub host_name: String,
     /// The password of all repositories.
     pub repository_password: Secret,
 }

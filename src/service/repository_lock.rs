@@ -34,7 +34,7 @@ impl HeldLock {
         let until = Instant::now() + PATIENCE;
         loop {
             control.go_on()?;
-            let (repository, now, host) = (Arc::clone(repository), services.now(), services.settings().instance_name.clone());
+            let (repository, now, host) = (Arc::clone(repository), services.now(), services.settings().host_name.clone());
             let taken = services.blocking(move || Ok::<_, Error>(repository.lock(kind, now, &host))).await?;
             match taken {
                 Ok(lock) => return Ok(Self::keep_fresh(services, lock)),

@@ -266,7 +266,8 @@ fn check_loopback(sources: &mut Sources<'_>, address: Option<SocketAddr>, names:
     }
 }
 
-fn host_name() -> String {
+/// This computer's name.
+pub fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "lightkeep".to_owned() } else { name.trim().to_owned() }
 }

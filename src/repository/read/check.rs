@@ -128,6 +128,11 @@ impl Repository {
                     packs[location.pack as usize].blobs.push((kind, *id, *location));
                 }
             }
+            let mut number = 0;
+            packs.retain(|_| {
+                number += 1;
+                index.is_present(number - 1)
+            });
             packs
         })
     }

@@ -62,7 +62,7 @@ pub(crate) struct Plan {
     pub(crate) links: Vec<PlannedLink>,
     pub(crate) others: Vec<PlannedOther>,
     pub(crate) pieces: Vec<PlannedPiece>,
-    /// The packs that locations count into: those of the index when the plan was made.
+    /// The packs that locations count into: those of the index when the plan was complete.
     pub(crate) packs: Vec<FileId>,
     pub(crate) total_bytes: u64,
     pub(crate) file_count: u64,
@@ -72,14 +72,14 @@ pub(crate) struct Plan {
 struct Planner {
     plan: Plan,
     hash: DataHash,
-    /// Files of several names by device and inode.
-    linked: HashMap<(u64, u64), u32>,
+    /// Files of several names by device, inode and content: a number that was given to another file while the source was walked
+    /// must not make one file of two.
+    linked: HashMap<(u64, u64, Vec<BlobId>), u32>,
 }
 
 /// Plans the restore of a directory.
 pub(crate) fn make(repository: &Repository, mut top: Node, control: &Control) -> Result<Plan, Error> {
     let mut reader = BlobReader::new();
-    let packs = repository.with_index(|index| index.packs().to_vec());
     let root = PlannedDirectory { path: PathBuf::new(), restorable: Restorable::of(&mut top) };
     let plan = Plan {
         directories: vec![root],
@@ -87,7 +87,7 @@ pub(crate) fn make(repository: &Repository, mut top: Node, control: &Control) ->
         links: Vec::new(),
         others: Vec::new(),
         pieces: Vec::new(),
-        packs,
+        packs: Vec::new(),
         total_bytes: 0,
         file_count: 0,
         data_hash: [0; 32],
@@ -108,6 +108,8 @@ pub(crate) fn make(repository: &Repository, mut top: Node, control: &Control) ->
             open.push((number, self::nodes(repository, &mut reader, &node, path)?.into_iter()));
         }
     }
+    // at the end, so that no location counts beyond: numbers stay when the index is loaded again meanwhile
+    planner.plan.packs = repository.with_index(|index| index.packs().to_vec());
     planner.plan.data_hash = planner.hash.finish();
     Ok(planner.plan)
 }
@@ -148,7 +150,7 @@ impl Planner {
         self.plan.total_bytes += node.size_bytes;
         let number = number(self.plan.files.len());
         if node.links > 1 {
-            let first = *self.linked.entry((node.device_id, node.inode)).or_insert(number);
+            let first = *self.linked.entry((node.device_id, node.inode, node.content.clone())).or_insert(number);
             if first != number {
                 self.plan.total_bytes -= node.size_bytes;
                 self.plan.links.push(PlannedLink { path, file: first });

@@ -114,6 +114,7 @@ fn publish(shared: &Shared<'_>, packs: &Receiver<PackWriter>, written: &Mutex<Ve
         shared.go_on()?;
         let pack = pack.finish(shared.repository)?;
         written.lock().unwrap_or_else(PoisonError::into_inner).push(pack);
+        failpoint::reach("repository.pack_written");
     }
     Ok(())
 }

@@ -66,7 +66,9 @@ pub(crate) fn read_small<'b>(shared: &Shared<'_>, entry: &Entry, buffer: &'b mut
     expect_size(length as u64, entry)?;
     expect_captured(&file, entry)?;
     if let Some(mut tap) = (shared.request.tap)(entry) {
-        tap(Some(Bytes::copy_from_slice(&buffer[..length])));
+        if length > 0 {
+            tap(Some(Bytes::copy_from_slice(&buffer[..length])));
+        }
         tap(None);
     }
     shared.request.control.add_done(length as u64);

@@ -69,7 +69,7 @@ fn source_directory(source: &Source<'_>, recorded_path: &Path) -> Result<(Meta, 
         Source::Listed(entries) => {
             let own = entries.iter().find(|entry| entry.path.as_os_str().is_empty());
             Ok(match (own, fs::metadata(recorded_path)) {
-                (Some(entry), _) => (entry.meta, entry.read_from.clone()),
+                (Some(entry), _) => (entry.meta, attributes_of(entry).to_path_buf()),
                 (None, Ok(metadata)) => (Meta::from(&metadata), recorded_path.to_path_buf()),
                 (None, Err(_)) => (UNKNOWN_DIRECTORY, PathBuf::new()),
             })
@@ -130,6 +130,12 @@ fn child(
     }
 }
 
+/// Where a listed directory's extended attributes are: a list need not say where a directory is read, as a staging directory may
+/// have the files alone.
+fn attributes_of(entry: &Entry) -> &Path {
+    if fs::symlink_metadata(&entry.read_from).is_ok() { &entry.read_from } else { Path::new("") }
+}
+
 /// Walks a list. Directories that stand in a path but not in the list are recorded without metadata.
 fn listed(walk: &mut Walk<'_, '_>, entries: &[Entry]) -> Result<(), Error> {
     let total = entries.iter().filter(|entry| entry.kind == EntryKind::File).map(|entry| entry.meta.size_bytes).sum();
@@ -157,7 +163,7 @@ fn listed(walk: &mut Walk<'_, '_>, entries: &[Entry]) -> Result<(), Error> {
         }
         match &entry.kind {
             EntryKind::Directory => {
-                walk.enter(name.as_bytes(), &entry.meta, &entry.read_from)?;
+                walk.enter(name.as_bytes(), &entry.meta, attributes_of(entry))?;
                 inside.push(name);
             }
             EntryKind::File => walk.file(name.as_bytes(), entry)?,
