@@ -1,0 +1,7 @@
+//! What the tests stand on.
+
+pub(crate) mod app;
+pub(crate) mod database;
+pub(crate) mod files;
+pub(crate) mod process;
+pub(crate) mod tools;
