@@ -1,4 +1,5 @@
 """The programs that ours is measured against, and the table of results."""
+import json
 import os
 import shutil
 import statistics
@@ -13,6 +14,16 @@ def build(root):
     environment = os.environ | {"CARGO_TARGET_DIR": target}
     subprocess.run(["cargo", "build", "--quiet", "--release", "--bin", "lightkeep"], cwd=root, env=environment, check=True)
     return Path(target) / "release/lightkeep"
+
+
+def build_check(root):
+    """The release form of `benches/check.rs`."""
+    cache = os.environ.get("LIGHTKEEP_TEST_CACHE", str(Path.home() / ".cache/lightkeep"))
+    environment = os.environ | {"CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR", f"{cache}/target")}
+    command = ["cargo", "bench", "--quiet", "--bench", "check", "--no-run", "--message-format=json"]
+    lines = subprocess.run(command, cwd=root, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    built = [json.loads(line).get("executable") for line in lines if '"name":"check"' in line]
+    return next(path for path in reversed(built) if path)
 
 
 def settle(place, versions):

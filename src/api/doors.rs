@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
-use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -51,15 +50,13 @@ impl Doors {
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut routes = Routes::new(health_service);
         routes = routes.add_service(OperationServiceServer::new(OperationGrpc(services.clone())).max_decoding_message_size(REQUEST_LIMIT));
-        let (mut names, mut descriptors) = (vec!["", OPERATION_SERVICE], FILE_DESCRIPTOR_SET.to_vec());
+        let mut names = vec![OPERATION_SERVICE];
         if backup_enabled {
             names.push(BACKUP_SERVICE);
             routes = routes.add_service(BackupServiceServer::new(BackupGrpc(services.clone())).max_decoding_message_size(REQUEST_LIMIT));
-        } else {
-            descriptors = without_service(&descriptors, "BackupService")?;
         }
         for reflection in [Reflection::V1, Reflection::V1Alpha] {
-            routes = reflection.add_to(routes, &descriptors)?;
+            routes = reflection.add_to(routes, &names)?;
         }
         let grpc = door(routes, Auth::new(api_key), services.ids().clone(), Arc::clone(services.clock()));
         let bag = services.clone();
@@ -67,7 +64,9 @@ impl Doors {
             let bag = bag.clone();
             async move { !bag.stopping().is_cancelled() && bag.store().ping().await.is_ok() }
         };
-        let rest = rest::router(&descriptors, grpc.clone(), ready).context("cannot make the REST routes")?;
+        let rest = rest::router(FILE_DESCRIPTOR_SET, &names, grpc.clone(), ready).context("cannot make the REST routes")?;
+        // The empty name stands for the server as a whole.
+        names.push("");
         Ok(Self { grpc, rest, health, names })
     }
 
@@ -131,23 +130,18 @@ enum Reflection {
 }
 
 impl Reflection {
-    fn add_to(&self, routes: Routes, descriptors: &[u8]) -> anyhow::Result<Routes> {
-        let builder = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(descriptors)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    fn add_to(&self, routes: Routes, names: &[&str]) -> anyhow::Result<Routes> {
+        let mut builder = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name("grpc.health.v1.Health");
+        for name in names {
+            builder = builder.with_service_name(*name);
+        }
         let context = "cannot make the reflection service";
         Ok(match self {
             Self::V1 => routes.add_service(builder.build_v1().context(context)?),
             Self::V1Alpha => routes.add_service(builder.build_v1alpha().context(context)?),
         })
     }
-}
-
-/// The descriptors without one service: it has no routes then, and reflection does not know it.
-fn without_service(descriptors: &[u8], service: &str) -> anyhow::Result<Vec<u8>> {
-    let mut set = prost_types::FileDescriptorSet::decode(descriptors).context("cannot read the descriptors")?;
-    for file in &mut set.file {
-        file.service.retain(|candidate| candidate.name() != service);
-    }
-    Ok(set.encode_to_vec())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -60,6 +61,9 @@ fn add_violations(details: &mut ErrorDetails, violations: &Violations) {
 
 /// The status of a recorded error, as an operation carries it.
 pub fn recorded(error: &RecordedError) -> crate::proto::rpc::Status {
-    let kind = ErrorKind::parse(&error.kind).unwrap_or(ErrorKind::Internal);
-    crate::proto::rpc::Status { code: i32::from(code(kind)), message: error.message.clone(), details: vec![] }
+    let code = code(ErrorKind::parse(&error.kind).unwrap_or(ErrorKind::Internal));
+    let details = ErrorDetails::with_error_info(error.reason.as_str(), DOMAIN, HashMap::new());
+    let status = Status::with_error_details(code, error.message.as_str(), details);
+    // The details of a status are a `google.rpc.Status` of their own, in bytes.
+    crate::proto::rpc::Status::decode(status.details()).unwrap_or_default()
 }

@@ -20,7 +20,7 @@ pub struct Args {
 #[derive(Debug, Clone, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "made once per process")]
 pub enum Command {
-    /// Serve gRPC, REST and metrics until SIGTERM.
+    /// Serve gRPC and REST until SIGTERM.
     Serve(ServeArgs),
     /// Show the whole way on a bundled sample graph, in `./lightkeep-data`: snapshot, damage, restore, audit.
     Quickstart(QuickstartArgs),
@@ -37,7 +37,7 @@ pub struct ServeArgs {
     /// Where gRPC listens [default: 127.0.0.1:50051].
     #[arg(long, value_name = "ADDRESS")]
     pub grpc_addr: Option<String>,
-    /// Where `/metrics` listens [default: 127.0.0.1:9090].
+    /// Where `/metrics` will listen when there are metrics; only checked so far [default: 127.0.0.1:9090].
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_addr: Option<String>,
     /// Where the repositories lie [default: ./lightrag_backups].

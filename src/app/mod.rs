@@ -1,5 +1,6 @@
 //! Floor 6: wiring. What the process is told (flags, environment, files), and what it is built of.
 
+mod allocator;
 pub mod args;
 pub mod config;
 pub mod instance_lock;
@@ -8,10 +9,11 @@ mod quickstart;
 pub mod server;
 mod signals;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::bail;
 
 use self::args::{Args, Command};
 use self::config::Config;
@@ -25,6 +27,7 @@ const EXIT_CONFIGURATION: u8 = 2;
 
 /// Runs the program to its end.
 pub fn main(args: &Args) -> ExitCode {
+    allocator::settle();
     let config = match load(args) {
         Ok(config) => config,
         Err(problems) => {
@@ -62,7 +65,8 @@ fn load(args: &Args) -> Result<Config, String> {
 /// Logs go to standard error: standard output says where the server listens, and nothing else.
 fn log(level: config::LogLevel) {
     let filter = tracing_subscriber::EnvFilter::new(format!("warn,lightkeep={}", level.as_str()));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let colours = std::io::stderr().is_terminal();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).with_target(false).try_init();
 }
 
 async fn run(args: &Args, config: Config) -> anyhow::Result<()> {
@@ -78,18 +82,21 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let server = Server::start(config, listeners, Arc::new(SystemClock), IdSource::Random).await?;
     println!("http {}", server.http_addr());
     println!("grpc {}", server.grpc_addr());
+    serve_until_signal(server).await
+}
+
+/// Serves until the first signal, then stops in order; a second signal ends that.
+async fn serve_until_signal(server: Server) -> anyhow::Result<()> {
     signals::stop_requested().await?;
     tracing::info!("stopping; a second signal ends the process at once");
     tokio::select! {
         result = server.stop() => result,
-        result = signals::stop_requested() => result.context("stopped at once"),
+        result = signals::stop_requested() => result.and_then(|()| bail!("stopped at once, work that ran goes on at the next start")),
     }
 }
 
 async fn migrate(config: &Config) -> anyhow::Result<()> {
-    if let Some(path) = config.database.sqlite_path().and_then(std::path::Path::parent) {
-        std::fs::create_dir_all(path).with_context(|| format!("cannot make the database's directory: {}", path.display()))?;
-    }
+    let _lock = server::lock_database(config)?;
     let store = Store::connect(&config.database.connect_url()).await?;
     store.migrate().await?;
     store.close().await?;

@@ -1,7 +1,9 @@
 //! The server: services, workers and doors, put together, started and stopped.
 
+use std::fs::{DirBuilder, OpenOptions};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,6 +81,7 @@ impl Server {
         let settings = Settings {
             places: Places { allowed_roots: config.allowed_roots.clone(), storage, working_dir },
             retention_days: config.retention_days,
+            restore_sync: config.restore_sync,
             instance_name: config.instance_name.clone(),
             host_name: host_name(),
             repository_password,
@@ -115,12 +118,12 @@ impl Server {
     pub async fn stop(self) -> anyhow::Result<()> {
         self.doors.say_not_serving().await;
         self.services.stopping().cancel();
-        self.closing.cancel();
         self.worker.await.context("the worker died")?;
         let mut changes = self.services.wakeup().changes();
         while !self.services.running().is_empty() {
             changes.next().await;
         }
+        self.closing.cancel();
         // Who still waits for an operation is told now that it goes on later.
         self.services.tasks().close();
         self.services.wakeup().announce_change();
@@ -139,20 +142,35 @@ impl Server {
     }
 }
 
-/// Makes the directories and takes the locks.
+/// Makes the directories and takes the locks. Several instances may share a storage when they share a PostgreSQL database.
 fn prepare(config: &Config) -> anyhow::Result<(Vec<InstanceLock>, PathBuf)> {
-    let make =
-        |path: &std::path::Path| std::fs::create_dir_all(path).with_context(|| format!("cannot make the directory: {}", path.display()));
-    make(&config.storage)?;
+    make_directory(&config.storage, 0o700)?;
     let storage = config.storage.canonicalize().with_context(|| format!("cannot use the storage: {}", config.storage.display()))?;
-    let Some(database) = config.database.sqlite_path() else { return Ok((vec![], storage)) };
+    let Some(database) = lock_database(config)? else { return Ok((vec![], storage)) };
+    let lock = InstanceLock::take(&storage.join(".lightkeep.lock"), "storage")?;
+    Ok((vec![database, lock], storage))
+}
+
+/// Takes the lock of a SQLite database, and makes its file, readable for its owner only.
+///
+/// # Errors
+/// Another process uses it; it cannot be made.
+pub(super) fn lock_database(config: &Config) -> anyhow::Result<Option<InstanceLock>> {
+    let Some(database) = config.database.sqlite_path() else { return Ok(None) };
     let Some((directory, name)) = database.parent().zip(database.file_name()) else {
         bail!("the SQLite database needs a file name: {}", database.display());
     };
-    make(directory)?;
+    make_directory(directory, 0o755)?;
     let mut lock_name = name.to_owned();
     lock_name.push(".lock");
-    let database_lock = InstanceLock::take(&directory.join(lock_name), "SQLite database")?;
-    let storage_lock = InstanceLock::take(&storage.join(".lightkeep.lock"), "storage")?;
-    Ok((vec![database_lock, storage_lock], storage))
+    let lock = InstanceLock::take(&directory.join(lock_name), "SQLite database")?;
+    // The driver would make it readable for everybody.
+    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(database);
+    made.with_context(|| format!("cannot open the SQLite database: {}", database.display()))?;
+    Ok(Some(lock))
+}
+
+fn make_directory(path: &Path, mode: u32) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.with_context(|| format!("cannot make the directory: {}", path.display()))
 }

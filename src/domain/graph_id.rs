@@ -8,8 +8,8 @@ use unicode_normalization::is_nfc;
 /// The most bytes that an id may have: a directory name has room for 255.
 pub const MAX_GRAPH_ID_BYTES: usize = 200;
 
-/// Names below the storage directory that are not graphs.
-const RESERVED: [&str; 2] = ["repository.key", "replicas"];
+/// Names below the storage directory that are not graphs, and the one that means all graphs.
+const RESERVED: [&str; 3] = ["repository.key", "replicas", "-"];
 
 /// A valid graph id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -30,7 +30,7 @@ pub enum GraphIdError {
     /// The same text can be written in two ways; only one of them is taken.
     #[error("must be in Unicode normalization form C")]
     NotNormalized,
-    /// Means something else below the storage directory.
+    /// Means something else below the storage directory, or all graphs.
     #[error("is reserved, choose another")]
     Reserved,
 }
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn takes_letters_of_all_scripts() {
-        for good in ["graph1", "a.b_c-D9", "Wissen-über-Öl", "知识图谱", "-", "_x"] {
+        for good in ["graph1", "a.b_c-D9", "Wissen-über-Öl", "知识图谱", "--", "_x"] {
             assert_eq!(GraphId::parse(good).map(|id| id.to_string()), Ok(good.to_owned()));
         }
     }
@@ -100,6 +100,7 @@ mod tests {
             ("u\u{308}", GraphIdError::NotNormalized),
             ("repository.key", GraphIdError::Reserved),
             ("replicas", GraphIdError::Reserved),
+            ("-", GraphIdError::Reserved),
         ];
         for (text, error) in wrong {
             assert_eq!(GraphId::parse(text), Err(error), "{text}");

@@ -36,8 +36,10 @@ pub trait PageKey: Sized {
     fn from_text(text: &str) -> Option<Self>;
 }
 
-/// Lists sorted by time, then by id.
-impl PageKey for (Timestamp, String) {
+/// The key of lists sorted by time, then by id.
+pub type TimeKey = (Timestamp, String);
+
+impl PageKey for TimeKey {
     fn to_text(&self) -> String {
         format!("{}:{}", self.0.micros(), self.1)
     }
@@ -104,7 +106,7 @@ mod tests {
         assert_eq!(parse(5000, "").unwrap().size, 1000);
         assert_eq!(parse(-1, "").unwrap_err().0, "page_size");
         assert_eq!(parse(1, "%%").unwrap_err().0, "page_token");
-        assert_eq!(PageRequest::<(Timestamp, String)>::parse(1, "bmE").unwrap_err().0, "page_token");
+        assert_eq!(PageRequest::<TimeKey>::parse(1, "bmE").unwrap_err().0, "page_token");
     }
 
     proptest! {

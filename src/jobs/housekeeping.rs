@@ -1,17 +1,24 @@
 //! What is put right at start, and what is tidied up from time to time.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use tokio::runtime::Handle;
+
+use crate::base::timestamp::Timestamp;
 use crate::domain::page::{MAX_PAGE_SIZE, PageRequest};
 use crate::lightrag::capture::sweep_staging;
 use crate::repository::sweep_temporary_files;
+use crate::service::graphs::Graph;
 use crate::service::idempotency::REMEMBERED;
 use crate::service::{Error, Services};
 use crate::store::{idempotency_keys, leases, operations};
 
 /// How often is tidied up.
 const PERIOD: Duration = Duration::from_secs(3600);
+
+/// How long temporary files are spared that another computer may be writing.
+const FOREIGN: Duration = Duration::from_secs(24 * 3600);
 
 /// The lease of the instance that tidies up.
 const LEASE_NAME: &str = "housekeeping";
@@ -28,27 +35,34 @@ pub async fn recover(services: &Services) -> Result<(), Error> {
             tracing::info!(count, "operations of an earlier process are taken up again");
         }
     }
-    let unfinished = operations::list_unfinished(services.store().read()).await?;
-    let unfinished: Vec<String> = unfinished.iter().map(ToString::to_string).collect();
     let mut page = PageRequest::<String> { size: MAX_PAGE_SIZE, after: None };
     loop {
         let graphs = services.list_graphs(&page).await?;
         for graph in &graphs.items {
-            let root = services.repository_root(&graph.row.graph_id);
-            let (source, unfinished) = (PathBuf::from(&graph.row.source_dir), unfinished.clone());
-            let swept = services.blocking(move || {
-                // A source that is not there any more has nothing staged.
-                let staging = sweep_staging(&source, &|operation| !unfinished.iter().any(|id| id == operation));
-                let temporary = sweep_temporary_files(&root);
-                staging.map_err(Error::from).and(temporary.map_err(Error::from))
-            });
-            if let Err(error) = swept.await {
+            if let Err(error) = sweep(services, graph).await {
                 tracing::warn!(graph_id = graph.row.graph_id.as_str(), error = error.chain(), "cannot sweep what an earlier process left");
             }
         }
         let Some(last) = graphs.items.last().filter(|_| graphs.next_page_token.is_some()) else { return Ok(()) };
         page.after = Some(last.row.graph_id.to_string());
     }
+}
+
+/// Removes what operations that are over have staged beside a graph's source, and temporary files in its repository.
+async fn sweep(services: &Services, graph: &Graph) -> Result<(), Error> {
+    let (root, source) = (services.repository_root(&graph.row.graph_id), PathBuf::from(&graph.row.source_dir));
+    let now = SystemTime::UNIX_EPOCH + services.now().since(Timestamp::default());
+    let unchanged_since = (!services.store().is_sqlite()).then(|| now - FOREIGN);
+    let (bag, runtime) = (services.clone(), Handle::current());
+    services
+        .blocking(move || {
+            // Asked when the staging is found: its operation was there first, so none that lives is taken for one that is over.
+            let is_over = |id: &str| runtime.block_on(bag.get_operation(id)).is_ok_and(|operation| operation.row.state.is_ended());
+            sweep_staging(&source, &is_over)?;
+            sweep_temporary_files(&root, unchanged_since)?;
+            Ok::<_, Error>(())
+        })
+        .await
 }
 
 /// Tidies up every hour, on one instance, until the process is asked to stop.
@@ -71,7 +85,7 @@ async fn tidy_up(services: &Services) -> Result<(), Error> {
         return Ok(());
     }
     let micros = i64::try_from(REMEMBERED.as_micros()).unwrap_or(i64::MAX);
-    let before = crate::base::timestamp::Timestamp::from_micros(now.micros().saturating_sub(micros));
+    let before = Timestamp::from_micros(now.micros().saturating_sub(micros));
     idempotency_keys::delete_before(store.read(), before).await?;
     Ok(())
 }

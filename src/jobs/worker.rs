@@ -37,7 +37,11 @@ impl Worker {
     pub async fn run(self) {
         let stopping = self.services.stopping().clone();
         while !stopping.is_cancelled() {
-            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else { break };
+            let slot = tokio::select! {
+                slot = Arc::clone(&self.slots).acquire_owned() => slot,
+                () = stopping.cancelled() => break,
+            };
+            let Ok(slot) = slot else { break };
             match self.services.claim_operation().await {
                 Ok(Some(operation)) => {
                     let services = self.services.clone();
@@ -80,7 +84,10 @@ async fn work_on(services: &Services, operation: Model) {
     let result = {
         let work = async {
             match is_hopeless(&operation) {
-                Some(error) => Err(error),
+                Some(error) => {
+                    services.abandon(&operation).await;
+                    Err(error)
+                }
                 None => run(services, &operation, &control).await,
             }
         };

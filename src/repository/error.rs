@@ -48,7 +48,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file of the repository is not what it must be.
-    #[error("{subject} is damaged: check the repository, and restore it from a replica")]
+    #[error("{subject} is damaged: check the repository with `restic check --read-data`, and use another snapshot or copy")]
     Damaged {
         /// Which file, pack, blob or tree.
         subject: String,

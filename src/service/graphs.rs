@@ -63,13 +63,19 @@ impl Services {
     /// # Errors
     /// The id is taken; the source is not fit.
     pub async fn register_graph(&self, caller: &Caller, new: NewGraph) -> Result<Graph, Error> {
-        let places = self.settings().places.clone();
-        let text = new.source_dir.clone();
-        let source = self.blocking(move || places.resolve_source(&text)).await?;
-        let row = self.graph_row(&new, source.to_string_lossy().into_owned()).await?;
-        let server_url = row.server_url.clone().unwrap_or_default();
-        let body = [row.graph_id.as_str(), &row.source_dir, &server_url, row.inconsistent_policy.as_str()];
+        // Not the server's key: a hash of it has no place in the database.
+        let server = new.server.as_ref();
+        let server_url = server.map(|server| server.url.as_str()).unwrap_or_default();
+        let quiet_wait = server.map(|server| server.quiet_wait_seconds.to_string()).unwrap_or_default();
+        let busy_policy = server.map(|server| server.busy_policy.as_str()).unwrap_or_default();
+        let body = [new.graph_id.as_str(), &new.source_dir, server_url, &quiet_wait, busy_policy, new.inconsistent_policy.as_str()];
         let request = Request { request_id: new.request_id.as_deref(), action: "RegisterGraph", body: &body };
+        // Asked again, the directory may have gone: the first answer holds all the same.
+        if request.find_subject(self.store().read()).await?.is_some() {
+            return self.get_graph(&new.graph_id).await;
+        }
+        let source = self.resolve_source(new.source_dir.clone()).await?;
+        let row = self.graph_row(&new, source).await?;
         let transaction = self.store().begin().await?;
         if request.find_subject(&transaction).await?.is_some() {
             return self.get_graph(&row.graph_id).await;

@@ -48,6 +48,8 @@ pub struct Settings {
     pub places: Places,
     /// How long a snapshot is kept at least, days.
     pub retention_days: u32,
+    /// Whether a restore ends when all is on the disk.
+    pub restore_sync: bool,
     /// This instance's name, recorded in snapshots.
     pub instance_name: String,
     /// This computer's name, by which locks tell whether their process is alive.

@@ -11,11 +11,10 @@ use super::Services;
 use super::error::{Error, ErrorKind, RecordedError};
 use crate::base::control::{Control, Progress};
 use crate::base::ids::{OperationId, SnapshotId};
-use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{MAX_ATTEMPTS, MAX_QUEUED_PER_GRAPH, OperationKind, OperationState};
-use crate::domain::page::{Page, PageRequest};
+use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::entity::operation::Model;
 use crate::store::{self, operations, snapshots};
 
@@ -136,7 +135,7 @@ impl Services {
         &self,
         graph_id: Option<&GraphId>,
         state: Option<OperationState>,
-        page: &PageRequest<(Timestamp, String)>,
+        page: &PageRequest<TimeKey>,
     ) -> Result<Page<Operation>, Error> {
         let rows = operations::list(self.store().read(), graph_id, state, page).await?;
         let mut items = Vec::with_capacity(rows.items.len());

@@ -11,7 +11,7 @@ use super::repository_lock::HeldLock;
 use super::snapshots::check_restorable;
 use crate::base::control::Control;
 use crate::base::failpoint;
-use crate::domain::operation::OperationState;
+use crate::domain::operation::{OperationKind, OperationState};
 use crate::lightrag::apply::{Recovered, apply, preflight_target, recover_apply};
 use crate::lightrag::server::Server;
 use crate::repository::{LockKind, RecordId, Repository, RestoreRequest};
@@ -40,6 +40,12 @@ impl Services {
         if !payload.force {
             self.check_target_unused(operation, &payload.target_dir).await?;
         }
+        // The path was fit when it was asked for; a link may have been put into it since.
+        let (places, target) = (self.settings().places.clone(), payload.target_dir.clone());
+        let resolved = self.blocking(move || places.resolve_target(&target.to_string_lossy())).await?;
+        if resolved != payload.target_dir {
+            return Err(Error::invalid("target_dir", format_args!("leads elsewhere now: {}", payload.target_dir.display())));
+        }
         let root = self.repository_root(&operation.graph_id);
         let services = self.clone();
         let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
@@ -49,6 +55,7 @@ impl Services {
             target: payload.target_dir,
             operation_id: operation.operation_id.to_string(),
             is_retry: operation.attempt > 1,
+            sync: self.settings().restore_sync,
             repository,
             lock: lock.clone(),
             row,
@@ -61,6 +68,22 @@ impl Services {
         operations::finish(&transaction, operation, OperationState::Succeeded, None, control.progress(), self.now()).await?;
         snapshots::update_restored(&transaction, operation.snapshot_id).await?;
         Ok(store::commit(transaction).await?)
+    }
+
+    /// Makes the target of a restore whole that is not tried again: the old tree, or the new.
+    pub async fn abandon(&self, operation: &operation::Model) {
+        if operation.kind != OperationKind::Restore {
+            return;
+        }
+        let Ok(payload) = serde_json::from_str::<RestorePayload>(&operation.payload) else { return };
+        let aside = payload.target_dir.with_file_name(format!(".lightkeep-{}", operation.operation_id));
+        let recovered = self.blocking(move || {
+            recover_apply(&payload.target_dir)?;
+            Aside::make(aside).map(drop)
+        });
+        if let Err(error) = recovered.await {
+            tracing::error!(operation_id = %operation.operation_id, error = error.chain(), "cannot make the target of a restore whole");
+        }
     }
 
     async fn check_target_unused(&self, operation: &operation::Model, target: &Path) -> Result<(), Error> {
@@ -89,6 +112,7 @@ struct Restore {
     kept_as: PathBuf,
     operation_id: String,
     is_retry: bool,
+    sync: bool,
     repository: Arc<Repository>,
     lock: HeldLock,
     row: snapshot::Model,
@@ -130,7 +154,7 @@ impl Restore {
     fn restore_to(&self, directory: &Path) -> Result<(), Error> {
         let record = self.row.record_id.as_deref().and_then(RecordId::parse).ok_or_else(|| self.damaged("its row names no record"))?;
         let recorded_path = Path::new(&self.row.source_dir);
-        let request = RestoreRequest { record, recorded_path, to: directory, sync: true, control: &self.control };
+        let request = RestoreRequest { record, recorded_path, to: directory, sync: self.sync, control: &self.control };
         let restored = self.repository.restore(&request, self.lock.lock())?;
         if Some(hex::encode(restored.data_hash)) != self.row.data_hash {
             return Err(self.damaged("what was restored has another hash than what was saved"));

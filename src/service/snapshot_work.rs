@@ -55,6 +55,12 @@ impl Services {
         if operation.attempt > 1 && row.data_hash.is_some() && self.adopt_record(operation, &mut row, &repository).await? {
             return Ok(());
         }
+        // The path was fit when it was asked for; a link may have been put into it since.
+        let (places, source) = (self.settings().places.clone(), row.source_dir.clone());
+        let resolved = self.blocking(move || places.resolve_source(&source)).await?;
+        if resolved != Path::new(&row.source_dir) {
+            return Err(Error::invalid("source_dir", format_args!("leads elsewhere now: {}", row.source_dir)));
+        }
         self.wait_until_quiet(&graph, control).await?;
         let parent = snapshots::find_latest(self.store().read(), &row.graph_id, &row.source_dir).await?;
         let parent = parent.and_then(|parent| parent.record_id).and_then(|id| RecordId::parse(&id));
@@ -96,18 +102,18 @@ impl Services {
         control.begin_stage("wait", 0);
         let server = Server::new(url, self.server_api_key(graph).await?)?;
         let limit = Duration::from_secs(u64::try_from(graph.quiet_wait_seconds).unwrap_or(0));
-        let why = match server.wait_until_quiet(limit, QUIET_POLL, control).await {
+        let error = match server.wait_until_quiet(limit, QUIET_POLL, control).await {
             Ok(Waited::Quiet(_)) => return Ok(()),
-            Ok(Waited::StillBusy { why, .. }) => format!("the LightRAG server of graph `{}` is still busy: {why}", graph.graph_id),
-            Err(error) => match Error::from(error) {
-                error if error.kind() == ErrorKind::Cancelled => return Err(error),
-                error => error.to_string(),
-            },
+            Ok(Waited::StillBusy { why, .. }) => {
+                let message = format!("the LightRAG server of graph `{}` is still busy: {why}", graph.graph_id);
+                Error::refused(ErrorKind::FailedPrecondition, "SERVER_BUSY", message)
+            }
+            Err(error) => Error::from(error),
         };
-        if graph.busy_policy == BusyPolicy::Fail {
-            return Err(Error::refused(ErrorKind::FailedPrecondition, "SERVER_BUSY", why));
+        if graph.busy_policy == BusyPolicy::Fail || error.kind() == ErrorKind::Cancelled {
+            return Err(error);
         }
-        tracing::warn!(graph_id = graph.graph_id.as_str(), why, "the snapshot does not wait any longer");
+        tracing::warn!(graph_id = graph.graph_id.as_str(), why = error.chain(), "the snapshot does not wait any longer");
         Ok(())
     }
 

@@ -9,11 +9,10 @@ use super::error::{Error, ErrorKind};
 use super::idempotency::Request;
 use super::restore_work::RestorePayload;
 use crate::base::ids::{OperationId, SnapshotId};
-use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
-use crate::domain::page::{Page, PageRequest};
+use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::domain::validate::Violations;
 use crate::store::entity::operation::Model as OperationRow;
@@ -54,6 +53,13 @@ impl Services {
     /// # Errors
     /// The graph is unknown and no directory is given; the directory is not fit; too many operations wait.
     pub async fn create_snapshot(&self, caller: &Caller, new: NewSnapshot) -> Result<Model, Error> {
+        let (graph_text, metadata) = (new.graph_id.to_string(), new.metadata.clone().unwrap_or_default());
+        let body = [graph_text.as_str(), new.source_dir.as_deref().unwrap_or_default(), &metadata];
+        let request = Request { request_id: new.request_id.as_deref(), action: "CreateSnapshot", body: &body };
+        // Asked again, the directory may have gone: the first answer holds all the same.
+        if let Some(first) = request.find_subject(self.store().read()).await? {
+            return self.snapshot_of(self.store().read(), &new.graph_id, &first).await;
+        }
         let known = graphs::find(self.store().read(), &new.graph_id).await?;
         let text = match (&new.source_dir, &known) {
             (Some(text), _) => text.clone(),
@@ -61,9 +67,6 @@ impl Services {
             (None, None) => return Err(Error::Required(Violations::one("source_dir", "is needed for a graph that is not registered yet"))),
         };
         let source = self.resolve_source(text).await?;
-        let (graph_text, metadata) = (new.graph_id.to_string(), new.metadata.clone().unwrap_or_default());
-        let body = [graph_text.as_str(), new.source_dir.as_deref().unwrap_or_default(), &metadata];
-        let request = Request { request_id: new.request_id.as_deref(), action: "CreateSnapshot", body: &body };
         let transaction = self.store().begin().await?;
         if let Some(first) = request.find_subject(&transaction).await? {
             return self.snapshot_of(&transaction, &new.graph_id, &first).await;
@@ -80,17 +83,17 @@ impl Services {
         Ok(row)
     }
 
-    async fn resolve_source(&self, text: String) -> Result<String, Error> {
+    pub(super) async fn resolve_source(&self, text: String) -> Result<String, Error> {
         let places = self.settings().places.clone();
         let path: PathBuf = self.blocking(move || places.resolve_source(&text)).await?;
         let not_text = |path: PathBuf| Error::invalid("source_dir", format_args!("is not valid UTF-8: {}", path.display()));
         path.into_os_string().into_string().map_err(|path| not_text(path.into()))
     }
 
-    async fn snapshot_of(&self, transaction: &DatabaseTransaction, graph_id: &GraphId, id: &str) -> Result<Model, Error> {
+    async fn snapshot_of(&self, connection: &impl ConnectionTrait, graph_id: &GraphId, id: &str) -> Result<Model, Error> {
         let missing = || Error::NotFound { kind: "Snapshot", id: id.to_owned() };
         let parsed = SnapshotId::parse(id).ok_or_else(missing)?;
-        snapshots::find(transaction, graph_id, parsed).await?.ok_or_else(missing)
+        snapshots::find(connection, graph_id, parsed).await?.ok_or_else(missing)
     }
 
     async fn insert_snapshot(&self, transaction: &DatabaseTransaction, new: &NewSnapshot, source_dir: String) -> Result<Model, Error> {
@@ -141,7 +144,7 @@ impl Services {
     ///
     /// # Errors
     /// There is no such graph.
-    pub async fn list_snapshots(&self, graph_id: Option<&GraphId>, page: &PageRequest<(Timestamp, String)>) -> Result<Page<Model>, Error> {
+    pub async fn list_snapshots(&self, graph_id: Option<&GraphId>, page: &PageRequest<TimeKey>) -> Result<Page<Model>, Error> {
         if let Some(graph_id) = graph_id {
             self.find_graph(self.store().read(), graph_id).await?;
         }
@@ -153,17 +156,24 @@ impl Services {
     /// # Errors
     /// No such snapshot; it cannot be restored; the target is not fit.
     pub async fn restore_snapshot(&self, caller: &Caller, new: NewRestore) -> Result<OperationRow, Error> {
+        let force = if new.force { "force" } else { "" };
+        let body = [new.graph_id.as_str(), &new.snapshot_id, &new.target_dir, force];
+        let request = Request { request_id: new.request_id.as_deref(), action: "RestoreSnapshot", body: &body };
+        // Asked again, the snapshot may have gone: the first answer holds all the same.
+        if let Some(first) = request.find_subject(self.store().read()).await? {
+            return self.operation_of(self.store().read(), &first).await;
+        }
         let places = self.settings().places.clone();
         let text = new.target_dir.clone();
         let target = self.blocking(move || places.resolve_target(&text)).await?;
+        if target.to_str().is_none() {
+            return Err(Error::invalid("target_dir", format_args!("is not valid UTF-8: {}", target.display())));
+        }
         let snapshot = self.get_snapshot(&new.graph_id, &new.snapshot_id).await?;
         check_restorable(&snapshot)?;
         let payload = RestorePayload { target_dir: target, force: new.force };
         let payload = serde_json::to_string(&payload).map_err(|error| Error::internal("write an operation's payload", error))?;
-        let graph_text = new.graph_id.to_string();
-        let body = [graph_text.as_str(), &new.snapshot_id, &payload];
-        let request = Request { request_id: new.request_id.as_deref(), action: "RestoreSnapshot", body: &body };
-        self.queue_on_snapshot(caller, &snapshot, OperationKind::Restore, payload.clone(), &request).await
+        self.queue_on_snapshot(caller, &snapshot, OperationKind::Restore, payload, &request).await
     }
 
     /// Queues the deletion of a snapshot.

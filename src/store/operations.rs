@@ -13,7 +13,7 @@ use crate::base::ids::{InstanceId, OperationId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{LEASE, OperationState};
-use crate::domain::page::{Page, PageRequest};
+use crate::domain::page::{Page, PageRequest, TimeKey};
 
 /// Adds an operation.
 ///
@@ -39,7 +39,7 @@ pub async fn list(
     connection: &impl ConnectionTrait,
     graph_id: Option<&GraphId>,
     state: Option<OperationState>,
-    page: &PageRequest<(Timestamp, String)>,
+    page: &PageRequest<TimeKey>,
 ) -> Result<Page<Model>, Error> {
     let mut query = Entity::find();
     if let Some(graph_id) = graph_id {
@@ -243,19 +243,6 @@ pub async fn expire_leases(connection: &impl ConnectionTrait, now: Timestamp) ->
         .await
         .map_err(Error::during("expire leases"))?;
     Ok(result.rows_affected)
-}
-
-/// Operations that have not ended, of the ids given.
-///
-/// # Errors
-/// The database's.
-pub async fn list_unfinished(connection: &impl ConnectionTrait) -> Result<Vec<OperationId>, Error> {
-    let rows = Entity::find()
-        .select_only()
-        .column(Column::OperationId)
-        .filter(Column::State.is_in([OperationState::Queued, OperationState::Running]))
-        .into_tuple::<OperationId>();
-    rows.all(connection).await.map_err(Error::during("list unfinished operations"))
 }
 
 fn lease_lost(operation: &Model) -> Error {

@@ -10,7 +10,7 @@ use super::entity::snapshot::{Column, Entity, Model};
 use crate::base::ids::{OperationId, SnapshotId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
-use crate::domain::page::{Page, PageRequest};
+use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::domain::snapshot::SnapshotStatus;
 
 /// Adds a snapshot.
@@ -37,7 +37,7 @@ pub async fn find(connection: &impl ConnectionTrait, graph_id: &GraphId, id: Sna
 pub async fn list(
     connection: &impl ConnectionTrait,
     graph_id: Option<&GraphId>,
-    page: &PageRequest<(Timestamp, String)>,
+    page: &PageRequest<TimeKey>,
 ) -> Result<Page<Model>, Error> {
     let mut query = Entity::find();
     if let Some(graph_id) = graph_id {

@@ -1,12 +1,18 @@
-//! The integration tests: everything by the public doors of a real server.
+//! The integration tests: everything by the public doors of a real server; the engine and the LightRAG floor by theirs.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod architecture;
-//mod auth;
+mod auth;
 mod backup;
-//mod bad_input;
+mod bad_input;
 mod crash;
+mod lightrag;
 mod operations;
+mod repository;
+mod rest;
+mod rest_rules;
+mod rest_shim;
 mod restore;
-//mod rest;
 mod serve;
 mod support;
+mod trouble;

@@ -59,18 +59,18 @@ struct Shim {
     door: GrpcService,
 }
 
-/// The REST interface: all routes of the protos in `descriptors`, their old aliases, and `/health`, `/healthz`, `/readyz`.
+/// The REST interface: all routes of these services in `descriptors`, their old aliases, and `/health`, `/healthz`, `/readyz`.
 /// `ready` tells whether the server can do its work. Other routers may be merged in: this one has the fallback.
 ///
 /// # Errors
 /// [`RouterError`] when the protos cannot be served.
-pub fn router<R, F>(descriptors: &[u8], grpc: GrpcService, ready: R) -> Result<axum::Router, RouterError>
+pub fn router<R, F>(descriptors: &[u8], services: &[&str], grpc: GrpcService, ready: R) -> Result<axum::Router, RouterError>
 where
     R: Fn() -> F + Clone + Send + Sync + 'static,
     F: Future<Output = bool> + Send + 'static,
 {
     let pool = DescriptorPool::decode(descriptors).map_err(RouterError::Descriptors)?;
-    let shim = Arc::new(Shim { dialect: Dialect::new(&pool), routes: Routes::new(&pool)?, door: grpc });
+    let shim = Arc::new(Shim { dialect: Dialect::new(&pool), routes: Routes::new(&pool, services)?, door: grpc });
     let fallback = shim.clone();
     let alive = || async { json_response(StatusCode::OK, &json!({ "status": "ok" }), None) };
     Ok(axum::Router::new()

@@ -58,14 +58,15 @@ pub(super) enum Found {
 }
 
 impl Routes {
-    /// Reads the rules of all services in `pool`.
+    /// Reads the rules of the services in `pool` that have one of these names.
     ///
     /// # Errors
     /// [`RouterError::Rule`] for a rule that cannot be served.
-    pub(super) fn new(pool: &DescriptorPool) -> Result<Self, RouterError> {
+    pub(super) fn new(pool: &DescriptorPool, names: &[&str]) -> Result<Self, RouterError> {
         let Some(extension) = pool.get_extension_by_name("google.api.http") else { return Ok(Self(Vec::new())) };
         let mut routes = Vec::new();
-        for rpc in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+        let services = pool.services().filter(|service| names.contains(&service.full_name()));
+        for rpc in services.flat_map(|service| service.methods().collect::<Vec<_>>()) {
             for rule in rules(&rpc, &extension) {
                 let bad = |what: &str| RouterError::Rule { rpc: rpc.full_name().to_owned(), what: what.to_owned() };
                 routes.push(Arc::new(route(&rpc, &rule).map_err(bad)?));

@@ -87,6 +87,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// Whether the backup paths answer.
     pub backup_enabled: bool,
+    /// Whether a restore ends when all is on the disk; without it a power cut right after may lose restored files.
+    pub restore_sync: bool,
     /// How long snapshots are kept, in days; at least 1.
     pub retention_days: u32,
     /// The default interval of automatic snapshots, in hours; 0: none.
@@ -144,6 +146,7 @@ impl Config {
         let max_parallel_operations = sources.read(&table::MAX_PARALLEL_OPERATIONS);
         let log_level = sources.read(&table::LOG_LEVEL);
         let backup_enabled = sources.read(&table::BACKUP_ENABLED);
+        let restore_sync = sources.read(&table::RESTORE_SYNC);
         let retention_days = sources.read(&table::RETENTION_DAYS);
         let auto_backup_interval_hours = sources.read(&table::AUTO_BACKUP_INTERVAL);
         let replication_enabled = sources.read(&table::REPLICATION_ENABLED);
@@ -180,6 +183,7 @@ impl Config {
             max_parallel_operations: max_parallel_operations.map_or_else(cores, |number| number as usize),
             log_level: log_level?,
             backup_enabled: backup_enabled?,
+            restore_sync: restore_sync?,
             retention_days: retention_days?,
             auto_backup_interval_hours: auto_backup_interval_hours?,
             replication_enabled: replication_enabled?,

@@ -63,6 +63,7 @@ settings! {
         "--repository-password-file", ["LIGHTKEEP_REPOSITORY_PASSWORD_FILE"], "backup.repository_password_file", "", text;
     PASSWORD_COMMAND: String =
         "--repository-password-command", ["LIGHTKEEP_REPOSITORY_PASSWORD_COMMAND"], "backup.repository_password_command", "", text;
+    RESTORE_SYNC: bool = "", ["LIGHTKEEP_RESTORE_SYNC"], "backup.restore_sync", "true", boolean;
     BACKUP_ENABLED: bool = "", ["LIGHTRAG_BACKUP_ENABLED"], "backup.enabled", "true", boolean;
     RETENTION_DAYS: u32 = "", ["LIGHTRAG_BACKUP_RETENTION_DAYS"], "backup.retention_days", "30", number::<1, MAX_DAYS>;
     AUTO_BACKUP_INTERVAL: u32 =

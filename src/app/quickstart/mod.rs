@@ -12,8 +12,8 @@ use tokio::net::TcpListener;
 
 use self::client::Client;
 use super::config::Config;
+use super::serve_until_signal;
 use super::server::{Listeners, Server};
-use super::signals;
 use crate::base::clock::SystemClock;
 use crate::base::control::Control;
 use crate::base::ids::IdSource;
@@ -46,11 +46,11 @@ pub(super) async fn run(config: Config, once: bool) -> anyhow::Result<()> {
             return Err(error);
         }
     }
-    if !once {
-        println!("\nServing on; press Ctrl-C to end.");
-        signals::stop_requested().await?;
+    if once {
+        return server.stop().await;
     }
-    server.stop().await
+    println!("\nServing on; press Ctrl-C to end.");
+    serve_until_signal(server).await
 }
 
 async fn show(server: &Server, client: &Client, workspace: &Path, damaged: &Path) -> anyhow::Result<String> {

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use crate::repository::error::Error;
 
@@ -84,11 +85,12 @@ fn run_mark() -> &'static str {
 }
 
 /// Removes from the repository directory `root` the temporary files of processes that are gone and of earlier runs with this
-/// process's id; gives how many. A root that does not exist has none.
+/// process's id; gives how many. A root that does not exist has none. `unchanged_since` spares files that were written later:
+/// where other computers share the directory, their processes look gone from here.
 ///
 /// # Errors
 /// [`Error::Io`] when the directory cannot be listed or a file cannot be removed.
-pub fn sweep_temporary_files(root: &Path) -> Result<usize, Error> {
+pub fn sweep_temporary_files(root: &Path, unchanged_since: Option<SystemTime>) -> Result<usize, Error> {
     let entries = match fs::read_dir(root) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
         other => other.map_err(Error::io("list", root))?,
@@ -97,6 +99,10 @@ pub fn sweep_temporary_files(root: &Path) -> Result<usize, Error> {
     for entry in entries {
         let entry = entry.map_err(Error::io("list", root))?;
         if !entry.file_name().to_str().is_some_and(is_left_over) {
+            continue;
+        }
+        let written = entry.metadata().and_then(|metadata| metadata.modified());
+        if unchanged_since.is_some_and(|limit| written.is_ok_and(|written| written > limit)) {
             continue;
         }
         match fs::remove_file(entry.path()) {

@@ -25,10 +25,11 @@ async fn fresh_postgres() -> String {
     #[expect(clippy::disallowed_methods, reason = "tests/run tells where the cluster is")]
     let cluster = std::env::var("LIGHTKEEP_TEST_POSTGRES_URL").expect("run the tests with tests/run, it starts PostgreSQL");
     let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
-    let connection = SeaDatabase::connect(format!("{cluster}/postgres")).await.unwrap();
+    let (server, _) = cluster.rsplit_once('/').expect("the URL ends in a database");
+    let connection = SeaDatabase::connect(&cluster).await.unwrap();
     connection.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
     connection.close().await.unwrap();
-    format!("{cluster}/{name}")
+    format!("{server}/{name}")
 }
 
 /// Runs a test on SQLite and on PostgreSQL: `on_each_database!(name, async |app: TestApp| { .. });`

@@ -2,6 +2,8 @@
 
 pub(crate) mod app;
 pub(crate) mod database;
+pub(crate) mod fake;
 pub(crate) mod files;
 pub(crate) mod process;
+pub(crate) mod rest;
 pub(crate) mod tools;

@@ -48,6 +48,10 @@ fn parse_server(violations: &mut Violations, server: v1::LightragServer) -> Serv
     if !server.url.starts_with("http://") && !server.url.starts_with("https://") {
         violations.add("server.url", format_args!("must begin with `http://` or `https://`: {}", server.url));
     }
+    let authority = server.url.split("://").nth(1).and_then(|rest| rest.split('/').next());
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        violations.add("server.url", "must not contain a user or password, give the key as `server.api_key`");
+    }
     let quiet_wait_seconds = match server.quiet_wait_seconds {
         0 => DEFAULT_QUIET_WAIT_SECONDS,
         seconds @ 1..=MAX_QUIET_WAIT_SECONDS => seconds,

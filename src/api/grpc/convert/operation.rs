@@ -2,10 +2,9 @@
 
 use super::{all_there, page, timestamp};
 use crate::api::status::recorded;
-use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{OperationKind, OperationState};
-use crate::domain::page::PageRequest;
+use crate::domain::page::{PageRequest, TimeKey};
 use crate::domain::validate::Violations;
 use crate::proto::v1;
 use crate::service::Error;
@@ -15,7 +14,7 @@ use crate::service::operations::{Operation, recorded_error};
 pub(in crate::api::grpc) struct WantedOperations {
     pub(in crate::api::grpc) graph_id: Option<GraphId>,
     pub(in crate::api::grpc) state: Option<OperationState>,
-    pub(in crate::api::grpc) page: PageRequest<(Timestamp, String)>,
+    pub(in crate::api::grpc) page: PageRequest<TimeKey>,
 }
 
 pub(in crate::api::grpc) fn parse_list(request: &v1::ListOperationsRequest) -> Result<WantedOperations, Error> {

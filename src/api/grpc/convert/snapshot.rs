@@ -4,10 +4,9 @@ use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 
 use super::{all_there, page, request_id, timestamp};
-use crate::base::timestamp::Timestamp;
 use crate::domain::finding::{Consistency, Finding, Severity};
 use crate::domain::graph_id::GraphId;
-use crate::domain::page::PageRequest;
+use crate::domain::page::{PageRequest, TimeKey};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::domain::validate::Violations;
 use crate::proto::v1;
@@ -27,9 +26,7 @@ pub(in crate::api::grpc) fn parse_new(request: v1::CreateSnapshotRequest) -> Res
     all_there(violations, new)
 }
 
-pub(in crate::api::grpc) fn parse_list(
-    request: &v1::ListSnapshotsRequest,
-) -> Result<(Option<GraphId>, PageRequest<(Timestamp, String)>), Error> {
+pub(in crate::api::grpc) fn parse_list(request: &v1::ListSnapshotsRequest) -> Result<(Option<GraphId>, PageRequest<TimeKey>), Error> {
     let mut violations = Violations::default();
     let graph_id = if request.graph_id == "-" { None } else { violations.take("graph_id", GraphId::parse(&request.graph_id)) };
     let page = page(&mut violations, request.page_size, &request.page_token);

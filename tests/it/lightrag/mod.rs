@@ -1,0 +1,5 @@
+//! What a LightRAG graph is: by the public door of that floor, on real workspaces and a real server's answers.
+
+mod audit;
+mod capture;
+mod server;

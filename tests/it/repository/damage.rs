@@ -1,0 +1,81 @@
+use std::fs;
+use std::path::PathBuf;
+
+use lightkeep::base::control::Control;
+use lightkeep::repository::*;
+
+use super::support::*;
+
+fn files(directory: PathBuf) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(path)) } else { found.push(path) }
+    }
+    found.sort_by_key(|path| fs::metadata(path).unwrap().len());
+    found
+}
+
+fn check(scratch: &Scratch, depth: CheckDepth) -> Vec<String> {
+    let repository = scratch.open();
+    let lock = repository.lock(LockKind::Shared, now(), HOST).unwrap();
+    let report = repository.check(depth, &Control::default(), &lock).unwrap();
+    report.problems.iter().map(ToString::to_string).collect()
+}
+
+fn stored() -> (Scratch, RecordId) {
+    let scratch = Scratch::new();
+    fs::write(scratch.source().join("a"), noise(1, 5_000_000)).unwrap();
+    let repository = scratch.init();
+    let (_, id) = scratch.save(&repository, None);
+    (scratch, id)
+}
+
+#[test]
+fn a_flipped_bit_in_content_is_named() {
+    let (scratch, id) = stored();
+    assert_eq!(check(&scratch, CheckDepth::AllData), Vec::<String>::new());
+    let pack = files(scratch.root().join("data")).pop().unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    bytes[1000] ^= 1;
+    fs::write(&pack, bytes).unwrap();
+    let name = pack.file_name().unwrap().to_str().unwrap();
+    assert_eq!(check(&scratch, CheckDepth::Structure), Vec::<String>::new());
+    let problems = check(&scratch, CheckDepth::AllData);
+    assert!(problems.len() == 2 && problems.iter().all(|problem| problem.contains(name)), "{problems:?}");
+    match scratch.restore(&scratch.open(), id, &scratch.source(), &scratch.path("target")) {
+        Err(Error::Damaged { subject, .. }) => assert!(subject.contains(name) && subject.contains("`a`"), "{subject}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn packs_that_are_cut_off_or_gone_are_named() {
+    let (scratch, id) = stored();
+    let pack = files(scratch.root().join("data")).pop().unwrap();
+    let name = pack.file_name().unwrap().to_str().unwrap().to_owned();
+    let bytes = fs::read(&pack).unwrap();
+    fs::write(&pack, &bytes[..bytes.len() - 1]).unwrap();
+    let problems = check(&scratch, CheckDepth::Structure);
+    assert!(problems.len() == 1 && problems[0].contains(&name), "{problems:?}");
+    fs::remove_file(&pack).unwrap();
+    let problems = check(&scratch, CheckDepth::Structure);
+    assert!(problems.len() == 1 && problems[0].contains("missing"), "{problems:?}");
+    let result = scratch.restore(&scratch.open(), id, &scratch.source(), &scratch.path("target"));
+    assert!(matches!(&result, Err(Error::Io { path, .. }) if path.ends_with(&name)), "{result:?}");
+}
+
+#[test]
+fn a_missing_index_is_seen_and_damaged_records_are_not_left_out() {
+    let (scratch, id) = stored();
+    let repository = scratch.open();
+    for index in files(scratch.root().join("index")) {
+        fs::remove_file(index).unwrap();
+    }
+    assert!(!check(&scratch, CheckDepth::Structure).is_empty());
+    let result = scratch.restore(&scratch.open(), id, &scratch.source(), &scratch.path("target"));
+    assert!(matches!(result, Err(Error::MissingBlob { .. })), "{result:?}");
+    fs::write(repository.record_path(&id), "garbage").unwrap();
+    assert!(matches!(scratch.open().records(), Err(Error::Damaged { .. })));
+    assert!(check(&scratch, CheckDepth::Structure).iter().any(|problem| problem.contains(&id.to_string())));
+}

@@ -1,0 +1,7 @@
+//! The repository engine by its public door, with stock restic as referee.
+
+mod damage;
+mod locks;
+mod referee;
+mod support;
+mod writing;
