@@ -6,11 +6,9 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use super::auth::DOMAIN;
 use crate::domain::validate::Violations;
 use crate::service::{Error, ErrorKind, RecordedError};
-
-/// The domain of our error reasons.
-pub const DOMAIN: &str = "lightkeep";
 
 /// The code of a meaning.
 pub fn code(kind: ErrorKind) -> Code {

@@ -18,6 +18,7 @@ use anyhow::bail;
 use self::args::{Args, Command};
 use self::config::Config;
 use self::server::{Listeners, Server};
+use self::signals::Signals;
 use crate::base::clock::SystemClock;
 use crate::base::ids::IdSource;
 use crate::store::{self, Store};
@@ -78,20 +79,21 @@ async fn run(args: &Args, config: Config) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    let signals = Signals::listen()?;
     let listeners = Listeners::bind(&config).await?;
     let server = Server::start(config, listeners, Arc::new(SystemClock), IdSource::Random).await?;
     println!("http {}", server.http_addr());
     println!("grpc {}", server.grpc_addr());
-    serve_until_signal(server).await
+    serve_until_signal(server, signals).await
 }
 
 /// Serves until the first signal, then stops in order; a second signal ends that.
-async fn serve_until_signal(server: Server) -> anyhow::Result<()> {
-    signals::stop_requested().await?;
+async fn serve_until_signal(server: Server, mut signals: Signals) -> anyhow::Result<()> {
+    signals.next().await;
     tracing::info!("stopping; a second signal ends the process at once");
     tokio::select! {
         result = server.stop() => result,
-        result = signals::stop_requested() => result.and_then(|()| bail!("stopped at once, work that ran goes on at the next start")),
+        () = signals.next() => bail!("stopped at once, work that ran goes on at the next start"),
     }
 }
 

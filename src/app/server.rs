@@ -12,16 +12,17 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::config::{Config, host_name};
+use super::config::{Config, PasswordSource, host_name};
 use super::instance_lock::InstanceLock;
 use super::password::{Origin, repository_password};
 use crate::api;
 use crate::base::clock::Clock;
 use crate::base::ids::IdSource;
+use crate::base::secret::Secret;
 use crate::jobs::{self, Worker};
 use crate::service::paths::Places;
 use crate::service::{Services, Settings};
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// How long open connections may take to close once all work has ended.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -70,16 +71,12 @@ impl Server {
     pub async fn start(config: Config, listeners: Listeners, clock: Arc<dyn Clock>, ids: IdSource) -> anyhow::Result<Self> {
         let (http_addr, grpc_addr) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
         let (locks, storage) = prepare(&config)?;
-        let (repository_password, origin) = repository_password(&config.password, &storage)?;
-        if origin == Origin::Created {
-            let path = storage.join("repository.key");
-            tracing::warn!(path = %path.display(), "made a password for the repositories: keep a copy elsewhere, without it no backup can be read");
-        }
         let store = Store::connect(&config.database.connect_url()).await?;
         store.migrate().await?;
+        let repository_password = password(&config, &storage, &store).await?;
         let working_dir = std::env::current_dir().context("the working directory cannot be used")?;
         let settings = Settings {
-            places: Places { allowed_roots: config.allowed_roots.clone(), storage, working_dir },
+            places: Places { allowed_roots: config.allowed_roots.clone(), storage, own_files: own_files(&config), working_dir },
             retention_days: config.retention_days,
             restore_sync: config.restore_sync,
             instance_name: config.instance_name.clone(),
@@ -142,6 +139,32 @@ impl Server {
     }
 }
 
+/// The password of the repositories. A new one is not made where there are snapshots already: then the storage is another, or its
+/// disk is not mounted.
+async fn password(config: &Config, storage: &Path, store: &Store) -> anyhow::Result<Secret> {
+    let key_file = storage.join("repository.key");
+    let would_create = config.password == PasswordSource::Generated && !key_file.exists();
+    if would_create && store::snapshots::has_any_record(store.read()).await? {
+        let show = key_file.display();
+        bail!("the metadata database knows snapshots, but the storage has no password file, is its disk mounted? {show}");
+    }
+    let (password, origin) = repository_password(&config.password, storage)?;
+    if origin == Origin::Created {
+        let advice = "made a password for the repositories: keep a copy elsewhere, without it no backup can be read";
+        tracing::warn!(path = %key_file.display(), advice);
+    }
+    Ok(password)
+}
+
+/// The files outside the storage that must stay where they are, links resolved.
+fn own_files(config: &Config) -> Vec<PathBuf> {
+    let password = match &config.password {
+        PasswordSource::File(path) => Some(path.as_path()),
+        PasswordSource::Command(_) | PasswordSource::Generated => None,
+    };
+    config.database.sqlite_path().into_iter().chain(password).filter_map(|path| path.canonicalize().ok()).collect()
+}
+
 /// Makes the directories and takes the locks. Several instances may share a storage when they share a PostgreSQL database.
 fn prepare(config: &Config) -> anyhow::Result<(Vec<InstanceLock>, PathBuf)> {
     make_directory(&config.storage, 0o700)?;
@@ -157,17 +180,17 @@ fn prepare(config: &Config) -> anyhow::Result<(Vec<InstanceLock>, PathBuf)> {
 /// Another process uses it; it cannot be made.
 pub(super) fn lock_database(config: &Config) -> anyhow::Result<Option<InstanceLock>> {
     let Some(database) = config.database.sqlite_path() else { return Ok(None) };
-    let Some((directory, name)) = database.parent().zip(database.file_name()) else {
+    let Some(directory) = database.parent() else {
         bail!("the SQLite database needs a file name: {}", database.display());
     };
     make_directory(directory, 0o755)?;
-    let mut lock_name = name.to_owned();
-    lock_name.push(".lock");
-    let lock = InstanceLock::take(&directory.join(lock_name), "SQLite database")?;
     // The driver would make it readable for everybody.
-    let made = OpenOptions::new().append(true).create(true).mode(0o600).open(database);
-    made.with_context(|| format!("cannot open the SQLite database: {}", database.display()))?;
-    Ok(Some(lock))
+    let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(database);
+    // Whatever link leads to it: the lock lies beside the file itself.
+    let resolved = opened.and_then(|_| database.canonicalize());
+    let mut lock = resolved.with_context(|| format!("cannot open the SQLite database: {}", database.display()))?.into_os_string();
+    lock.push(".lock");
+    Ok(Some(InstanceLock::take(Path::new(&lock), "SQLite database")?))
 }
 
 fn make_directory(path: &Path, mode: u32) -> anyhow::Result<()> {

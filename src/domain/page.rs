@@ -76,6 +76,7 @@ impl<K: PageKey> PageRequest<K> {
             return Ok(Self { size, after: None });
         }
         let text = BASE64_URL_SAFE_NO_PAD.decode(page_token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let text = text.filter(|text| !text.contains(char::is_control));
         match text.as_deref().and_then(K::from_text) {
             Some(after) => Ok(Self { size, after: Some(after) }),
             None => Err(("page_token", "is not a token of this list, leave it out to begin again".to_owned())),

@@ -1,10 +1,12 @@
 //! Claims operations and works on them, so many at once as there are slots.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::run;
 use crate::base::control::Control;
@@ -44,12 +46,7 @@ impl Worker {
             let Ok(slot) = slot else { break };
             match self.services.claim_operation().await {
                 Ok(Some(operation)) => {
-                    let services = self.services.clone();
-                    self.services.tasks().spawn(async move {
-                        work_on(&services, operation).await;
-                        drop(slot);
-                        services.wakeup().announce_work();
-                    });
+                    self.begin(operation, slot);
                     continue;
                 }
                 Ok(None) => {}
@@ -64,6 +61,19 @@ impl Worker {
         self.let_finish().await;
     }
 
+    fn begin(&self, operation: Model, slot: OwnedSemaphorePermit) {
+        let cancel = CancellationToken::new();
+        // From now on a stop waits for it, and it is not claimed a second time here.
+        let registered = self.services.register_running(operation.operation_id, cancel.clone());
+        let services = self.services.clone();
+        self.services.tasks().spawn(async move {
+            work_on(&services, operation, cancel).await;
+            drop(registered);
+            drop(slot);
+            services.wakeup().announce_work();
+        });
+    }
+
     async fn let_finish(&self) {
         let until = Instant::now() + GRACE;
         let mut changes = self.services.wakeup().changes();
@@ -75,53 +85,45 @@ impl Worker {
 }
 
 /// Works on one claimed operation to its end, and records how it ended.
-async fn work_on(services: &Services, operation: Model) {
-    let cancel = tokio_util::sync::CancellationToken::new();
+async fn work_on(services: &Services, operation: Model, cancel: CancellationToken) {
     let control = Arc::new(Control::new(cancel.clone()));
-    services.running().insert(operation.operation_id, cancel.clone());
     let id = operation.operation_id.to_string();
     tracing::info!(operation_id = id, kind = operation.kind.as_str(), graph_id = operation.graph_id.as_str(), "operation begins");
-    let result = {
-        let work = async {
-            match is_hopeless(&operation) {
-                Some(error) => {
-                    services.abandon(&operation).await;
-                    Err(error)
-                }
-                None => run(services, &operation, &control).await,
-            }
-        };
-        tokio::pin!(work);
-        let mut last = (control.progress(), Instant::now());
-        let mut tick = tokio::time::interval(PROGRESS_TICK);
-        tick.tick().await;
-        loop {
-            tokio::select! {
-                result = &mut work => break result,
-                _ = tick.tick() => {
-                    if control.progress() != last.0 || last.1.elapsed() >= HEARTBEAT {
-                        last = (control.progress(), Instant::now());
-                        watch_lease(services, &operation, &control, &cancel).await;
-                    }
-                }
-            }
+    let work = async {
+        match is_hopeless(&operation) {
+            Some(error) => Err(error),
+            None => run(services, &operation, &control).await,
         }
+    };
+    // Beside each other, never one inside the other: the heartbeat may wait for a row that the work's transaction holds.
+    let result = tokio::select! {
+        result = work => result,
+        never = keep_alive(services, &operation, &control, &cancel) => match never {},
     };
     match result {
         Ok(()) => tracing::info!(operation_id = id, "operation has succeeded"),
         Err(error) => settle(services, &operation, &control, error).await,
     }
-    services.running().remove(operation.operation_id);
-    services.wakeup().announce_change();
 }
 
-/// Renews the lease. Work that has lost it, or that a caller wants to end, is stopped.
-async fn watch_lease(services: &Services, operation: &Model, control: &Arc<Control>, cancel: &tokio_util::sync::CancellationToken) {
-    match services.beat(operation, control.progress()).await {
-        Ok(false) => {}
-        Ok(true) | Err(Error::Store(store::Error::LeaseLost { .. })) => cancel.cancel(),
-        // The database may be back before the lease is over.
-        Err(error) => tracing::warn!(error = error.chain(), "cannot renew a lease"),
+/// Renews the lease and records progress for as long as it is polled. Work that has lost its lease, or that a caller wants to end,
+/// is stopped.
+async fn keep_alive(services: &Services, operation: &Model, control: &Control, cancel: &CancellationToken) -> Infallible {
+    let mut last = (control.progress(), Instant::now());
+    let mut tick = tokio::time::interval(PROGRESS_TICK);
+    tick.tick().await;
+    loop {
+        tick.tick().await;
+        if control.progress() == last.0 && last.1.elapsed() < HEARTBEAT {
+            continue;
+        }
+        last = (control.progress(), Instant::now());
+        match services.beat(operation, control.progress()).await {
+            Ok(false) => {}
+            Ok(true) | Err(Error::Store(store::Error::LeaseLost { .. })) => cancel.cancel(),
+            // The database may be back before the lease is over.
+            Err(error) => tracing::warn!(error = error.chain(), "cannot renew a lease"),
+        }
     }
 }
 
@@ -132,6 +134,9 @@ async fn settle(services: &Services, operation: &Model, control: &Arc<Control>, 
         return;
     }
     let stopped_with_the_process = error.kind() == ErrorKind::Cancelled && services.stopping().is_cancelled();
+    if operation.attempt > 1 {
+        services.abandon(operation).await;
+    }
     let recorded = if stopped_with_the_process && !is_cancel_requested(services, operation).await {
         tracing::info!(operation_id = id, "operation is given back, the next start goes on with it");
         services.release_operation(operation).await

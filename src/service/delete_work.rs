@@ -22,7 +22,7 @@ impl Services {
         failpoint::reach("delete.begun");
         let row = snapshots::find(self.store().read(), &operation.graph_id, operation.snapshot_id).await?;
         let root = self.repository_root(&operation.graph_id);
-        if let Some(row) = row.filter(|_| root.join("config").exists()) {
+        if let Some(row) = row.filter(|row| row.data_hash.is_some()) {
             let services = self.clone();
             let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
             let lock = HeldLock::take(self, &repository, LockKind::Exclusive, control).await?;
@@ -35,12 +35,12 @@ impl Services {
                 Ok::<_, Error>(())
             })
             .await?;
-            lock.release(self).await?;
+            lock.release(self).await;
         }
         failpoint::reach("delete.record_removed");
         let transaction = self.store().begin().await?;
-        operations::finish(&transaction, operation, OperationState::Succeeded, None, control.progress(), self.now()).await?;
-        snapshots::delete(&transaction, operation.snapshot_id).await?;
+        operations::finish(&*transaction, operation, OperationState::Succeeded, None, control.progress(), self.now()).await?;
+        snapshots::delete(&*transaction, operation.snapshot_id).await?;
         Ok(store::commit(transaction).await?)
     }
 }

@@ -139,6 +139,11 @@ impl Error {
         RecordedError { kind: self.kind().to_string(), reason: self.reason(), message }
     }
 
+    /// Whether another request made the same row in the meantime: done once more, the use-case finds it.
+    pub(super) fn is_race(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_unique_violation())
+    }
+
     /// Whether the text is for the log only.
     pub fn is_hidden(&self) -> bool {
         matches!(self, Self::Store(_) | Self::Internal { .. })

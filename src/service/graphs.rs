@@ -11,6 +11,7 @@ use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
+use crate::lightrag::server::Server as LightragServer;
 use crate::store::entity::graph::Model;
 use crate::store::snapshots::GraphStats;
 use crate::store::{self, graphs, snapshots};
@@ -63,6 +64,13 @@ impl Services {
     /// # Errors
     /// The id is taken; the source is not fit.
     pub async fn register_graph(&self, caller: &Caller, new: NewGraph) -> Result<Graph, Error> {
+        match self.register_graph_once(caller, &new).await {
+            Err(error) if error.is_race() => self.register_graph_once(caller, &new).await,
+            result => result,
+        }
+    }
+
+    async fn register_graph_once(&self, caller: &Caller, new: &NewGraph) -> Result<Graph, Error> {
         // Not the server's key: a hash of it has no place in the database.
         let server = new.server.as_ref();
         let server_url = server.map(|server| server.url.as_str()).unwrap_or_default();
@@ -74,19 +82,23 @@ impl Services {
         if request.find_subject(self.store().read()).await?.is_some() {
             return self.get_graph(&new.graph_id).await;
         }
+        if let Some(server) = &new.server {
+            LightragServer::new(&server.url, None)?;
+        }
         let source = self.resolve_source(new.source_dir.clone()).await?;
-        let row = self.graph_row(&new, source).await?;
+        let row = self.graph_row(new, source).await?;
         let transaction = self.store().begin().await?;
-        if request.find_subject(&transaction).await?.is_some() {
+        if request.find_subject(&*transaction).await?.is_some() {
+            drop(transaction);
             return self.get_graph(&row.graph_id).await;
         }
-        if graphs::find(&transaction, &row.graph_id).await?.is_some() {
+        if graphs::find(&*transaction, &row.graph_id).await?.is_some() {
             let message = format!("graph `{}` is registered already", row.graph_id);
             return Err(Error::refused(ErrorKind::AlreadyExists, "GRAPH_EXISTS", message));
         }
-        graphs::insert(&transaction, row.clone()).await?;
-        request.remember(self, &transaction, row.graph_id.to_string()).await?;
-        self.record_audit(&transaction, caller, "RegisterGraph", &row.graph_id, None).await?;
+        graphs::insert(&*transaction, row.clone()).await?;
+        request.remember(self, &*transaction, row.graph_id.to_string()).await?;
+        self.record_audit(&*transaction, caller, "RegisterGraph", &row.graph_id, None).await?;
         store::commit(transaction).await?;
         self.get_graph(&row.graph_id).await
     }

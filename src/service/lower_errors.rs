@@ -3,6 +3,9 @@
 use super::error::{Error, ErrorKind};
 use crate::{lightrag, repository};
 
+/// A file of the source changed while it was read: worth another try.
+pub(super) const SOURCE_CHANGED: &str = "SOURCE_CHANGED";
+
 /// The error with all that caused it, on one line: callers get told why a directory cannot be read.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -48,7 +51,7 @@ impl From<repository::Error> for Error {
             E::Damaged { .. } | E::MissingBlob { .. } | E::RecordNotFound { .. } | E::PathNotRecorded { .. } => {
                 (ErrorKind::DataLoss, "REPOSITORY_DAMAGED")
             }
-            E::SourceChanged { .. } => (ErrorKind::FailedPrecondition, "SOURCE_CHANGED"),
+            E::SourceChanged { .. } => (ErrorKind::FailedPrecondition, SOURCE_CHANGED),
             E::SourceUnreadable { .. } | E::UnusablePath { .. } => (ErrorKind::FailedPrecondition, "SOURCE_UNREADABLE"),
             E::TargetNotEmpty { .. } => (ErrorKind::FailedPrecondition, "TARGET_CONFLICT"),
             // A full disk, a missing permission: the operator's to mend, so the text goes out.

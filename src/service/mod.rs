@@ -9,6 +9,7 @@ pub mod operations;
 pub mod paths;
 mod repository_lock;
 pub mod restore_work;
+pub mod running;
 mod sealed;
 pub mod snapshot_work;
 pub mod snapshots;
@@ -71,7 +72,7 @@ struct Inner {
     ids: Arc<IdSource>,
     instance_id: InstanceId,
     wakeup: Wakeup,
-    running: operations::Running,
+    running: running::Running,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -81,7 +82,7 @@ impl Services {
     pub fn new(settings: Settings, store: Store, clock: Arc<dyn Clock>, ids: IdSource) -> Self {
         let instance_id = InstanceId::new(&ids, clock.now());
         let repositories = Repositories::new(settings.repository_password.clone(), OPEN_REPOSITORIES);
-        let (wakeup, running) = (Wakeup::default(), operations::Running::default());
+        let (wakeup, running) = (Wakeup::default(), running::Running::default());
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         Self(Arc::new(Inner { settings, store, repositories, clock, ids: Arc::new(ids), instance_id, wakeup, running, tasks, stopping }))
     }
@@ -127,7 +128,7 @@ impl Services {
     }
 
     /// The work of this process, so that it can be stopped.
-    pub fn running(&self) -> &operations::Running {
+    pub fn running(&self) -> &running::Running {
         &self.0.running
     }
 

@@ -1,11 +1,9 @@
 //! Operations: asked for, looked at, waited for, watched, cancelled; and how a worker claims and ends them.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
-use tokio_util::sync::CancellationToken;
 
 use super::Services;
 use super::error::{Error, ErrorKind, RecordedError};
@@ -17,48 +15,6 @@ use crate::domain::operation::{MAX_ATTEMPTS, MAX_QUEUED_PER_GRAPH, OperationKind
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::entity::operation::Model;
 use crate::store::{self, operations, snapshots};
-
-/// The operations that this process works on.
-#[derive(Debug, Default)]
-pub struct Running(Mutex<HashMap<OperationId, CancellationToken>>);
-
-impl Running {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OperationId, CancellationToken>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that work begins; it ends when the token is cancelled.
-    pub fn insert(&self, id: OperationId, cancel: CancellationToken) {
-        self.lock().insert(id, cancel);
-    }
-
-    /// Notes that work has ended.
-    pub fn remove(&self, id: OperationId) {
-        self.lock().remove(&id);
-    }
-
-    /// Stops the work on one operation, if it is here.
-    pub fn cancel(&self, id: OperationId) {
-        if let Some(cancel) = self.lock().get(&id) {
-            cancel.cancel();
-        }
-    }
-
-    /// Stops all work.
-    pub fn cancel_all(&self) {
-        self.lock().values().for_each(CancellationToken::cancel);
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.lock().len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
-    }
-}
 
 /// An operation and, while it waits, its place in its graph's queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,12 +109,12 @@ impl Services {
         let operation = self.get_operation(id).await?.row;
         let id = operation.operation_id;
         let transaction = self.store().begin().await?;
-        if !operations::cancel_queued(&transaction, id, self.now()).await? {
-            operations::request_cancel(&transaction, id).await?;
+        if !operations::cancel_queued(&*transaction, id, self.now()).await? {
+            operations::request_cancel(&*transaction, id).await?;
         } else if operation.kind == OperationKind::Snapshot {
-            snapshots::update_failed(&transaction, id, "cancelled before it began", self.now()).await?;
+            snapshots::update_failed(&*transaction, id, "cancelled before it began", self.now()).await?;
         }
-        self.record_audit(&transaction, caller, "CancelOperation", &operation.graph_id, Some(id.to_string())).await?;
+        self.record_audit(&*transaction, caller, "CancelOperation", &operation.graph_id, Some(id.to_string())).await?;
         store::commit(transaction).await?;
         self.running().cancel(id);
         self.wakeup().announce_work();
@@ -193,14 +149,14 @@ impl Services {
     /// # Errors
     /// The database's.
     pub async fn claim_operation(&self) -> Result<Option<Model>, Error> {
-        let (transaction, now) = (self.store().begin().await?, self.now());
-        let claimed = match operations::claim(&transaction, self.instance_id(), now).await {
+        let (transaction, now, here) = (self.store().begin().await?, self.now(), self.running().ids());
+        let claimed = match operations::claim(&*transaction, self.instance_id(), &here, now).await {
             // Another instance was faster on the same graph: its turn.
             Err(error) if error.is_unique_violation() => return Ok(None),
             result => result?,
         };
         if let Some(operation) = claimed.as_ref().filter(|operation| operation.kind == OperationKind::Snapshot) {
-            snapshots::update_started(&transaction, operation.operation_id, now).await?;
+            snapshots::update_started(&*transaction, operation.operation_id, now).await?;
         }
         store::commit(transaction).await?;
         Ok(claimed)
@@ -226,9 +182,9 @@ impl Services {
         let state = if cancelled { OperationState::Cancelled } else { OperationState::Failed };
         let json = serde_json::to_string(&recorded).map_err(|source| Error::internal("write an operation's error", source))?;
         let (transaction, now) = (self.store().begin().await?, self.now());
-        operations::finish(&transaction, operation, state, Some(json), control.progress(), now).await?;
+        operations::finish(&*transaction, operation, state, Some(json), control.progress(), now).await?;
         if operation.kind == OperationKind::Snapshot {
-            snapshots::update_failed(&transaction, operation.operation_id, &recorded.message, now).await?;
+            snapshots::update_failed(&*transaction, operation.operation_id, &recorded.message, now).await?;
         }
         store::commit(transaction).await?;
         self.wakeup().announce_work();

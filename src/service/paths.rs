@@ -12,6 +12,8 @@ pub struct Places {
     pub allowed_roots: Vec<PathBuf>,
     /// Where the repositories are, resolved.
     pub storage: PathBuf,
+    /// Files outside the storage that we need, resolved: the database, the password. No restore may move them away.
+    pub own_files: Vec<PathBuf>,
     /// What relative paths are relative to.
     pub working_dir: PathBuf,
 }
@@ -60,7 +62,29 @@ impl Places {
             return Err(Error::invalid("target_dir", format_args!("cannot be replaced: {text}")));
         }
         self.check_apart("target_dir", text, &path)?;
+        if let Some(own) = self.own_files.iter().find(|own| own.starts_with(&path)) {
+            let message = format_args!("contains a file that Lightkeep itself uses, `{}`: {text}", own.display());
+            return Err(Error::invalid("target_dir", message));
+        }
         Ok(path)
+    }
+
+    /// Checks a source again that was fit when it was asked for: a link may have been put into its path since.
+    ///
+    /// # Errors
+    /// As [`Places::resolve_source`]; it leads elsewhere now.
+    pub fn check_source_again(&self, source: &Path) -> Result<(), Error> {
+        let now = self.resolve_source(&source.to_string_lossy())?;
+        if now == source { Ok(()) } else { Err(Error::invalid("source_dir", format_args!("leads elsewhere now: {}", source.display()))) }
+    }
+
+    /// Checks a target again that was fit when it was asked for.
+    ///
+    /// # Errors
+    /// As [`Places::resolve_target`]; it leads elsewhere now.
+    pub fn check_target_again(&self, target: &Path) -> Result<(), Error> {
+        let now = self.resolve_target(&target.to_string_lossy())?;
+        if now == target { Ok(()) } else { Err(Error::invalid("target_dir", format_args!("leads elsewhere now: {}", target.display()))) }
     }
 
     /// Resolves the part of the path that exists; the rest must be plain names.

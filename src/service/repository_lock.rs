@@ -67,16 +67,15 @@ impl HeldLock {
         &self.lock
     }
 
-    /// Gives the lock back where it may block.
-    ///
-    /// # Errors
-    /// The blocking task failed.
-    pub(super) async fn release(self, services: &Services) -> Result<(), Error> {
-        services
-            .blocking(move || {
-                drop(self);
-                Ok::<_, Error>(())
-            })
-            .await
+    /// Gives the lock back where it may block. A lock file that cannot be removed is seen as left over later: the work is done
+    /// all the same.
+    pub(super) async fn release(self, services: &Services) {
+        let released = services.blocking(move || {
+            drop(self);
+            Ok::<_, Error>(())
+        });
+        if let Err(error) = released.await {
+            tracing::warn!(error = error.chain(), "cannot give a repository's lock back");
+        }
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::paths::Places;
 use super::repository_lock::HeldLock;
 use super::snapshots::check_restorable;
 use crate::base::control::Control;
@@ -17,6 +18,9 @@ use crate::lightrag::server::Server;
 use crate::repository::{LockKind, RecordId, Repository, RestoreRequest};
 use crate::store::entity::{operation, snapshot};
 use crate::store::{self, operations, snapshots};
+
+/// The stage in which the target is replaced.
+const APPLY: &str = "apply";
 
 /// What a restore needs beyond its snapshot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,38 +39,74 @@ impl Services {
     pub async fn run_restore(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         let payload: RestorePayload =
             serde_json::from_str(&operation.payload).map_err(|error| Error::internal("read an operation's payload", error))?;
+        self.reserve_target(operation, &payload.target_dir, control).await?;
+        // An earlier attempt may have been interrupted half-way: first the target is made whole, the old tree or the new.
+        if operation.attempt > 1 && self.is_done_already(operation, &payload.target_dir).await? {
+            return self.complete_restore(operation, control).await;
+        }
         let row = self.get_snapshot(&operation.graph_id, &operation.snapshot_id.to_string()).await?;
         check_restorable(&row)?;
         if !payload.force {
             self.check_target_unused(operation, &payload.target_dir).await?;
         }
-        // The path was fit when it was asked for; a link may have been put into it since.
-        let (places, target) = (self.settings().places.clone(), payload.target_dir.clone());
-        let resolved = self.blocking(move || places.resolve_target(&target.to_string_lossy())).await?;
-        if resolved != payload.target_dir {
-            return Err(Error::invalid("target_dir", format_args!("leads elsewhere now: {}", payload.target_dir.display())));
-        }
         let root = self.repository_root(&operation.graph_id);
         let services = self.clone();
         let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
+        let aside = aside_path(&payload.target_dir, operation);
         let work = Restore {
             kept_as: kept_as(&payload.target_dir, operation),
             target: payload.target_dir,
-            operation_id: operation.operation_id.to_string(),
-            is_retry: operation.attempt > 1,
+            places: self.settings().places.clone(),
+            aside,
             sync: self.settings().restore_sync,
             repository,
             lock: lock.clone(),
             row,
             control: Arc::clone(control),
         };
-        self.blocking(move || work.run()).await?;
-        lock.release(self).await?;
+        let (work, aside) = self
+            .blocking(move || {
+                let aside = work.run()?;
+                Ok::<_, Error>((work, aside))
+            })
+            .await?;
+        // Whoever has lost the lease touches nothing; and a next attempt learns from the stage how far this one came.
+        control.begin_stage(APPLY, 0);
+        control.go_on()?;
+        self.beat(operation, control.progress()).await?;
+        self.blocking(move || work.put_in_place(aside)).await?;
         failpoint::reach("restore.applied");
+        lock.release(self).await;
+        self.complete_restore(operation, control).await
+    }
+
+    /// Waits until no other restore works on the same directory.
+    async fn reserve_target(&self, operation: &operation::Model, target: &Path, control: &Control) -> Result<(), Error> {
+        let mut changes = self.wakeup().changes();
+        while !self.running().reserve(operation.operation_id, target) {
+            control.go_on()?;
+            changes.next().await;
+        }
+        Ok(())
+    }
+
+    /// Makes the target whole, and says whether an earlier attempt has put the new tree in place.
+    async fn is_done_already(&self, operation: &operation::Model, target: &Path) -> Result<bool, Error> {
+        let (target, aside) = (target.to_owned(), aside_path(target, operation));
+        let was_applying = operation.stage == APPLY;
+        self.blocking(move || {
+            let recovered = recover_apply(&target)?;
+            // The restored tree is beside the target from before that stage until it has been put in place.
+            Ok::<_, Error>(recovered == Recovered::Completed || was_applying && !aside.exists())
+        })
+        .await
+    }
+
+    async fn complete_restore(&self, operation: &operation::Model, control: &Control) -> Result<(), Error> {
         let transaction = self.store().begin().await?;
-        operations::finish(&transaction, operation, OperationState::Succeeded, None, control.progress(), self.now()).await?;
-        snapshots::update_restored(&transaction, operation.snapshot_id).await?;
+        operations::finish(&*transaction, operation, OperationState::Succeeded, None, control.progress(), self.now()).await?;
+        snapshots::update_restored(&*transaction, operation.snapshot_id).await?;
         Ok(store::commit(transaction).await?)
     }
 
@@ -76,7 +116,7 @@ impl Services {
             return;
         }
         let Ok(payload) = serde_json::from_str::<RestorePayload>(&operation.payload) else { return };
-        let aside = payload.target_dir.with_file_name(format!(".lightkeep-{}", operation.operation_id));
+        let aside = aside_path(&payload.target_dir, operation);
         let recovered = self.blocking(move || {
             recover_apply(&payload.target_dir)?;
             Aside::make(aside).map(drop)
@@ -107,11 +147,16 @@ fn kept_as(target: &Path, operation: &operation::Model) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// The directory beside the target where the restored tree is made.
+fn aside_path(target: &Path, operation: &operation::Model) -> PathBuf {
+    target.with_file_name(format!(".lightkeep-{}", operation.operation_id))
+}
+
 struct Restore {
     target: PathBuf,
     kept_as: PathBuf,
-    operation_id: String,
-    is_retry: bool,
+    places: Places,
+    aside: PathBuf,
     sync: bool,
     repository: Arc<Repository>,
     lock: HeldLock,
@@ -120,23 +165,19 @@ struct Restore {
 }
 
 impl Restore {
-    fn run(&self) -> Result<(), Error> {
-        // An earlier attempt may have been interrupted half-way: first the target is made whole, the old tree or the new.
-        let recovered = recover_apply(&self.target)?;
-        if self.is_retry && (recovered == Recovered::Completed || self.kept_as.exists()) {
-            return Ok(());
-        }
+    /// Restores beside the target.
+    fn run(&self) -> Result<Aside, Error> {
+        recover_apply(&self.target)?;
         let needed_bytes = u64::try_from(self.row.size_bytes).unwrap_or(0);
-        let found = preflight_target(&self.target, needed_bytes)?;
-        let aside = Aside::make(found.parent.join(format!(".lightkeep-{}", self.operation_id)))?;
+        preflight_target(&self.target, needed_bytes)?;
+        let aside = Aside::make(self.aside.clone())?;
         self.restore_to(&aside.0)?;
         failpoint::reach("restore.verified");
-        self.control.begin_stage("apply", 0);
-        self.control.go_on()?;
-        self.put_in_place(aside)
+        Ok(aside)
     }
 
     fn put_in_place(&self, aside: Aside) -> Result<(), Error> {
+        self.places.check_target_again(&self.target)?;
         let Err(error) = apply(&aside.0, &self.target, &self.kept_as) else { return Ok(()) };
         match recover_apply(&self.target) {
             Ok(Recovered::Completed) => Ok(()),

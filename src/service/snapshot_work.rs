@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::lower_errors::SOURCE_CHANGED;
+use super::paths::Places;
 use super::repository_lock::HeldLock;
 use crate::base::control::Control;
 use crate::base::failpoint;
@@ -27,7 +29,7 @@ use crate::store::{self, operations, snapshots};
 const QUIET_POLL: Duration = Duration::from_millis(500);
 
 /// How often a source is captured anew when what was captured is broken and the source has moved on.
-const CAPTURES_MAX: u32 = 3;
+const CAPTURES_MAX: u32 = 5;
 
 /// The tag by which an interrupted operation finds its record again.
 pub(super) fn snapshot_tag(snapshot: &snapshot::Model) -> String {
@@ -51,15 +53,16 @@ impl Services {
         let root = self.repository_root(&operation.graph_id);
         let (services, now) = (self.clone(), self.now());
         let instance = self.settings().instance_name.clone();
-        let repository = self.blocking(move || services.repositories().get_or_init(&root, now, &instance)).await?;
+        // Where there are snapshots there must be a repository: a new one would hide that its disk is not mounted.
+        let is_known = snapshots::has_record(self.store().read(), &operation.graph_id).await?;
+        let repository = self
+            .blocking(move || match is_known {
+                true => services.repositories().get_or_open(&root),
+                false => services.repositories().get_or_init(&root, now, &instance),
+            })
+            .await?;
         if operation.attempt > 1 && row.data_hash.is_some() && self.adopt_record(operation, &mut row, &repository).await? {
             return Ok(());
-        }
-        // The path was fit when it was asked for; a link may have been put into it since.
-        let (places, source) = (self.settings().places.clone(), row.source_dir.clone());
-        let resolved = self.blocking(move || places.resolve_source(&source)).await?;
-        if resolved != Path::new(&row.source_dir) {
-            return Err(Error::invalid("source_dir", format_args!("leads elsewhere now: {}", row.source_dir)));
         }
         self.wait_until_quiet(&graph, control).await?;
         let parent = snapshots::find_latest(self.store().read(), &row.graph_id, &row.source_dir).await?;
@@ -67,6 +70,7 @@ impl Services {
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
 
         let work = TakeSnapshot {
+            places: self.settings().places.clone(),
             source: PathBuf::from(&row.source_dir),
             operation_id: operation.operation_id.to_string(),
             cache: self.audit_cache(&row.graph_id),
@@ -90,10 +94,12 @@ impl Services {
             tags: vec!["lightkeep".to_owned(), format!("graph:{}", row.graph_id), snapshot_tag(&row)],
             parent,
         };
+        // Whoever has lost the lease writes nothing more.
+        operations::confirm(self.store().read(), operation).await?;
         let (held, store_into) = (lock.clone(), Arc::clone(&repository));
         let record_id = self.blocking(move || store_into.write_record(&taken.stored, &record, held.lock())).await?;
         failpoint::reach("snapshot.recorded");
-        lock.release(self).await?;
+        lock.release(self).await;
         self.complete_snapshot(operation, row, &record_id, control).await
     }
 
@@ -121,8 +127,8 @@ impl Services {
     /// second reading.
     async fn save_figures(&self, operation: &operation::Model, row: &snapshot::Model) -> Result<(), Error> {
         let transaction = self.store().begin().await?;
-        operations::confirm(&transaction, operation).await?;
-        snapshots::update(&transaction, row.clone()).await?;
+        operations::confirm(&*transaction, operation).await?;
+        snapshots::update(&*transaction, row.clone()).await?;
         Ok(store::commit(transaction).await?)
     }
 
@@ -154,8 +160,8 @@ impl Services {
         row.completed_at = Some(now);
         row.retention_until = Some(now.plus(kept));
         let transaction = self.store().begin().await?;
-        operations::finish(&transaction, operation, OperationState::Succeeded, None, control.progress(), now).await?;
-        snapshots::update(&transaction, row).await?;
+        operations::finish(&*transaction, operation, OperationState::Succeeded, None, control.progress(), now).await?;
+        snapshots::update(&*transaction, row).await?;
         Ok(store::commit(transaction).await?)
     }
 }
@@ -190,6 +196,7 @@ fn fill_in(row: &mut snapshot::Model, taken: &Taken) -> Result<(), Error> {
 
 /// The blocking part: from the source to stored blobs and a verdict.
 struct TakeSnapshot {
+    places: Places,
     source: PathBuf,
     operation_id: String,
     cache: AuditCache,
@@ -205,9 +212,14 @@ impl TakeSnapshot {
         loop {
             captures += 1;
             self.control.begin_stage("capture", 0);
+            self.places.check_source_again(&self.source)?;
             let captured = capture(&self.source, &self.operation_id, &self.control)?;
             failpoint::reach("snapshot.captured");
-            let taken = self.back_up(&captured)?;
+            let taken = match self.back_up(&captured) {
+                // A file that is written in place, as logs are: a moment later it stands still, and what is stored is not stored again.
+                Err(error) if error.reason() == SOURCE_CHANGED && captures < CAPTURES_MAX => continue,
+                result => result?,
+            };
             let broken = taken.verdict.consistency == Consistency::Inconsistent;
             let again = broken && captures < CAPTURES_MAX && captured.source_has_changed()?;
             captured.finish()?;

@@ -53,6 +53,13 @@ impl Services {
     /// # Errors
     /// The graph is unknown and no directory is given; the directory is not fit; too many operations wait.
     pub async fn create_snapshot(&self, caller: &Caller, new: NewSnapshot) -> Result<Model, Error> {
+        match self.create_snapshot_once(caller, &new).await {
+            Err(error) if error.is_race() => self.create_snapshot_once(caller, &new).await,
+            result => result,
+        }
+    }
+
+    async fn create_snapshot_once(&self, caller: &Caller, new: &NewSnapshot) -> Result<Model, Error> {
         let (graph_text, metadata) = (new.graph_id.to_string(), new.metadata.clone().unwrap_or_default());
         let body = [graph_text.as_str(), new.source_dir.as_deref().unwrap_or_default(), &metadata];
         let request = Request { request_id: new.request_id.as_deref(), action: "CreateSnapshot", body: &body };
@@ -68,16 +75,16 @@ impl Services {
         };
         let source = self.resolve_source(text).await?;
         let transaction = self.store().begin().await?;
-        if let Some(first) = request.find_subject(&transaction).await? {
-            return self.snapshot_of(&transaction, &new.graph_id, &first).await;
+        if let Some(first) = request.find_subject(&*transaction).await? {
+            return self.snapshot_of(&*transaction, &new.graph_id, &first).await;
         }
-        if graphs::find(&transaction, &new.graph_id).await?.is_none() {
-            graphs::insert(&transaction, self.plain_graph_row(&new.graph_id, source.clone())).await?;
-            self.record_audit(&transaction, caller, "RegisterGraph", &new.graph_id, None).await?;
+        if graphs::find(&*transaction, &new.graph_id).await?.is_none() {
+            graphs::insert(&*transaction, self.plain_graph_row(&new.graph_id, source.clone())).await?;
+            self.record_audit(&*transaction, caller, "RegisterGraph", &new.graph_id, None).await?;
         }
-        let row = self.insert_snapshot(&transaction, &new, source).await?;
-        request.remember(self, &transaction, row.snapshot_id.to_string()).await?;
-        self.record_audit(&transaction, caller, "CreateSnapshot", &new.graph_id, Some(row.snapshot_id.to_string())).await?;
+        let row = self.insert_snapshot(&*transaction, new, source).await?;
+        request.remember(self, &*transaction, row.snapshot_id.to_string()).await?;
+        self.record_audit(&*transaction, caller, "CreateSnapshot", &new.graph_id, Some(row.snapshot_id.to_string())).await?;
         store::commit(transaction).await?;
         self.wakeup().announce_work();
         Ok(row)
@@ -173,7 +180,7 @@ impl Services {
         check_restorable(&snapshot)?;
         let payload = RestorePayload { target_dir: target, force: new.force };
         let payload = serde_json::to_string(&payload).map_err(|error| Error::internal("write an operation's payload", error))?;
-        self.queue_on_snapshot(caller, &snapshot, OperationKind::Restore, payload, &request).await
+        self.queue_on_snapshot(caller, &snapshot, OperationKind::Restore, &payload, &request).await
     }
 
     /// Queues the deletion of a snapshot.
@@ -198,7 +205,7 @@ impl Services {
             let message = format!("snapshot `{snapshot_id}` is still being taken, cancel operation `{}` first", snapshot.operation_id);
             return Err(Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_IN_PROGRESS", message));
         }
-        self.queue_on_snapshot(caller, &snapshot, OperationKind::Delete, "{}".to_owned(), &request).await
+        self.queue_on_snapshot(caller, &snapshot, OperationKind::Delete, "{}", &request).await
     }
 
     async fn queue_on_snapshot(
@@ -206,18 +213,32 @@ impl Services {
         caller: &Caller,
         snapshot: &Model,
         kind: OperationKind,
-        payload: String,
+        payload: &str,
+        request: &Request<'_>,
+    ) -> Result<OperationRow, Error> {
+        match self.queue_on_snapshot_once(caller, snapshot, kind, payload, request).await {
+            Err(error) if error.is_race() => self.queue_on_snapshot_once(caller, snapshot, kind, payload, request).await,
+            result => result,
+        }
+    }
+
+    async fn queue_on_snapshot_once(
+        &self,
+        caller: &Caller,
+        snapshot: &Model,
+        kind: OperationKind,
+        payload: &str,
         request: &Request<'_>,
     ) -> Result<OperationRow, Error> {
         let transaction = self.store().begin().await?;
-        if let Some(first) = request.find_subject(&transaction).await? {
-            return self.operation_of(&transaction, &first).await;
+        if let Some(first) = request.find_subject(&*transaction).await? {
+            return self.operation_of(&*transaction, &first).await;
         }
-        let operation = self.new_operation(kind, &snapshot.graph_id, snapshot.snapshot_id, payload);
-        let operation = self.enqueue(&transaction, operation).await?;
-        request.remember(self, &transaction, operation.operation_id.to_string()).await?;
+        let operation = self.new_operation(kind, &snapshot.graph_id, snapshot.snapshot_id, payload.to_owned());
+        let operation = self.enqueue(&*transaction, operation).await?;
+        request.remember(self, &*transaction, operation.operation_id.to_string()).await?;
         let subject = Some(snapshot.snapshot_id.to_string());
-        self.record_audit(&transaction, caller, request.action, &snapshot.graph_id, subject).await?;
+        self.record_audit(&*transaction, caller, request.action, &snapshot.graph_id, subject).await?;
         store::commit(transaction).await?;
         self.wakeup().announce_work();
         Ok(operation)

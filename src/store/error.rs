@@ -14,6 +14,9 @@ pub enum Error {
         /// The migration that this program does not know.
         migration: String,
     },
+    /// The store is being closed.
+    #[error("the metadata database is closed")]
+    Closed,
     /// A statement failed.
     #[error("cannot {operation}")]
     Query {

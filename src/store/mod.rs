@@ -10,6 +10,8 @@ pub mod leases;
 pub mod operations;
 pub mod snapshots;
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use migrations::Migrator;
@@ -18,13 +20,35 @@ use sea_orm::{
     TransactionTrait as _,
 };
 use sea_orm_migration::MigratorTrait as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use error::Error;
+
+/// How many connections there are, and how many of them writers may hold: reads are never kept waiting by writes.
+const CONNECTIONS: u32 = 8;
+const WRITERS_ON_SQLITE: usize = 1;
+const WRITERS_ON_POSTGRES: usize = 4;
 
 /// The metadata database; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     connection: DatabaseConnection,
+    writers: Arc<Semaphore>,
+}
+
+/// A transaction; what is written in it is gone unless it is [committed](commit).
+#[derive(Debug)]
+pub struct Transaction {
+    inner: DatabaseTransaction,
+    _writer: OwnedSemaphorePermit,
+}
+
+impl Deref for Transaction {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &DatabaseTransaction {
+        &self.inner
+    }
 }
 
 impl Store {
@@ -34,7 +58,7 @@ impl Store {
     /// The database cannot be reached or opened.
     pub async fn connect(url: &str) -> Result<Self, Error> {
         let mut options = ConnectOptions::new(url);
-        options.sqlx_logging(false).min_connections(1).max_connections(8).acquire_timeout(Duration::from_secs(30));
+        options.sqlx_logging(false).min_connections(1).max_connections(CONNECTIONS).acquire_timeout(Duration::from_secs(30));
         options.map_sqlx_sqlite_opts(|options| {
             use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
             // A write-ahead log lets reads go on beside a write. NORMAL: kill -9 loses nothing; after a power cut the last
@@ -47,7 +71,9 @@ impl Store {
                 .foreign_keys(true)
         });
         let connection = Database::connect(options).await.map_err(Error::Connect)?;
-        Ok(Self { connection })
+        let sqlite = connection.get_database_backend() == DbBackend::Sqlite;
+        let writers = if sqlite { WRITERS_ON_SQLITE } else { WRITERS_ON_POSTGRES };
+        Ok(Self { connection, writers: Arc::new(Semaphore::new(writers)) })
     }
 
     /// Brings the tables to this program's version.
@@ -74,16 +100,20 @@ impl Store {
         &self.connection
     }
 
-    /// Begins a transaction: what is written in it is there after [`commit`], or not at all. No transaction here reads what it
-    /// then relies on without a unique key or a fence behind it, so the databases' ordinary isolation is enough.
+    /// Begins a transaction: what is written in it is there after [`commit`], or not at all. What a transaction reads and then
+    /// relies on has a unique key or a fence behind it, so the databases' ordinary isolation is enough. (The number of waiting
+    /// operations is no such thing: on PostgreSQL a few more than the limit may come to wait.)
     ///
     /// # Errors
     /// The database's.
-    pub async fn begin(&self) -> Result<DatabaseTransaction, Error> {
+    pub async fn begin(&self) -> Result<Transaction, Error> {
+        // Never closed, so this only waits.
+        let writer = Arc::clone(&self.writers).acquire_owned().await.map_err(|_| Error::Closed)?;
         // A deferred transaction that reads first and writes later fails under other writers; IMMEDIATE waits its turn.
         let options =
             TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
-        self.connection.begin_with_options(options).await.map_err(Error::during("begin a transaction"))
+        let inner = self.connection.begin_with_options(options).await.map_err(Error::during("begin a transaction"))?;
+        Ok(Transaction { inner, _writer: writer })
     }
 
     /// Whether the database answers.
@@ -107,6 +137,6 @@ impl Store {
 ///
 /// # Errors
 /// The database's; then nothing of it is there.
-pub async fn commit(transaction: DatabaseTransaction) -> Result<(), Error> {
-    transaction.commit().await.map_err(Error::during("commit a transaction"))
+pub async fn commit(transaction: Transaction) -> Result<(), Error> {
+    transaction.inner.commit().await.map_err(Error::during("commit a transaction"))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, SelectStatement};
+use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, QueryStatementBuilder as _, SubQueryStatement};
 use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _};
 use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _};
 
@@ -85,24 +85,31 @@ pub async fn place(connection: &impl ConnectionTrait, operation: &Model) -> Resu
 ///
 /// # Errors
 /// The database's; a unique violation means that another instance was faster on the same graph.
-pub async fn claim(connection: &impl ConnectionTrait, worker: InstanceId, now: Timestamp) -> Result<Option<Model>, Error> {
+pub async fn claim(
+    connection: &impl ConnectionTrait,
+    worker: InstanceId,
+    here: &[OperationId],
+    now: Timestamp,
+) -> Result<Option<Model>, Error> {
     let claimed = Entity::update_many()
         .col_expr(Column::State, Expr::value(OperationState::Running))
         .col_expr(Column::Attempt, Expr::col(Column::Attempt).add(1))
         .col_expr(Column::InstanceId, Expr::value(worker))
         .col_expr(Column::LeaseUntilAt, Expr::value(now.plus(LEASE)))
         .col_expr(Column::StartedAt, Expr::value(now))
-        .filter(Column::OperationId.in_subquery(next_to_run(now)))
+        .filter(Expr::col(Column::OperationId).eq(Expr::SubQuery(None, Box::new(next_to_run(here, now)))))
         .exec_with_returning(connection)
         .await
         .map_err(Error::during("claim an operation"))?;
     Ok(claimed.into_iter().next())
 }
 
-fn next_to_run(now: Timestamp) -> SelectStatement {
+fn next_to_run(here: &[OperationId], now: Timestamp) -> SubQueryStatement {
     let busy = Query::select().column(Column::GraphId).from(Entity).and_where(Column::State.eq(OperationState::Running)).to_owned();
     let free = Column::State.eq(OperationState::Queued).and(Column::GraphId.not_in_subquery(busy));
-    let silent = Column::State.eq(OperationState::Running).and(Column::LeaseUntilAt.lt(now));
+    // What this process works on is not silent, whatever the clock has done to its lease.
+    let silent =
+        Column::State.eq(OperationState::Running).and(Column::LeaseUntilAt.lt(now)).and(Column::OperationId.is_not_in(here.to_vec()));
     let mut select = Entity::find()
         .select_only()
         .column(Column::OperationId)
@@ -113,7 +120,7 @@ fn next_to_run(now: Timestamp) -> SelectStatement {
         .into_query();
     // SQLite has no such clause and needs none; sea-query leaves it out there.
     select.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-    select
+    select.into_sub_query_statement()
 }
 
 /// Records progress and renews the lease; tells whether a caller wants the operation to stop.

@@ -66,6 +66,24 @@ pub async fn find_latest(connection: &impl ConnectionTrait, graph_id: &GraphId, 
     query.one(connection).await.map_err(Error::during("find the latest snapshot"))
 }
 
+/// Whether a graph's repository has ever got a record.
+///
+/// # Errors
+/// The database's.
+pub async fn has_record(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<bool, Error> {
+    let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(Column::RecordId.is_not_null());
+    Ok(query.one(connection).await.map_err(Error::during("find a snapshot with a record"))?.is_some())
+}
+
+/// Whether any repository has ever got a record.
+///
+/// # Errors
+/// The database's.
+pub async fn has_any_record(connection: &impl ConnectionTrait) -> Result<bool, Error> {
+    let query = Entity::find().filter(Column::RecordId.is_not_null());
+    Ok(query.one(connection).await.map_err(Error::during("find a snapshot with a record"))?.is_some())
+}
+
 /// Writes all columns of a snapshot.
 ///
 /// # Errors

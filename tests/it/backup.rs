@@ -16,8 +16,8 @@ on_each_database!(a_snapshot_of_the_sample_says_what_is_in_it, async |app: TestA
     assert_eq!(snapshot.consistency(), v1::Consistency::Consistent, "{:?}", snapshot.findings);
     assert_eq!((snapshot.documents, snapshot.chunks, snapshot.entities, snapshot.relations, snapshot.vectors), (6, 6, 34, 44, 84));
     assert_eq!(snapshot.files, 12, "tenant_b is another workspace");
-    assert_eq!(snapshot.data_hash.len(), 64);
-    assert!(fs::exists(&snapshot.checkpoint_path).unwrap());
+    assert_eq!(snapshot.data_hash().len(), 64);
+    assert!(fs::exists(snapshot.checkpoint_path()).unwrap());
     assert_eq!(app.list("graph1").await, vec![snapshot]);
     app
 });
@@ -102,7 +102,7 @@ on_each_database!(a_graph_may_rather_fail_than_keep_damage, async |app: TestApp|
     assert_eq!(error.code(), tonic::Code::FailedPrecondition);
     let failed = app.list("strict").await.remove(0);
     assert_eq!(failed.status(), v1::SnapshotStatus::Failed);
-    assert_eq!(failed.error_message, error.message());
+    assert_eq!(failed.error_message(), error.message());
     restic_ok(&app.storage(), "strict", &["check", "--read-data"]);
     assert_eq!(restic_ok(&app.storage(), "strict", &["snapshots", "--json"]).trim(), "[]");
     app

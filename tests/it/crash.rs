@@ -73,7 +73,7 @@ async fn check(scene: &Scene, server: &Process) -> Vec<v1::Snapshot> {
     let request = v1::ListSnapshotsRequest { graph_id: "-".to_owned(), ..Default::default() };
     let listed = server.backup().await.list_snapshots(request).await.unwrap().into_inner().snapshots;
     for (number, snapshot) in listed.iter().enumerate() {
-        assert!(fs::exists(&snapshot.checkpoint_path).unwrap(), "{snapshot:?}");
+        assert!(fs::exists(snapshot.checkpoint_path()).unwrap(), "{snapshot:?}");
         let target = scene.path(&format!("checked-{number}"));
         restore(server, snapshot, &target).await.unwrap();
         assert_eq!(files::describe(&target), files::describe(&scene.path("source")));
@@ -117,6 +117,8 @@ crash_tests! {
     after_saving_the_figures = "snapshot.figures_saved",
     after_the_record = "snapshot.recorded",
     after_the_key = "repository.key_written",
+    under_the_lock = "repository.locked",
+    after_a_pack = "repository.pack_written",
     after_the_packs = "repository.packs_written",
     after_the_index = "repository.index_written",
     before_the_record = "repository.before_record",
@@ -151,6 +153,62 @@ crash_tests! {
     after_the_exchange = "apply.exchanged",
     after_keeping_the_old = "apply.kept",
     after_applying = "restore.applied",
+}
+
+/// The target holds another workspace's live directory, so that entries are exchanged one by one.
+async fn crash_entry_by_entry(step: &str) {
+    let scene = Scene::new();
+    let taken = {
+        let server = scene.start("none");
+        snapshot(&server, &scene.path("source")).await.unwrap()
+    };
+    let target = scene.path("target");
+    files::copy_tree(&files::sample().join("tenant_b"), &target.join("tenant_b"));
+    let tenant = files::describe(&target.join("tenant_b"));
+    let mut server = scene.start(step);
+    restore(&server, &taken, &target).await.unwrap_err();
+    assert!(!server.wait().success(), "the step `{step}` was not reached");
+    let server = scene.start("none");
+    assert!(settle(&server).await.iter().all(|state| *state == v1::OperationState::Succeeded));
+    assert_eq!(files::describe(&target.join("tenant_b")), tenant);
+    fs::remove_dir_all(target.join("tenant_b")).unwrap();
+    assert_eq!(files::describe(&target), files::describe(&scene.path("source")));
+    let kept = files::kept(&target);
+    assert_eq!(kept.len(), 1);
+    assert!(kept[0].join("extra").exists(), "the old state is whole");
+    check(&scene, &server).await;
+}
+
+crash_tests! {
+    crash_entry_by_entry:
+    entries_after_the_journal = "apply.journal_written",
+    entries_after_one_is_moved = "apply.file_moved",
+    entries_after_keeping_the_old = "apply.kept",
+    entries_after_applying = "restore.applied",
+}
+
+async fn crash_in_new_restore(step: &str) {
+    let scene = Scene::new();
+    let taken = {
+        let server = scene.start("none");
+        snapshot(&server, &scene.path("source")).await.unwrap()
+    };
+    let target = scene.path("new/target");
+    let mut server = scene.start(step);
+    restore(&server, &taken, &target).await.unwrap_err();
+    assert!(!server.wait().success(), "the step `{step}` was not reached");
+    let server = scene.start("none");
+    assert!(settle(&server).await.iter().all(|state| *state == v1::OperationState::Succeeded));
+    assert_eq!(files::describe(&target), files::describe(&scene.path("source")));
+    assert_eq!(files::kept(&target), Vec::<PathBuf>::new(), "nothing stood there");
+    check(&scene, &server).await;
+}
+
+crash_tests! {
+    crash_in_new_restore:
+    new_after_verification = "restore.verified",
+    new_after_the_journal = "apply.journal_written",
+    new_after_applying = "restore.applied",
 }
 
 async fn crash_in_delete(step: &str) {

@@ -8,6 +8,7 @@ mod bad_input;
 mod crash;
 mod lightrag;
 mod operations;
+mod permissions;
 mod repository;
 mod rest;
 mod rest_rules;

@@ -70,7 +70,7 @@ on_each_database!(a_snapshot_has_all_fields_of_the_contract, async |app: TestApp
         "stored_bytes": created["stored_bytes"],
         "duration_seconds": 0.0,
         "completed_at": "2026-11-22T12:00:00Z",
-        "error_message": "",
+        "error_message": null,
         "findings": [],
         "operation_id": created["operation_id"],
     });
@@ -97,7 +97,7 @@ on_each_database!(what_is_not_set_is_null, async |app: TestApp| {
 on_each_database!(a_registered_graph_needs_no_source_dir, async |app: TestApp| {
     let source = workspace(&app, "rag");
     let graph = post(&app, GRAPHS, &json!({ "graph_id": "g", "source_dir": source })).await.ok();
-    assert_eq!(graph["latest_snapshot_id"], "");
+    assert_eq!(graph["latest_snapshot_id"], serde_json::Value::Null);
     for body in ["", "{}", "null"] {
         let answer = send(&app, "POST", &format!("{GRAPHS}/g/snapshots"), &[], body).await;
         assert_eq!(answer.ok()["source_dir"], json!(source), "{body}");

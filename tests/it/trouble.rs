@@ -202,7 +202,7 @@ on_each_database!(a_source_that_vanishes_fails_the_snapshot_and_loses_none, asyn
     let listed = app.list("g").await;
     let statuses: Vec<_> = listed.iter().map(v1::Snapshot::status).collect();
     assert_eq!(statuses, [v1::SnapshotStatus::Failed, v1::SnapshotStatus::Completed, v1::SnapshotStatus::Completed]);
-    assert!(listed[0].error_message.contains(source.to_str().unwrap()), "{}", listed[0].error_message);
+    assert!(listed[0].error_message().contains(source.to_str().unwrap()), "{}", listed[0].error_message());
     let answer = post(&app, &format!("{path}/{}/restore", listed[0].backup_id), &json!({ "target_dir": source })).await;
     assert_eq!((answer.refusal().0, &answer.json["reason"]), (409, &json!("SNAPSHOT_NOT_RESTORABLE")));
     app.restore(&whole, &source).await.unwrap();

@@ -14,6 +14,7 @@ use self::client::Client;
 use super::config::Config;
 use super::serve_until_signal;
 use super::server::{Listeners, Server};
+use super::signals::Signals;
 use crate::base::clock::SystemClock;
 use crate::base::control::Control;
 use crate::base::ids::IdSource;
@@ -31,6 +32,7 @@ pub(super) async fn run(config: Config, once: bool) -> anyhow::Result<()> {
     let storage = config.storage.clone();
     let data = config.allowed_roots.first().cloned().context("quickstart has no data directory")?;
     let (workspace, damaged) = (data.join("workspaces/sample"), data.join("workspaces/sample-damaged"));
+    let signals = Signals::listen()?;
     sample::write(&workspace)?;
     println!("1. A real LightRAG 1.5.7 workspace: {} files in {}", sample::FILES.len(), workspace.display());
 
@@ -50,7 +52,7 @@ pub(super) async fn run(config: Config, once: bool) -> anyhow::Result<()> {
         return server.stop().await;
     }
     println!("\nServing on; press Ctrl-C to end.");
-    serve_until_signal(server).await
+    serve_until_signal(server, signals).await
 }
 
 async fn show(server: &Server, client: &Client, workspace: &Path, damaged: &Path) -> anyhow::Result<String> {
@@ -112,7 +114,7 @@ fn print_snapshot(snapshot: &v1::Snapshot) {
         snapshot.files,
         snapshot.size_bytes,
         snapshot.stored_bytes,
-        snapshot.duration_seconds * 1000.0
+        snapshot.duration_seconds() * 1000.0
     );
 }
 

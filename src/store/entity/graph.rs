@@ -13,7 +13,7 @@ pub struct Model {
     /// Its name.
     #[sea_orm(primary_key, auto_increment = false)]
     pub graph_id: GraphId,
-    /// Where its stores live, as the caller wrote it, made absolute.
+    /// Where its stores live, absolute, links resolved.
     pub source_dir: String,
     /// The LightRAG server that works on it.
     pub server_url: Option<String>,

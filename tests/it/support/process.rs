@@ -32,8 +32,29 @@ impl Process {
     /// Starts a server and waits until it says that it is ready.
     pub(crate) fn start(directory: &Path, environment: &[(&str, &str)]) -> Self {
         let mut command = command(directory, &["serve"]);
-        command.envs(environment.iter().copied()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        command.envs(environment.iter().copied());
+        Self::spawn(command)
+    }
+
+    /// Starts a server that has not root's rights; where the tests have none either, as it is. The program is copied: the folder
+    /// that it was built in may be closed to others.
+    pub(crate) fn start_as_nobody(directory: &Path) -> Self {
+        let program = directory.join("program");
+        std::fs::copy(env!("CARGO_BIN_EXE_lightkeep"), &program).unwrap();
+        let is_root = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0;
+        let mut plain = command(directory, &["serve"]);
+        if !is_root {
+            return Self::spawn(plain);
+        }
+        let variables: Vec<_> = plain.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+        plain = Command::new("setpriv");
+        plain.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).arg("serve");
+        plain.current_dir(directory).env_clear().envs(variables);
+        Self::spawn(plain)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut address = |name: &str| {
             let line = lines.next().expect("the server ended before it was ready").unwrap();

@@ -49,6 +49,9 @@ fn parse_server(violations: &mut Violations, server: v1::LightragServer) -> Serv
         violations.add("server.url", format_args!("must begin with `http://` or `https://`: {}", server.url));
     }
     let authority = server.url.split("://").nth(1).and_then(|rest| rest.split('/').next());
+    if server.url.contains(['?', '#']) {
+        violations.add("server.url", "must not contain a query or a fragment, give the key as `server.api_key`");
+    }
     if authority.is_some_and(|authority| authority.contains('@')) {
         violations.add("server.url", "must not contain a user or password, give the key as `server.api_key`");
     }
@@ -95,7 +98,7 @@ pub(in crate::api::grpc) fn to_proto(graph: Graph) -> v1::Graph {
         inconsistent_policy: inconsistent_policy.into(),
         created_at: Some(timestamp(row.created_at)),
         total_snapshots: stats.total_snapshots,
-        latest_snapshot_id: latest_snapshot_id.unwrap_or_default(),
+        latest_snapshot_id,
         last_snapshot_time: stats.last_snapshot_at.map(timestamp),
     }
 }

@@ -51,13 +51,13 @@ pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Sna
     let metadata = row.metadata.as_deref().and_then(|json| serde_json::from_str(json).ok());
     let record_path = |record_id: &String| services.record_path(&row.graph_id, record_id).display().to_string();
     v1::Snapshot {
-        checkpoint_path: row.record_id.as_ref().map(record_path).unwrap_or_default(),
+        checkpoint_path: row.record_id.as_ref().map(record_path),
         backup_id: row.snapshot_id.to_string(),
         graph_id: row.graph_id.to_string(),
         status: status_to_proto(row.status).into(),
         timestamp: Some(timestamp(row.created_at)),
         size_bytes: row.size_bytes,
-        data_hash: row.data_hash.unwrap_or_default(),
+        data_hash: row.data_hash,
         retention_until: row.retention_until.map(timestamp),
         metadata: metadata.and_then(json_to_struct),
         source_dir: row.source_dir,
@@ -70,9 +70,9 @@ pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Sna
         documents_in_flight: row.documents_in_flight,
         files: row.files,
         stored_bytes: row.stored_bytes,
-        duration_seconds: duration.map(|duration| duration.as_secs_f64()).unwrap_or_default(),
+        duration_seconds: duration.map(|duration| duration.as_secs_f64()),
         completed_at: row.completed_at.map(timestamp),
-        error_message: row.error_message.unwrap_or_default(),
+        error_message: row.error_message,
         findings: findings.into_iter().map(finding_to_proto).collect(),
         operation_id: row.operation_id.to_string(),
     }

@@ -1,0 +1,81 @@
+//! What a server without root's rights may not read or write: refused with a word, and nothing is made.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::Path;
+
+use lightkeep::proto::v1;
+use tonic::Code;
+
+use crate::support::files;
+use crate::support::process::Process;
+
+/// Debian's `nobody`.
+const NOBODY: u32 = 65534;
+
+/// A directory that belongs to nobody, with the sample in it, and a server that runs as nobody.
+fn scene() -> (tempfile::TempDir, Process) {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    files::copy_tree(&files::sample(), &directory.path().join("source"));
+    give(directory.path());
+    let server = Process::start_as_nobody(directory.path());
+    (directory, server)
+}
+
+fn give(path: &Path) {
+    let is_root = fs::metadata("/proc/self").map(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0).unwrap();
+    if is_root {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        if path.is_dir() {
+            fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path()));
+        }
+    }
+}
+
+async fn snapshot(server: &Process, source: &Path) -> Result<v1::Snapshot, tonic::Status> {
+    let source_dir = source.to_str().unwrap().to_owned();
+    let request = v1::CreateSnapshotRequest { graph_id: "graph1".to_owned(), source_dir, ..Default::default() };
+    Ok(server.backup().await.create_snapshot(request).await?.into_inner())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreadable_source_is_refused() {
+    let (directory, server) = scene();
+    let source = directory.path().join("source");
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o000)).unwrap();
+    let error = snapshot(&server, &source).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument, "{error:?}");
+    let graphs = server.backup().await.list_graphs(v1::ListGraphsRequest::default()).await.unwrap().into_inner().graphs;
+    assert_eq!(graphs, vec![]);
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreadable_file_fails_the_snapshot_and_is_named() {
+    let (directory, server) = scene();
+    let file = directory.path().join("source/kv_store_full_docs.json");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
+    let error = snapshot(&server, &directory.path().join("source")).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{error:?}");
+    assert!(error.message().contains("kv_store_full_docs.json"), "{error:?}");
+    assert_eq!(files::staged(directory.path()), Vec::<std::path::PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_may_not_be_written_is_refused_and_stays() {
+    let (directory, server) = scene();
+    let taken = snapshot(&server, &directory.path().join("source")).await.unwrap();
+    let parent = directory.path().join("guarded");
+    fs::create_dir(&parent).unwrap();
+    fs::create_dir(parent.join("target")).unwrap();
+    fs::write(parent.join("target/precious"), "kept").unwrap();
+    fs::set_permissions(&parent, fs::Permissions::from_mode(0o555)).unwrap();
+    let before = files::describe(&parent);
+    let (graph_id, snapshot_id) = (taken.graph_id, taken.backup_id);
+    let target_dir = parent.join("target").to_str().unwrap().to_owned();
+    let request = v1::RestoreSnapshotRequest { graph_id, snapshot_id, target_dir, ..Default::default() };
+    let error = server.backup().await.restore_snapshot(request).await.unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied, "{error:?}");
+    assert_eq!(files::describe(&parent), before);
+}
