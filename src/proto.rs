@@ -1,5 +1,5 @@
 //! The generated messages and services of `proto/lightkeep/v1`.
-#![expect(missing_docs, unused_qualifications, clippy::all, reason = "generated code")]
+#![expect(missing_docs, unused_qualifications, clippy::all, clippy::allow_attributes, reason = "generated code")]
 
 /// All descriptors, with their comments: what reflection serves and the REST shim is driven by.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

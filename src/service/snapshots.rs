@@ -82,7 +82,7 @@ impl Services {
             graphs::insert(&*transaction, self.plain_graph_row(&new.graph_id, source.clone())).await?;
             self.record_audit(&*transaction, caller, "RegisterGraph", &new.graph_id, None).await?;
         }
-        let row = self.insert_snapshot(&*transaction, new, source).await?;
+        let row = self.insert_snapshot(&transaction, new, source).await?;
         request.remember(self, &*transaction, row.snapshot_id.to_string()).await?;
         self.record_audit(&*transaction, caller, "CreateSnapshot", &new.graph_id, Some(row.snapshot_id.to_string())).await?;
         store::commit(transaction).await?;
