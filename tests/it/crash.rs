@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use lightkeep::proto::v1;
 
+use crate::support::app::TestApp;
+use crate::support::database::Kind;
 use crate::support::files;
 use crate::support::process::Process;
 use crate::support::tools::restic_ok;
@@ -234,4 +236,32 @@ crash_tests! {
     crash_in_delete:
     after_the_record_is_gone = "delete.record_removed",
     before_the_record_is_gone = "delete.begun",
+}
+
+/// Where several instances may run, nobody can tell a dead worker from a slow one but by its lease.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgresql_the_lease_decides() {
+    let (directory, environment) = TestApp::place(Kind::Postgres).await;
+    let source = directory.path().canonicalize().unwrap().join("data/source");
+    files::copy_tree(&files::sample(), &source);
+    let mut variables: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    variables.push(("LIGHTKEEP_FAILPOINT", "snapshot.stored"));
+    let mut dead = Process::start(directory.path(), &variables);
+    snapshot(&dead, &source).await.unwrap_err();
+    assert!(!dead.wait().success());
+
+    // This one's clock stands before the end of the dead one's lease, until it is moved.
+    let app = TestApp::start_in(directory, environment).await;
+    let listed = app.operations().await.list_operations(v1::ListOperationsRequest::default()).await.unwrap().into_inner().operations;
+    assert_eq!((listed[0].state(), listed[0].attempt), (v1::OperationState::Running, 1));
+    app.clock.advance(std::time::Duration::from_secs(100 * 365 * 24 * 3600));
+    let request = v1::WatchOperationRequest { operation_id: listed[0].operation_id.clone() };
+    let mut stream = app.operations().await.watch_operation(request).await.unwrap().into_inner();
+    let mut last = None;
+    while let Some(operation) = stream.message().await.unwrap() {
+        last = Some(operation);
+    }
+    let last = last.unwrap();
+    assert_eq!((last.state(), last.attempt), (v1::OperationState::Succeeded, 2));
+    crate::support::app::finish(app).await;
 }

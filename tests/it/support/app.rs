@@ -22,8 +22,8 @@ use tonic::transport::Channel;
 use super::database::{self, Kind};
 use super::files;
 
-/// 2026-11-22T12:00:00Z.
-pub(crate) const START: Timestamp = Timestamp::from_micros(1_795_348_800_000_000);
+/// 2020-11-22T12:00:00Z: long before any real clock.
+pub(crate) const START: Timestamp = Timestamp::from_micros(1_606_046_400_000_000);
 
 pub(crate) struct TestApp {
     pub(crate) directory: TempDir,
@@ -39,10 +39,17 @@ impl TestApp {
 
     /// Starts with more environment variables.
     pub(crate) async fn start_with(kind: Kind, more: &[(&str, &str)]) -> Self {
+        let (directory, mut environment) = Self::place(kind).await;
+        environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        Self::start_in(directory, environment).await
+    }
+
+    /// A fresh directory and database, and the environment of a server that uses them.
+    pub(crate) async fn place(kind: Kind) -> (TempDir, HashMap<String, String>) {
         let directory = tempfile::tempdir().unwrap();
         let url = database::fresh(kind, directory.path()).await;
         std::fs::create_dir(directory.path().join("data")).unwrap();
-        let mut environment: HashMap<String, String> = [
+        let environment: HashMap<String, String> = [
             ("LIGHTKEEP_HTTP_ADDR", "127.0.0.1:0".to_owned()),
             ("LIGHTKEEP_GRPC_ADDR", "127.0.0.1:0".to_owned()),
             ("LIGHTKEEP_ALLOWED_ROOTS", directory.path().join("data").display().to_string()),
@@ -51,7 +58,11 @@ impl TestApp {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
-        environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        (directory, environment)
+    }
+
+    /// Starts on what an earlier server may have left.
+    pub(crate) async fn start_in(directory: TempDir, environment: HashMap<String, String>) -> Self {
         let clock = ManualClock::new(START);
         let server = serve(&environment, directory.path(), &clock).await;
         Self { directory, clock, server, environment }
