@@ -65,6 +65,11 @@ impl Services {
             row,
             control: Arc::clone(control),
         };
+        if operation.attempt > 1 {
+            // The row may still have the last attempt's stage, which would be taken for this one's.
+            control.begin_stage("restore", 0);
+            self.beat(operation, control.progress()).await?;
+        }
         let (work, aside) = self
             .blocking(move || {
                 let aside = work.run()?;
