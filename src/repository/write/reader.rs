@@ -31,9 +31,16 @@ pub(crate) fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> Error {
     move |source| Error::SourceUnreadable { path: path.clone(), source }
 }
 
+/// Whether a path names a file that this process holds open: such a path is a link by its nature, and only following it reads
+/// the file. Nobody can put another in its place.
+pub(crate) fn is_held_open(path: &Path) -> bool {
+    path.starts_with("/proc/self/fd")
+}
+
 fn open(path: &Path) -> Result<File, Error> {
     // neither follows a link that took the file's place, nor waits for a pipe that did
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let follow = if is_held_open(path) { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let flags = follow | OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).unwrap_or(0);
     OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable(path))
 }

@@ -3,5 +3,6 @@
 mod damage;
 mod locks;
 mod referee;
+mod sources;
 mod support;
 mod writing;

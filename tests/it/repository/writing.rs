@@ -63,7 +63,7 @@ fn the_tap_sees_every_byte_in_order() {
     assert_eq!(control.progress().done_bytes, 12_600_010);
 }
 
-fn list(root: &Path, path: &Path, entries: &mut Vec<Entry>) {
+pub(crate) fn list(root: &Path, path: &Path, entries: &mut Vec<Entry>) {
     let read_from = root.join(path);
     let metadata = fs::symlink_metadata(&read_from).unwrap();
     let kind = match fs::read_link(&read_from) {
