@@ -100,21 +100,30 @@ impl Repository {
         options: Options,
         keyring: &Keyring,
     ) -> Result<Self, Error> {
+        let already_exists = || Error::AlreadyExists { root: root.to_path_buf() };
         if Self::exists(root)? {
-            return Err(Error::AlreadyExists { root: root.to_path_buf() });
+            return Err(already_exists());
         }
         let backend = Local::new(root, options.sync);
         backend.create_layout()?;
+        let creating = backend.lock_creation()?;
+        if Self::exists(root)? {
+            return Err(already_exists());
+        }
+        remove_left_over_keys(&backend, creating.is_some())?;
         let encode = || Error::encode("the new repository's key");
         let master = Key::random().map_err(encode())?;
         let (parameters, derived) = keyring.any(password).map_err(encode())?;
         let created = time::to_text(time::from_timestamp(now));
         let key_file = KeyFile::encode(&master, &derived, &parameters, &created, host).map_err(encode())?;
-        write_file(&backend, FileKind::Key, &key_file)?;
+        let key_id = write_file(&backend, FileKind::Key, &key_file)?;
         crate::base::failpoint::reach("repository.key_written");
         let json = Config::fresh().and_then(|config| Ok(serde_json::to_vec(&config)?)).map_err(Error::encode("the config"))?;
         // written last: a directory without it is no repository yet
-        backend.write_config(&master.seal(&json).map_err(Error::encode("the config"))?)?;
+        if !backend.write_config(&master.seal(&json).map_err(Error::encode("the config"))?)? {
+            backend.delete(FileKind::Key, &key_id)?;
+            return Err(already_exists());
+        }
         Ok(Self::assemble(backend, options, master, Some(BTreeSet::new())))
     }
 
@@ -138,14 +147,12 @@ impl Repository {
     pub(crate) fn open_from(root: &Path, password: &Secret, options: Options, keyring: &Keyring) -> Result<Self, Error> {
         let backend = Local::new(root, options.sync);
         let config_path = backend.config_path();
-        let mut sealed = match fs::read(&config_path) {
+        let sealed = match fs::read(&config_path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(Error::NotFound { root: root.to_path_buf() }),
             other => other.map_err(Error::io("read", &config_path))?,
         };
-        let master = open_master_key(&backend, password, keyring)?;
-        let damaged = || Error::damaged("the config");
-        let plain = master.open_in_place(&mut sealed).map_err(damaged())?;
-        let config: Config = serde_json::from_slice(plain).map_err(|error| damaged()(error.into()))?;
+        let (master, plain) = open_master_key(&backend, password, keyring, &sealed)?;
+        let config: Config = serde_json::from_slice(&plain).map_err(|error| Error::damaged("the config")(error.into()))?;
         if config.version != VERSION {
             return Err(Error::UnsupportedVersion { root: root.to_path_buf(), version: config.version });
         }
@@ -193,18 +200,45 @@ fn write_file(backend: &Local, kind: FileKind, bytes: &[u8]) -> Result<FileId, E
     Ok(id)
 }
 
-/// Tries all keys, as an operator may have added some by `restic key add`.
-fn open_master_key(backend: &Local, password: &Secret, keyring: &Keyring) -> Result<Key, Error> {
-    let mut unreadable = None;
+/// Removes the keys of a creation that broke off before its config was written: an operator's restic might open one of them and
+/// then not the config. Without `alone`, they may be of a creation that goes on beside this one, and stay.
+fn remove_left_over_keys(backend: &Local, alone: bool) -> Result<(), Error> {
+    // a repository that lost its config needs its keys for whoever repairs it
+    for kind in [FileKind::Snapshot, FileKind::Index, FileKind::Pack] {
+        if !backend.list(kind)?.is_empty() {
+            let missing = FormatError::new(format!("it is missing, but there is a {} beside it", kind.noun()));
+            return Err(Error::damaged(format!("`{}`", backend.config_path().display()))(missing));
+        }
+    }
+    if alone {
+        for (id, _) in backend.list(FileKind::Key)? {
+            backend.delete(FileKind::Key, &id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Tries all keys, as an operator may have added some by `restic key add`, until one opens and is that of the config. Gives it
+/// and the plain config.
+fn open_master_key(backend: &Local, password: &Secret, keyring: &Keyring, config: &[u8]) -> Result<(Key, Vec<u8>), Error> {
+    let (mut unreadable, mut other_config) = (None, None);
     for (id, _) in backend.list(FileKind::Key)? {
         let bytes = backend.read(FileKind::Key, &id)?;
         let opened = KeyFile::parse(&bytes).and_then(|file| file.open(&*keyring.derive(password, &file.parameters)?));
         match opened {
-            Ok(Some(master)) => return Ok(master),
+            Ok(Some(master)) => {
+                let mut sealed = config.to_vec();
+                match master.open_in_place(&mut sealed).map(|plain| plain.to_vec()) {
+                    Ok(plain) => return Ok((master, plain)),
+                    // a key that a broken creation left behind
+                    Err(error) => other_config = Some(Error::damaged("the config")(error)),
+                }
+            }
             Ok(None) => {}
             // another key may still open
             Err(error) => unreadable = Some(Error::damaged(subject(FileKind::Key, &id))(error)),
         }
     }
-    Err(unreadable.unwrap_or_else(|| Error::WrongPassword { root: backend.root().to_path_buf() }))
+    let wrong_password = || Error::WrongPassword { root: backend.root().to_path_buf() };
+    Err(other_config.or(unreadable).unwrap_or_else(wrong_password))
 }

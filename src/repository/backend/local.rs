@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+
 use super::FileKind;
 use super::staged::{Staged, sync_directory};
 use crate::repository::error::Error;
@@ -96,11 +98,18 @@ impl Local {
         staged.publish(&self.path(kind, id), self.sync)
     }
 
-    /// Publishes the config.
-    pub(crate) fn write_config(&self, bytes: &[u8]) -> Result<(), Error> {
+    /// Publishes the config; false, and nothing changed, when there is one.
+    pub(crate) fn write_config(&self, bytes: &[u8]) -> Result<bool, Error> {
         let mut staged = self.stage()?;
         staged.write(bytes)?;
-        staged.publish(&self.config_path(), self.sync)
+        staged.publish_new(&self.config_path(), self.sync)
+    }
+
+    /// Keeps other runs of ours from creating the same repository until the handle is dropped; `None` where the file system
+    /// cannot do that.
+    pub(crate) fn lock_creation(&self) -> Result<Option<File>, Error> {
+        let root = File::open(&self.root).map_err(Error::io("open", &self.root))?;
+        Ok(flock(&root, FlockOperation::LockExclusive).is_ok().then_some(root))
     }
 
     /// Removes a file; false when it was gone already.

@@ -8,6 +8,9 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
 use crate::repository::error::Error;
 
 const PREFIX: &str = ".lightkeep-";
@@ -34,6 +37,27 @@ impl Staged {
     /// Appends bytes.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.file.write_all(bytes).map_err(Error::io("write", &self.path))
+    }
+
+    /// As [`Staged::publish`], but never takes the place of another file; false when there is one.
+    pub(crate) fn publish_new(mut self, to: &Path, sync: bool) -> Result<bool, Error> {
+        if sync {
+            self.file.sync_data().map_err(Error::io("sync", &self.path))?;
+        }
+        match renameat_with(CWD, &self.path, CWD, to, RenameFlags::NOREPLACE) {
+            Ok(()) => self.published = true,
+            Err(Errno::EXIST) => return Ok(false),
+            // a file system that cannot rename so; the temporary name goes when this is dropped
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => match fs::hard_link(&self.path, to) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+                other => other.map_err(Error::io("publish", to))?,
+            },
+            Err(error) => return Err(Error::io("publish", to)(error.into())),
+        }
+        if sync {
+            sync_directory(to.parent().unwrap_or(Path::new("/")))?;
+        }
+        Ok(true)
     }
 
     /// Gives the file its name. With `sync`, its bytes and its name outlive a power cut.

@@ -2,6 +2,7 @@
 
 mod damage;
 mod locks;
+mod opening;
 mod referee;
 mod sources;
 mod support;
