@@ -21,6 +21,12 @@ use crate::base::timestamp::Timestamp;
 /// restic's limit: a lock that was not refreshed for so long is of a process that is gone.
 const STALE_AFTER: Duration = Duration::from_secs(30 * 60);
 
+/// An empty lock file is what a power cut left of one: it says nothing, and after so long nobody is about to fill it.
+const EMPTY_STALE_AFTER: Duration = Duration::from_secs(60);
+
+/// So often the locks are listed again when one vanished meanwhile: each time somebody refreshed or released one just then.
+const MOST_LISTINGS: usize = 10;
+
 /// The locks that this run of the program holds: those with our process id beside them are of an earlier run.
 static HELD: Mutex<BTreeSet<FileId>> = Mutex::new(BTreeSet::new());
 
@@ -71,18 +77,39 @@ impl Repository {
     }
 
     fn yield_to_others(&self, kind: LockKind, now: Timestamp, host: &str, own: Option<FileId>) -> Result<(), Error> {
-        for (id, _) in self.backend.list(FileKind::Lock)? {
+        for _ in 0..MOST_LISTINGS {
+            if self.look_at_others(kind, now, host, own)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails when a lock is in the way. False when one vanished while it was looked at: its owner may have refreshed it, and the
+    /// fresh one was not listed.
+    fn look_at_others(&self, kind: LockKind, now: Timestamp, host: &str, own: Option<FileId>) -> Result<bool, Error> {
+        let mut complete = true;
+        for (id, size_bytes) in self.backend.list(FileKind::Lock)? {
             if own == Some(id) {
                 continue;
             }
+            if size_bytes == 0 {
+                if self.backend.modified(FileKind::Lock, &id)?.is_some_and(|written| now.since(written) > EMPTY_STALE_AFTER) {
+                    self.backend.delete(FileKind::Lock, &id)?;
+                }
+                continue;
+            }
             let bytes = match self.load(FileKind::Lock, &id) {
-                Err(error) if error.is_missing_file() => continue, // released since
+                Err(error) if error.is_missing_file() => {
+                    complete = false;
+                    continue;
+                }
                 other => other?,
             };
             let found = LockFile::parse(&bytes).map_err(Error::damaged(subject(FileKind::Lock, &id)))?;
             // Also those that are not in our way: restic waits for a left-over lock until somebody removes it.
             if is_stale(&id, &found, now, host)? {
-                self.backend.delete(FileKind::Lock, &id)?;
+                complete &= self.backend.delete(FileKind::Lock, &id)?;
                 continue;
             }
             if kind == LockKind::Shared && !found.exclusive {
@@ -91,7 +118,7 @@ impl Repository {
             let (host, username, pid) = (found.hostname, found.username, found.pid);
             return Err(Error::Locked { root: self.root().to_path_buf(), host, username, pid, exclusive: found.exclusive });
         }
-        Ok(())
+        Ok(complete)
     }
 }
 
@@ -100,7 +127,8 @@ fn is_stale(id: &FileId, found: &LockFile, now: Timestamp, host: &str) -> Result
     if now.since(time::to_timestamp(written)) > STALE_AFTER {
         return Ok(true);
     }
-    if found.hostname != host {
+    // An operator's restic may run on the same computer beside our container: its processes are not to be seen from here.
+    if found.hostname != host || !found.is_ours() {
         return Ok(false);
     }
     match u32::try_from(found.pid) {
@@ -146,8 +174,15 @@ impl Lock {
             return Err(Error::LockLost { root: self.backend.root().to_path_buf() });
         }
         let fresh = write_lock(&self.backend, &self.key, self.kind, now, &self.host)?;
+        let removed = self.backend.delete(FileKind::Lock, &file);
+        if matches!(removed, Ok(false)) {
+            // somebody took ours for left over since we looked, and may hold the repository exclusively by now
+            let _ = self.backend.delete(FileKind::Lock, &fresh);
+            held().remove(&fresh);
+            return Err(Error::LockLost { root: self.backend.root().to_path_buf() });
+        }
         let old = std::mem::replace(&mut *file, fresh);
-        self.backend.delete(FileKind::Lock, &old)?;
+        removed?;
         held().remove(&old);
         Ok(())
     }
@@ -172,5 +207,26 @@ impl Drop for Lock {
         // one that cannot be removed is seen as left over later
         let _ = self.backend.delete(FileKind::Lock, &file);
         held().remove(&file);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_locks_are_left_over_when_their_process_is_gone() {
+        let now = Timestamp::from_micros(1_790_000_000_000_000);
+        let encoded = |pid| String::from_utf8(lock::encode(time::from_timestamp(now), true, "host", pid, 0, 0)).unwrap();
+        let stale = |json: &str, minutes: u64, host| {
+            let now = now.plus(Duration::from_secs(minutes * 60));
+            is_stale(&FileId([1; 32]), &LockFile::parse(json.as_bytes()).unwrap(), now, host).unwrap()
+        };
+        let (gone, living, own) = (encoded(4_194_303), encoded(std::os::unix::process::parent_id()), encoded(std::process::id()));
+        assert!(stale(&gone, 1, "host") && !stale(&living, 1, "host") && stale(&own, 1, "host"));
+        assert!(!stale(&gone, 1, "other host") && stale(&gone, 31, "other host"));
+        for json in [gone, living, own].map(|json| json.replace("lightkeep", "operator")) {
+            assert!(!stale(&json, 1, "host") && !stale(&json, 30, "host") && stale(&json, 31, "host"), "{json}");
+        }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::FileKind;
 use super::staged::{Staged, sync_directory};
+use crate::base::timestamp::Timestamp;
 use crate::repository::error::Error;
 use crate::repository::format::id::FileId;
 
@@ -124,6 +125,16 @@ impl Local {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(Error::io("remove", path)(error)),
+        }
+    }
+
+    /// When a file was written; `None` when it is gone.
+    pub(crate) fn modified(&self, kind: FileKind, id: &FileId) -> Result<Option<Timestamp>, Error> {
+        let path = self.path(kind, id);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) => Ok(Some(Timestamp::from_micros(metadata.mtime().saturating_mul(1_000_000)))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("look at", path)(error)),
         }
     }
 

@@ -5,6 +5,9 @@ use serde::Deserialize;
 use super::time::{self, Time};
 use super::{FormatError, json};
 
+/// What our locks have as their user, to tell them from an operator's restic.
+const USERNAME: &str = "lightkeep";
+
 /// The contents of a lock file.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct LockFile {
@@ -29,6 +32,11 @@ impl LockFile {
         Ok(serde_json::from_slice(bytes)?)
     }
 
+    /// Whether we wrote it, this run of the program or another.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.username == USERNAME
+    }
+
     /// When it was written.
     pub(crate) fn time(&self) -> Result<Time, FormatError> {
         time::parse(&self.time)
@@ -39,7 +47,7 @@ impl LockFile {
 pub(crate) fn encode(written: Time, exclusive: bool, host: &str, pid: u32, uid: u32, gid: u32) -> Vec<u8> {
     let mut out = format!("{{\"time\":\"{}\",\"exclusive\":{exclusive},\"hostname\":", time::to_text(written));
     json::write_string(&mut out, host);
-    out.push_str(&format!(",\"username\":\"lightkeep\",\"pid\":{pid}"));
+    out.push_str(&format!(",\"username\":\"{USERNAME}\",\"pid\":{pid}"));
     for (field, value) in [("uid", uid), ("gid", gid)] {
         if value != 0 {
             out.push_str(&format!(",\"{field}\":{value}"));

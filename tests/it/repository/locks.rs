@@ -80,3 +80,41 @@ fn deleting_needs_an_exclusive_lock_of_that_repository() {
     let foreign = other.lock(LockKind::Exclusive, now(), HOST).unwrap();
     assert!(matches!(repository.remove_record(&id, &foreign), Err(Error::WrongLock { .. })));
 }
+
+#[test]
+fn an_empty_lock_file_is_ignored_and_removed_when_it_is_old() {
+    let scratch = Scratch::new();
+    let repository = scratch.init();
+    let path = scratch.root().join("locks").join("0".repeat(64));
+    let file = fs::File::create(&path).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000)).unwrap();
+    repository.lock(LockKind::Exclusive, now(), HOST).unwrap();
+    assert!(path.exists());
+    repository.lock(LockKind::Exclusive, now().plus(Duration::from_secs(120)), HOST).unwrap();
+    assert_eq!(lock_files(&scratch), 0);
+}
+
+#[test]
+fn the_lock_of_a_restic_that_is_gone_counts_until_it_is_old() {
+    let scratch = Scratch::new();
+    let repository = scratch.init();
+    let mut restic = std::process::Command::new("restic")
+        .args(["backup", "--stdin", "--no-cache", "--quiet"])
+        .env("RESTIC_REPOSITORY", scratch.root())
+        .env("RESTIC_PASSWORD", secret().expose())
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while lock_files(&scratch) == 0 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    restic.kill().unwrap();
+    restic.wait().unwrap();
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let elapsed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let now = lightkeep::base::timestamp::Timestamp::from_micros(i64::try_from(elapsed.as_micros()).unwrap());
+    assert!(matches!(repository.lock(LockKind::Exclusive, now, host.trim()), Err(Error::Locked { .. })));
+    let later = now.plus(Duration::from_secs(1860));
+    repository.lock(LockKind::Exclusive, later, host.trim()).unwrap();
+    assert_eq!(lock_files(&scratch), 0);
+}
