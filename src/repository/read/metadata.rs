@@ -12,6 +12,11 @@ use crate::repository::format::attribute::Attribute;
 use crate::repository::format::node::Node;
 use crate::repository::format::time::Time;
 
+/// Whether an extended attribute is the system's own rather than a user's.
+fn is_of_the_system(name: &str) -> bool {
+    ["security.", "system.", "trusted."].iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// What is restored of a node beside its content.
 #[derive(Debug, Clone)]
 pub(crate) struct Restorable {
@@ -53,8 +58,10 @@ impl Restorable {
         }
         for attribute in &self.attributes {
             match fsetxattr(file, attribute.name.as_str(), &attribute.value, XattrFlags::empty()) {
-                // a file system without attributes, or one of the system's own that only root may set
+                // a file system without attributes, or one that this user may not set
                 Ok(()) | Err(Errno::NOTSUP | Errno::PERM | Errno::ACCESS) => {}
+                // labels and lists of the system that it was backed up on, which this one may refuse for many reasons
+                Err(_) if is_of_the_system(&attribute.name) => {}
                 Err(error) => return Err(Error::io("set an extended attribute of", path)(error.into())),
             }
         }

@@ -147,7 +147,10 @@ impl Planner {
     fn file(&mut self, repository: &Repository, directory: usize, mut node: Node, path: PathBuf) -> Result<(), Error> {
         self.hash.add(path.as_os_str().as_bytes(), node.size_bytes, &node.content);
         self.plan.file_count += 1;
-        self.plan.total_bytes += node.size_bytes;
+        self.plan.total_bytes = self.plan.total_bytes.checked_add(node.size_bytes).ok_or_else(|| {
+            let subject = format!("`{}` in the snapshot", path.display());
+            Error::Damaged { subject, source: FormatError::new("its size is impossible") }
+        })?;
         let number = number(self.plan.files.len());
         if node.links > 1 {
             let first = *self.linked.entry((node.device_id, node.inode, node.content.clone())).or_insert(number);

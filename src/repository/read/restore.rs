@@ -20,6 +20,7 @@ use crate::repository::backend::FileKind;
 use crate::repository::error::Error;
 use crate::repository::format::id::RecordId;
 use crate::repository::format::node::{Node, NodeKind};
+use crate::repository::index::Location;
 use crate::repository::lock::{Lock, LockKind};
 
 /// What to restore.
@@ -66,10 +67,14 @@ impl Repository {
         let top = self.find_directory(&request.record, request.recorded_path)?;
         let mut plan = plan::make(self, top, control)?;
         control.begin_stage("restore", plan.total_bytes);
-        plan.pieces.sort_unstable_by_key(|piece| (piece.location.pack, piece.location.offset));
-        create_directories(&plan, request.to)?;
+        plan.pieces.sort_unstable_by_key(|piece| {
+            let Location { pack, offset, stored_bytes, compressed_from } = piece.location;
+            // beyond the place only a forged index needs more
+            (pack, offset, stored_bytes, compressed_from, piece.id)
+        });
+        create_directories(&plan, request.to, control)?;
         self.restore_files(&plan, request.to, control)?;
-        finish(&plan, request.to)?;
+        finish(&plan, request.to, control)?;
         if request.sync {
             let target = File::open(request.to).map_err(Error::io("open", request.to))?;
             // one call for all files: syncing each of twenty thousand takes minutes
@@ -110,6 +115,7 @@ impl Repository {
             self.restore_span(worker, plan, span, &outputs, control)
         })?;
         for link in &plan.links {
+            control.go_on()?;
             let (original, path) = (outputs.path(&plan.files[link.file as usize]), target.join(&link.path));
             fs::hard_link(&original, &path).map_err(Error::io("link", path))?;
         }
@@ -135,7 +141,7 @@ impl Repository {
             worker.buffer.resize(length, 0);
         }
         self.backend.read_range(FileKind::Pack, &pack, start as u64, &mut worker.buffer[..length])?;
-        for same in pieces.chunk_by(|a, b| a.location == b.location) {
+        for same in pieces.chunk_by(|a, b| (a.location, a.id) == (b.location, b.id)) {
             control.go_on()?;
             let Some(piece) = same.first() else { continue };
             let from = piece.location.offset as usize - start;
@@ -177,7 +183,7 @@ fn root_node(tree: crate::repository::BlobId) -> Node {
     }
 }
 
-fn create_directories(plan: &Plan, target: &Path) -> Result<(), Error> {
+fn create_directories(plan: &Plan, target: &Path, control: &Control) -> Result<(), Error> {
     // only the owner can enter before it is complete
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
@@ -192,6 +198,7 @@ fn create_directories(plan: &Plan, target: &Path) -> Result<(), Error> {
         other => other.map_err(Error::io("create", target))?,
     }
     for directory in plan.directories.iter().skip(1) {
+        control.go_on()?;
         let path = target.join(&directory.path);
         builder.create(&path).map_err(Error::io("create", path))?;
     }
@@ -199,11 +206,13 @@ fn create_directories(plan: &Plan, target: &Path) -> Result<(), Error> {
 }
 
 /// Links and specials, then the metadata of directories, which writing into them would change; the deepest first.
-fn finish(plan: &Plan, target: &Path) -> Result<(), Error> {
+fn finish(plan: &Plan, target: &Path, control: &Control) -> Result<(), Error> {
     for other in &plan.others {
+        control.go_on()?;
         create_other(other, &target.join(&other.path))?;
     }
     for directory in plan.directories.iter().rev() {
+        control.go_on()?;
         let path = target.join(&directory.path);
         let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::DIRECTORY).bits()).unwrap_or(0);
         let handle = fs::OpenOptions::new().read(true).custom_flags(flags).open(&path).map_err(Error::io("open", &path))?;
