@@ -7,13 +7,31 @@ use super::Repository;
 use super::backend::FileKind;
 use super::error::Error;
 use super::format::id::{BlobId, BlobKind, FileId};
+use super::format::node::Node;
 use super::format::pack::PackedBlob;
-use super::format::{FormatError, index, unpacked};
+use super::format::{FormatError, index, tree, unpacked};
 use super::index::{Index, Location};
 use super::read::blobs::BlobReader;
 
 /// At most so many packs in one index file: some megabytes.
 const PACKS_PER_INDEX_FILE: usize = 500;
+/// Nor more blobs than this, unless one pack has them: restic's limit. Small files fill packs with thousands.
+const BLOBS_PER_INDEX_FILE: usize = 50_000;
+
+/// Divides new packs among index files.
+fn index_files(mut packs: &[(FileId, Vec<PackedBlob>)]) -> impl Iterator<Item = &[(FileId, Vec<PackedBlob>)]> {
+    std::iter::from_fn(move || {
+        let mut blobs = 0;
+        let fits = |(_, of_pack): &&(FileId, Vec<PackedBlob>)| {
+            blobs += of_pack.len();
+            blobs <= BLOBS_PER_INDEX_FILE
+        };
+        let count = packs.iter().take(PACKS_PER_INDEX_FILE).take_while(fits).count().max(1);
+        let (part, rest) = packs.split_at_checked(count)?;
+        packs = rest;
+        Some(part)
+    })
+}
 
 /// What names a file in messages.
 pub(crate) fn subject(kind: FileKind, id: &FileId) -> String {
@@ -65,7 +83,7 @@ impl Repository {
     /// Writes the index of new packs and makes their blobs known to this handle.
     pub(crate) fn add_packs(&self, packs: &[(FileId, Vec<PackedBlob>)]) -> Result<(), Error> {
         let mut known = self.index_files.lock().unwrap_or_else(PoisonError::into_inner);
-        for part in packs.chunks(PACKS_PER_INDEX_FILE) {
+        for part in index_files(packs) {
             let json = index::encode(part.iter().map(|(id, blobs)| (id, blobs.as_slice())));
             let id = self.save(FileKind::Index, &json)?;
             if let Some(known) = known.as_mut() {
@@ -89,23 +107,53 @@ impl Repository {
         self.with_index(|index| index.find(kind, id).is_some())
     }
 
-    /// Where a blob lies and in which pack, or the error that names who needs it.
-    pub(crate) fn locate(&self, kind: BlobKind, id: &BlobId, needed_by: &str) -> Result<(FileId, Location), Error> {
-        self.with_index(|index| {
-            let location = index.require(kind, id, || needed_by.to_owned())?;
-            let pack = index.pack_of(&location).ok_or_else(|| Error::MissingBlob { id: *id, needed_by: needed_by.to_owned() })?;
-            Ok((pack, location))
-        })
+    /// Reads and verifies a directory's tree, from whichever pack has it whole; `needed_by` names the directory in messages.
+    pub(crate) fn load_tree(&self, reader: &mut BlobReader, id: &BlobId, needed_by: &str) -> Result<Vec<Node>, Error> {
+        let mut failure = None;
+        for (pack, location) in self.with_index(|index| index.tree_places(id)) {
+            match self.load_tree_from(reader, id, needed_by, &pack, location) {
+                Ok(nodes) => return Ok(nodes),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        Err(failure.unwrap_or_else(|| Error::MissingBlob { id: *id, needed_by: needed_by.to_owned() }))
     }
 
-    /// Reads and verifies a directory's tree; `needed_by` names the directory in messages.
-    pub(crate) fn load_tree(&self, reader: &mut BlobReader, id: &BlobId, needed_by: &str) -> Result<Vec<super::format::node::Node>, Error> {
-        let (pack, location) = self.locate(BlobKind::Tree, id, needed_by)?;
+    fn load_tree_from(
+        &self,
+        reader: &mut BlobReader,
+        id: &BlobId,
+        needed_by: &str,
+        pack: &FileId,
+        location: Location,
+    ) -> Result<Vec<Node>, Error> {
         let mut sealed = vec![0; location.stored_bytes as usize];
-        self.backend.read_range(FileKind::Pack, &pack, u64::from(location.offset), &mut sealed)?;
+        self.backend.read_range(FileKind::Pack, pack, u64::from(location.offset), &mut sealed)?;
         let plain = reader
             .open(&self.key, &mut sealed, location.compressed_from, id)
             .map_err(|source| Error::Damaged { subject: format!("tree `{id}` of {needed_by} in pack `{pack}`"), source })?;
-        super::format::tree::parse(plain).map_err(|source| Error::Damaged { subject: format!("tree `{id}` of {needed_by}"), source })
+        tree::parse(plain).map_err(|source| Error::Damaged { subject: format!("tree `{id}` of {needed_by}"), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_files_end_at_packs_and_blobs() {
+        let counts = |packs: &[usize]| {
+            let blob = || PackedBlob { kind: BlobKind::Data, id: BlobId([0; 32]), stored_bytes: 32, plain_bytes: 0 };
+            let pack = |count: &usize| (FileId([0; 32]), (0..*count).map(|_| blob()).collect());
+            let packs: Vec<_> = packs.iter().map(pack).collect();
+            index_files(&packs).map(<[_]>::len).collect::<Vec<_>>()
+        };
+        assert_eq!(counts(&[]), Vec::<usize>::new());
+        assert_eq!(counts(&[1; 1001]), [500, 500, 1]);
+        assert_eq!(counts(&[10_000; 11]), [5, 5, 1]);
+        assert_eq!(counts(&[60_000, 60_000, 1]), [1, 1, 1]);
+        assert_eq!(counts(&[49_999, 1, 1]), [2, 1]);
     }
 }

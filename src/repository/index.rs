@@ -38,6 +38,8 @@ pub(crate) struct Index {
     present: Vec<bool>,
     data: IdMap<BlobId, Location>,
     trees: IdMap<BlobId, Location>,
+    /// Other places of trees that lie in several packs: one that was damaged was stored again, say.
+    tree_copies: IdMap<BlobId, Vec<Location>>,
     stored_bytes: u64,
 }
 
@@ -99,9 +101,16 @@ impl Index {
             self.stored_bytes += u64::from(location.stored_bytes) + pack::entry_bytes(location.compressed_from > 0) as u64;
         }
         match kind {
-            BlobKind::Data => self.data.insert(id, location),
-            BlobKind::Tree => self.trees.insert(id, location),
-        };
+            BlobKind::Data => {
+                self.data.insert(id, location);
+            }
+            BlobKind::Tree => {
+                let other = self.trees.insert(id, location).filter(|other| *other != location);
+                if let Some(other) = other {
+                    self.tree_copies.entry(id).or_default().push(other);
+                }
+            }
+        }
     }
 
     /// Adds a pack that was just written.
@@ -133,6 +142,13 @@ impl Index {
     /// Where a blob lies, or the error that names who needs it.
     pub(crate) fn require(&self, kind: BlobKind, id: &BlobId, needed_by: impl FnOnce() -> String) -> Result<Location, Error> {
         self.find(kind, id).ok_or_else(|| Error::MissingBlob { id: *id, needed_by: needed_by() })
+    }
+
+    /// All places of a tree, the one that [`Index::find`] gives first.
+    pub(crate) fn tree_places(&self, id: &BlobId) -> Vec<(FileId, Location)> {
+        let copies = self.tree_copies.get(id).into_iter().flatten();
+        let all = self.trees.get(id).into_iter().chain(copies);
+        all.filter_map(|location| Some((self.pack_of(location)?, *location))).collect()
     }
 
     /// The pack that a location of this index names.

@@ -16,6 +16,7 @@ use crate::repository::format::id::{BlobId, BlobKind};
 use crate::repository::format::node::Node;
 use crate::repository::format::snapshot::Summary;
 use crate::repository::format::tree::TreeWriter;
+use crate::repository::read::blobs::BlobReader;
 
 /// What the parent snapshot says of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,7 @@ struct Assembler<'s, 'a> {
     shared: &'s Shared<'a>,
     finished: &'s Sender<PackWriter>,
     sealer: Sealer,
+    tree_reader: BlobReader,
     root: TreeWriter,
     open: Vec<OpenDirectory>,
     hash: DataHash,
@@ -61,6 +63,7 @@ pub(crate) fn run(shared: &Shared<'_>, found: &Receiver<Found>, finished: &Sende
         shared,
         finished,
         sealer: Sealer::new(),
+        tree_reader: BlobReader::new(),
         root: TreeWriter::new(),
         open: Vec::new(),
         hash: DataHash::new(),
@@ -104,9 +107,21 @@ impl Assembler<'_, '_> {
         Ok(())
     }
 
+    /// Stores a tree unless the repository has it and it can be read. That of the parent the walk has read already.
+    fn store_tree(&mut self, plain: &[u8], parent: Option<BlobId>) -> Result<BlobId, Error> {
+        let id = BlobId::of(plain);
+        if parent != Some(id) && self.shared.has_blob(BlobKind::Tree, &id) {
+            let loaded = self.shared.repository.load_tree(&mut self.tree_reader, &id, "an earlier snapshot");
+            if loaded.is_err() {
+                self.shared.doubt(BlobKind::Tree, &id);
+            }
+        }
+        self.shared.store(&mut self.sealer, self.finished, BlobKind::Tree, plain)
+    }
+
     fn leave(&mut self) -> Result<(), Error> {
         let Some(OpenDirectory { mut node, parent, tree }) = self.open.pop() else { return Ok(()) };
-        let id = self.shared.store(&mut self.sealer, self.finished, BlobKind::Tree, &tree.finish())?;
+        let id = self.store_tree(&tree.finish(), parent)?;
         match parent {
             None => self.summary.dirs_new += 1,
             Some(parent) if parent == id => self.summary.dirs_unmodified += 1,
@@ -119,7 +134,7 @@ impl Assembler<'_, '_> {
 
     fn finish(mut self) -> Result<Stored, Error> {
         let root = std::mem::replace(&mut self.root, TreeWriter::new());
-        let tree = self.shared.store(&mut self.sealer, self.finished, BlobKind::Tree, &root.finish())?;
+        let tree = self.store_tree(&root.finish(), None)?;
         let counts = &self.shared.counts;
         let summary = Summary {
             data_blobs: counts.data_blobs.load(Ordering::Relaxed),

@@ -1,7 +1,7 @@
 //! The snapshot before: what it says of the directory that the walk is in.
 
+use super::work::Shared;
 use crate::domain::entry::{Generation, Meta};
-use crate::repository::Repository;
 use crate::repository::format::id::{BlobId, BlobKind, RecordId};
 use crate::repository::format::node::{Node, NodeKind};
 use crate::repository::read::blobs::BlobReader;
@@ -12,16 +12,17 @@ pub(crate) struct ParentTree {
 }
 
 impl ParentTree {
-    /// A tree that cannot be read is as none: everything in it is read again, and stored again if its content is gone.
-    pub(crate) fn load(repository: &Repository, reader: &mut BlobReader, tree: &BlobId) -> Option<Self> {
-        let mut nodes = repository.load_tree(reader, tree, "the parent snapshot").ok()?;
+    /// A tree that cannot be read is as none: everything in it is read again, and the tree is stored again.
+    pub(crate) fn load(shared: &Shared<'_>, reader: &mut BlobReader, tree: &BlobId) -> Option<Self> {
+        let loaded = shared.repository.load_tree(reader, tree, "the parent snapshot");
+        let mut nodes = loaded.inspect_err(|_| shared.doubt(BlobKind::Tree, tree)).ok()?;
         nodes.sort_unstable_by(|a, b| a.name.cmp(&b.name)); // as they are already, unless its writer was a strange one
         Some(Self { nodes })
     }
 
     /// The root of a record.
-    pub(crate) fn root(repository: &Repository, reader: &mut BlobReader, record: &RecordId) -> Option<Self> {
-        Self::load(repository, reader, &repository.record(record).ok()?.tree)
+    pub(crate) fn root(shared: &Shared<'_>, reader: &mut BlobReader, record: &RecordId) -> Option<Self> {
+        Self::load(shared, reader, &shared.repository.record(record).ok()?.tree)
     }
 
     fn find(&self, name: &[u8]) -> Option<&Node> {
@@ -39,13 +40,14 @@ impl ParentTree {
     }
 
     /// A file's content, if the file is of the same generation now and all its content is in the repository.
-    pub(crate) fn unchanged(&self, repository: &Repository, name: &[u8], meta: &Meta) -> Option<Vec<BlobId>> {
+    pub(crate) fn unchanged(&self, shared: &Shared<'_>, name: &[u8], meta: &Meta) -> Option<Vec<BlobId>> {
         let node = self.find(name).filter(|node| node.kind == NodeKind::File)?;
         let generation = Generation { inode: node.inode, size_bytes: node.size_bytes, modified: node.modified };
-        if generation != meta.generation() {
+        // the ctime tells of a change that somebody hid by setting the time of modification back
+        if generation != meta.generation() || (shared.compares_ctime() && node.changed != meta.changed) {
             return None;
         }
-        let size = repository.with_index(|index| {
+        let size = shared.repository.with_index(|index| {
             let mut size = 0;
             for id in &node.content {
                 size += u64::from(index.find(BlobKind::Data, id)?.plain_bytes());

@@ -1,5 +1,6 @@
 //! The threads of one backup and what flows between them.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -12,6 +13,7 @@ use super::work::{self, Job, Shared};
 use super::{BackupRequest, Stored, source};
 use crate::base::failpoint;
 use crate::repository::backend::FileKind;
+use crate::repository::backend::local::Local;
 use crate::repository::error::Error;
 use crate::repository::{Repository, threads};
 
@@ -40,9 +42,10 @@ pub(crate) fn run(repository: &Repository, request: &BackupRequest<'_>) -> Resul
     match stored {
         Ok(stored) => publish_index(repository, stored, written),
         Err(error) => {
+            // no sync for each: a pack that comes back after a power cut, or stays, is removed by a prune
+            let unsynced = Local::new(repository.root(), false);
             for pack in written {
-                // one that stays is removed by a prune
-                let _ = repository.backend.delete(FileKind::Pack, &pack.id);
+                let _ = unsynced.delete(FileKind::Pack, &pack.id);
             }
             Err(error)
         }
@@ -101,10 +104,11 @@ fn run_threads(shared: &Shared<'_>, written: &Mutex<Vec<WrittenPack>>) -> Result
     result.map_err(|error| shared.take_failure().unwrap_or(error))
 }
 
-/// Runs a thread's work behind those that answer requests; its error ends all threads.
+/// Runs a thread's work behind those that answer requests; its error ends all threads, and so does its panic: the others would
+/// wait for it for ever. What a panic leaves half done is thrown away with the backup.
 fn guard(shared: &Shared<'_>, work: impl FnOnce() -> Result<(), Error>) {
     threads::lower_priority();
-    if let Err(error) = work() {
+    if let Err(error) = panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(Error::WorkerStopped)) {
         shared.fail(error);
     }
 }

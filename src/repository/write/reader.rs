@@ -45,10 +45,13 @@ fn open(path: &Path) -> Result<File, Error> {
     OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable(path))
 }
 
-/// Fails unless the open file is of the generation that was captured. Its ctime and link count may be others: a capture links it.
-fn expect_captured(file: &File, entry: &Entry) -> Result<(), Error> {
+/// Fails unless the open file is of the generation that was captured. The link count may be another, and in a list the ctime: a
+/// capture links the file.
+fn expect_captured(shared: &Shared<'_>, file: &File, entry: &Entry) -> Result<(), Error> {
     let metadata = file.metadata().map_err(unreadable(&entry.read_from))?;
-    if metadata.is_file() && Meta::from(&metadata).generation() == entry.meta.generation() {
+    let meta = Meta::from(&metadata);
+    let same_ctime = !shared.compares_ctime() || meta.changed == entry.meta.changed;
+    if metadata.is_file() && meta.generation() == entry.meta.generation() && same_ctime {
         Ok(())
     } else {
         Err(Error::SourceChanged { path: entry.read_from.clone() })
@@ -63,7 +66,7 @@ fn expect_size(read_bytes: u64, entry: &Entry) -> Result<(), Error> {
 pub(crate) fn read_small<'b>(shared: &Shared<'_>, entry: &Entry, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Error> {
     let path = &entry.read_from;
     let mut file = open(path)?;
-    expect_captured(&file, entry)?;
+    expect_captured(shared, &file, entry)?;
     // one byte more than the file has shows that it has not grown
     let wanted = usize::try_from(entry.meta.size_bytes).unwrap_or(SMALLEST_PIECE_BYTES).min(SMALLEST_PIECE_BYTES) + 1;
     if buffer.len() < wanted {
@@ -71,7 +74,7 @@ pub(crate) fn read_small<'b>(shared: &Shared<'_>, entry: &Entry, buffer: &'b mut
     }
     let length = fill(&mut file, &mut buffer[..wanted]).map_err(unreadable(path))?;
     expect_size(length as u64, entry)?;
-    expect_captured(&file, entry)?;
+    expect_captured(shared, &file, entry)?;
     if let Some(mut tap) = (shared.request.tap)(entry) {
         if length > 0 {
             tap(Some(Bytes::copy_from_slice(&buffer[..length])));
@@ -106,7 +109,7 @@ pub(crate) fn read_large(
 ) -> Result<(), Error> {
     let path = &entry.read_from;
     let mut file = open(path)?;
-    expect_captured(&file, entry)?;
+    expect_captured(shared, &file, entry)?;
     let mut tap = (shared.request.tap)(entry);
     let (mut number, mut read_bytes, mut at_end) = (0, 0, false);
     let mut rest: Option<Range> = None;
@@ -125,6 +128,10 @@ pub(crate) fn read_large(
         at_end = length < to - from;
         block.filled += length;
         read_bytes += length as u64;
+        if read_bytes > entry.meta.size_bytes {
+            // it grows, perhaps as fast as it is read
+            return Err(Error::SourceChanged { path: path.clone() });
+        }
         let block = Arc::new(block);
         if let (Some(tap), true) = (tap.as_mut(), length > 0) {
             tap(Some(Bytes::from_owner(Range { block: Arc::clone(&block), from, to: from + length })));
@@ -139,7 +146,7 @@ pub(crate) fn read_large(
         shared.request.control.add_done(length as u64);
     }
     expect_size(read_bytes, entry)?;
-    expect_captured(&file, entry)?;
+    expect_captured(shared, &file, entry)?;
     if let Some(mut tap) = tap {
         tap(None);
     }

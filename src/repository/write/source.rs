@@ -41,7 +41,7 @@ pub(crate) fn walk(walk: &mut Walk<'_, '_>) -> Result<(), Error> {
         if position + 1 < names.len() {
             // of the directories above the source, what can be had
             match fs::metadata(&above) {
-                Ok(metadata) => walk.enter(name.as_bytes(), &Meta::from(&metadata), &above)?,
+                Ok(metadata) => walk.enter_above(name.as_bytes(), &Meta::from(&metadata), &above)?,
                 Err(_) => walk.enter(name.as_bytes(), &UNKNOWN_DIRECTORY, Path::new(""))?,
             }
             continue;

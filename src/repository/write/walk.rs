@@ -38,7 +38,7 @@ impl<'s, 'a> Walk<'s, 'a> {
     /// A walk at the root of the recorded paths.
     pub(crate) fn new(shared: &'s Shared<'a>, jobs: Sender<Job>, found: Sender<Found>) -> Self {
         let mut tree_reader = BlobReader::new();
-        let root = shared.request.parent.and_then(|record| ParentTree::root(shared.repository, &mut tree_reader, &record));
+        let root = shared.request.parent.and_then(|record| ParentTree::root(shared, &mut tree_reader, &record));
         let (names, blocks) = (Names::load(), Blocks::new());
         Self { shared, jobs, found, batch: Vec::new(), parents: vec![root], tree_reader, names, blocks }
     }
@@ -95,10 +95,21 @@ impl<'s, 'a> Walk<'s, 'a> {
 
     /// Begins a directory. Its extended attributes are read from `read_from`, unless that is empty.
     pub(crate) fn enter(&mut self, name: &[u8], meta: &Meta, read_from: &Path) -> Result<(), Error> {
-        self.shared.go_on()?;
         let node = self.node(name, NodeKind::Directory, meta, read_from)?;
+        self.enter_node(name, node)
+    }
+
+    /// Begins a directory above the source. Its extended attributes are not the source's own: they may be unreadable.
+    pub(crate) fn enter_above(&mut self, name: &[u8], meta: &Meta, path: &Path) -> Result<(), Error> {
+        let mut node = self.node(name, NodeKind::Directory, meta, Path::new(""))?;
+        node.attributes = attributes::read(path).unwrap_or_default();
+        self.enter_node(name, node)
+    }
+
+    fn enter_node(&mut self, name: &[u8], node: Node) -> Result<(), Error> {
+        self.shared.go_on()?;
         let parent = self.parents.last().and_then(Option::as_ref).and_then(|tree| tree.subtree(name));
-        let tree = parent.and_then(|id| ParentTree::load(self.shared.repository, &mut self.tree_reader, &id));
+        let tree = parent.and_then(|id| ParentTree::load(self.shared, &mut self.tree_reader, &id));
         self.parents.push(tree);
         self.tell(Found::Enter { node, parent })
     }
@@ -117,7 +128,7 @@ impl<'s, 'a> Walk<'s, 'a> {
         let parent = self.parents.last().and_then(Option::as_ref);
         let mut change = if parent.is_some_and(|tree| tree.has_file(name)) { Change::Changed } else { Change::New };
         let mut content = None;
-        if let Some(known) = parent.and_then(|tree| tree.unchanged(self.shared.repository, name, &entry.meta)) {
+        if let Some(known) = parent.and_then(|tree| tree.unchanged(self.shared, name, &entry.meta)) {
             node.content = known;
             change = Change::Unchanged;
             self.shared.request.control.add_done(entry.meta.size_bytes);

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::BackupRequest;
 use super::blocks::Block;
 use super::content::Content;
 use super::pack::{OpenPacks, PackWriter};
 use super::reader;
 use super::seal::Sealer;
+use super::{BackupRequest, Source};
 use crate::domain::entry::Entry;
 use crate::repository::Repository;
 use crate::repository::error::Error;
@@ -47,6 +47,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) open_packs: OpenPacks,
     /// Blobs that this backup has stored already, in parts so that workers seldom wait for each other.
     fresh: [Mutex<IdSet<BlobId>>; 16],
+    /// Blobs that the index has and that could not be read: they are stored again.
+    doubted: Mutex<IdSet<BlobId>>,
     failed: AtomicBool,
     failure: Mutex<Option<Error>>,
 }
@@ -55,7 +57,24 @@ impl<'a> Shared<'a> {
     /// For one backup.
     pub(crate) fn new(repository: &'a Repository, request: &'a BackupRequest<'a>) -> Self {
         let (counts, open_packs, fresh) = (Counts::default(), OpenPacks::default(), Default::default());
-        Self { repository, request, counts, open_packs, fresh, failed: AtomicBool::new(false), failure: Mutex::new(None) }
+        let (doubted, failed, failure) = (Mutex::default(), AtomicBool::new(false), Mutex::new(None));
+        Self { repository, request, counts, open_packs, fresh, doubted, failed, failure }
+    }
+
+    /// Whether a file is the same only if its ctime is. Not in a list: the links of a capture change it.
+    pub(crate) fn compares_ctime(&self) -> bool {
+        matches!(self.request.source, Source::Directory { .. })
+    }
+
+    /// A blob cannot be read, whatever the index says.
+    pub(crate) fn doubt(&self, kind: BlobKind, id: &BlobId) {
+        self.doubted.lock().unwrap_or_else(PoisonError::into_inner).insert(mark(kind, id));
+    }
+
+    /// Whether the repository has a blob that is not doubted.
+    pub(crate) fn has_blob(&self, kind: BlobKind, id: &BlobId) -> bool {
+        let doubted = || self.doubted.lock().unwrap_or_else(PoisonError::into_inner).contains(&mark(kind, id));
+        self.repository.has_blob(kind, id) && !doubted()
     }
 
     /// Fails when the work was cancelled or another thread has failed: long loops ask at least every 100 ms.
@@ -78,13 +97,11 @@ impl<'a> Shared<'a> {
     /// Stores a blob unless the repository has it, and gives its id.
     pub(crate) fn store(&self, sealer: &mut Sealer, finished: &Sender<PackWriter>, kind: BlobKind, plain: &[u8]) -> Result<BlobId, Error> {
         let id = BlobId::of(plain);
-        if self.repository.has_blob(kind, &id) {
+        if self.has_blob(kind, &id) {
             return Ok(id);
         }
-        // a tree and a file of the same bytes have the same id and are two blobs
-        let mark = if kind == BlobKind::Tree { BlobId(id.0.map(|byte| !byte)) } else { id };
         let part = &self.fresh[usize::from(id.0[31] % 16)];
-        if !part.lock().unwrap_or_else(PoisonError::into_inner).insert(mark) {
+        if !part.lock().unwrap_or_else(PoisonError::into_inner).insert(mark(kind, &id)) {
             return Ok(id);
         }
         let (sealed, compressed_from) =
@@ -102,6 +119,11 @@ impl<'a> Shared<'a> {
         }
         Ok(id)
     }
+}
+
+/// A tree and a file of the same bytes have the same id and are two blobs.
+fn mark(kind: BlobKind, id: &BlobId) -> BlobId {
+    if kind == BlobKind::Tree { BlobId(id.0.map(|byte| !byte)) } else { *id }
 }
 
 /// Works until there are no more jobs.

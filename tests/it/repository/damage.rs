@@ -79,3 +79,32 @@ fn a_missing_index_is_seen_and_damaged_records_are_not_left_out() {
     assert!(matches!(scratch.open().records(), Err(Error::Damaged { .. })));
     assert!(check(&scratch, CheckDepth::Structure).iter().any(|problem| problem.contains(&id.to_string())));
 }
+
+#[test]
+fn trees_of_the_parent_that_cannot_be_read_are_stored_again() {
+    for gone in [false, true] {
+        let (scratch, parent) = stored();
+        fs::create_dir_all(scratch.source().join("deep/er")).unwrap();
+        fs::write(scratch.source().join("deep/er/b"), "bottom").unwrap();
+        let (_, parent) = scratch.save(&scratch.open(), Some(parent));
+        // content has a pack of megabytes
+        for pack in files(scratch.root().join("data")).into_iter().filter(|path| fs::metadata(path).unwrap().len() < 1_000_000) {
+            let bytes = fs::read(&pack).unwrap();
+            // that of the one small file stays
+            if bytes.len() < 300 {
+                continue;
+            }
+            if gone { fs::remove_file(&pack).unwrap() } else { fs::write(&pack, bytes.iter().map(|b| !b).collect::<Vec<u8>>()).unwrap() }
+        }
+        let broken = scratch.restore(&scratch.open(), parent, &scratch.source(), &scratch.path("broken"));
+        assert!(broken.is_err(), "{broken:?}");
+        for parent in [Some(parent), None] {
+            let (stored, id) = scratch.save(&scratch.open(), parent);
+            assert!(stored.summary.tree_blobs > 0 || parent.is_none());
+            let to = scratch.path(if parent.is_some() { "target" } else { "again" });
+            let restored = scratch.restore(&scratch.open(), id, &scratch.source(), &to).unwrap();
+            assert_eq!((restored.files, restored.data_hash), (2, stored.data_hash));
+            assert_eq!(describe(&to, true), describe(&scratch.source(), true));
+        }
+    }
+}
