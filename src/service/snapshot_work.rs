@@ -21,7 +21,7 @@ use crate::lightrag::audit::{Audit, AuditCache};
 use crate::lightrag::capture::{Capture, capture};
 use crate::lightrag::server::{Server, Waited};
 use crate::lightrag::workspace::Layout;
-use crate::repository::{BackupRequest, LockKind, NewRecord, RecordId, Repository, Source, Stored};
+use crate::repository::{self, BackupRequest, LockKind, NewRecord, RecordId, Repository, Source, Stored};
 use crate::store::entity::{graph, operation, snapshot};
 use crate::store::{self, operations, snapshots};
 
@@ -237,14 +237,25 @@ impl TakeSnapshot {
             return Ok(Taken { stored, verdict: Verdict::not_applicable() });
         }
         let audit = Audit::new(Some(&self.cache));
-        let stored = self.store(Source::Listed(captured.entries()), &|entry| audit.tap(entry))?;
+        let stored = self.store(Source::Listed(captured.entries()), &|entry| audit.tap(entry));
+        let stored = stored.map_err(|error| name_in_source(error, captured))?;
         self.control.begin_stage("audit", 0);
         let verdict = audit.finish(captured.entries(), &self.control)?;
         Ok(Taken { stored, verdict })
     }
 
-    fn store(&self, source: Source<'_>, tap: &(dyn Fn(&Entry) -> Option<Tap> + Sync)) -> Result<Stored, Error> {
+    fn store(&self, source: Source<'_>, tap: &(dyn Fn(&Entry) -> Option<Tap> + Sync)) -> Result<Stored, repository::Error> {
         let request = BackupRequest { source, recorded_path: &self.source, parent: self.parent, tap, control: &self.control };
-        Ok(self.repository.back_up(&request, self.lock.lock())?)
+        self.repository.back_up(&request, self.lock.lock())
     }
+}
+
+/// Names a file as its owner knows it: the engine read it in the staging directory.
+fn name_in_source(mut error: repository::Error, captured: &Capture) -> repository::Error {
+    if let repository::Error::SourceChanged { path } | repository::Error::SourceUnreadable { path, .. } = &mut error
+        && let Some(entry) = captured.entries().iter().find(|entry| entry.read_from == *path)
+    {
+        *path = captured.source().join(&entry.path);
+    }
+    error
 }
