@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use lightkeep::base::secret::Secret;
@@ -235,5 +236,42 @@ on_each_database!(a_link_that_is_put_in_the_way_later_is_not_followed, async |ap
     let left: Vec<_> = fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["precious"]);
     assert!(target.is_symlink() && files::kept(&target).is_empty());
+    app
+});
+
+/// A file system of 64 KiB; unmounted when dropped.
+struct TinyDisk(PathBuf);
+
+impl TinyDisk {
+    /// None where the tests may not mount.
+    fn mount(path: PathBuf) -> Option<Self> {
+        fs::create_dir(&path).unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(&path).status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(path))
+    }
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+on_each_database!(a_full_disk_refuses_the_restore_and_keeps_what_is_there, async |app: TestApp| {
+    let source = app.sample("sample");
+    let snapshot = app.snapshot("graph1", &source).await;
+    let Some(disk) = TinyDisk::mount(app.data("disk")) else {
+        println!("skipped: the tests may not mount a file system here");
+        return app;
+    };
+    let target = disk.0.join("target");
+    fs::create_dir(&target).unwrap();
+    fs::write(target.join("precious"), "kept").unwrap();
+    let before = files::describe(&disk.0);
+    let error = app.restore(&snapshot, &target).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition, "{error:?}");
+    assert!(error.message().contains("bytes free"), "{error:?}");
+    assert_eq!(files::describe(&disk.0), before);
+    drop(disk);
     app
 });
