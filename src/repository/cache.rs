@@ -65,11 +65,6 @@ impl Repositories {
         }
     }
 
-    /// Closes the repository at `root`, if it is open and once nobody works with it: its directory is to be removed or replaced.
-    pub fn forget(&self, root: &Path) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(root);
-    }
-
     fn known(&self, root: &Path) -> Option<Arc<Repository>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).get(root).cloned()
     }

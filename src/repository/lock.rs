@@ -158,11 +158,6 @@ fn write_lock(backend: &Local, key: &Key, kind: LockKind, now: Timestamp, host: 
 }
 
 impl Lock {
-    /// What it allows.
-    pub fn kind(&self) -> LockKind {
-        self.kind
-    }
-
     /// Writes a fresh lock file and removes the old one. May be called while other threads work under the lock.
     ///
     /// # Errors

@@ -215,6 +215,9 @@ impl TakeSnapshot {
             self.places.check_source_again(&self.source)?;
             let captured = capture(&self.source, &self.operation_id, &self.control)?;
             failpoint::reach("snapshot.captured");
+            if !captured.settled() {
+                tracing::warn!(source = %self.source.display(), "the source never stood still, its documents in flight are captured as they were seen");
+            }
             let taken = match self.back_up(&captured) {
                 // A file that is written in place, as logs are: a moment later it stands still, and what is stored is not stored again.
                 Err(error) if error.reason() == SOURCE_CHANGED && captures < CAPTURES_MAX => continue,

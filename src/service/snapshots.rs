@@ -142,9 +142,7 @@ impl Services {
     /// There is no such graph, or no such snapshot of it.
     pub async fn get_snapshot(&self, graph_id: &GraphId, id: &str) -> Result<Model, Error> {
         self.find_graph(self.store().read(), graph_id).await?;
-        let missing = || Error::NotFound { kind: "Snapshot", id: id.to_owned() };
-        let parsed = SnapshotId::parse(id).ok_or_else(missing)?;
-        snapshots::find(self.store().read(), graph_id, parsed).await?.ok_or_else(missing)
+        self.snapshot_of(self.store().read(), graph_id, id).await
     }
 
     /// Snapshots, newest first, of one graph or of all.

@@ -134,9 +134,7 @@ pub async fn beat(connection: &impl ConnectionTrait, operation: &Model, progress
         .col_expr(Column::DoneBytes, Expr::value(bytes(progress.done_bytes)))
         .col_expr(Column::TotalBytes, Expr::value(bytes(progress.total_bytes)))
         .col_expr(Column::LeaseUntilAt, Expr::value(now.plus(LEASE)))
-        .filter(Column::OperationId.eq(operation.operation_id))
-        .filter(Column::Attempt.eq(operation.attempt))
-        .filter(Column::State.eq(OperationState::Running))
+        .filter(fence(operation))
         .exec_with_returning(connection)
         .await
         .map_err(Error::during("renew a lease"))?;
@@ -167,9 +165,7 @@ pub async fn finish(
         .col_expr(Column::TotalBytes, Expr::value(bytes(progress.total_bytes)))
         .col_expr(Column::EndedAt, Expr::value(now))
         .col_expr(Column::LeaseUntilAt, Expr::value(None::<Timestamp>))
-        .filter(Column::OperationId.eq(operation.operation_id))
-        .filter(Column::Attempt.eq(operation.attempt))
-        .filter(Column::State.eq(OperationState::Running))
+        .filter(fence(operation))
         .exec(connection)
         .await
         .map_err(Error::during("finish an operation"))?;
@@ -196,9 +192,7 @@ pub async fn release(connection: &impl ConnectionTrait, operation: &Model) -> Re
         .col_expr(Column::State, Expr::value(OperationState::Queued))
         .col_expr(Column::Attempt, Expr::col(Column::Attempt).sub(1))
         .col_expr(Column::LeaseUntilAt, Expr::value(None::<Timestamp>))
-        .filter(Column::OperationId.eq(operation.operation_id))
-        .filter(Column::Attempt.eq(operation.attempt))
-        .filter(Column::State.eq(OperationState::Running))
+        .filter(fence(operation))
         .exec(connection)
         .await
         .map_err(Error::during("release an operation"))?;
@@ -250,6 +244,12 @@ pub async fn expire_leases(connection: &impl ConnectionTrait, now: Timestamp) ->
         .await
         .map_err(Error::during("expire leases"))?;
     Ok(result.rows_affected)
+}
+
+/// Holds while this attempt is the one that runs.
+fn fence(operation: &Model) -> Expr {
+    let this = Column::OperationId.eq(operation.operation_id).and(Column::Attempt.eq(operation.attempt));
+    this.and(Column::State.eq(OperationState::Running))
 }
 
 fn lease_lost(operation: &Model) -> Error {

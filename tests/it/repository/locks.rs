@@ -106,7 +106,7 @@ fn the_lock_of_a_restic_that_is_gone_counts_until_it_is_old() {
         .spawn()
         .unwrap();
     while lock_files(&scratch) == 0 {
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::yield_now();
     }
     restic.kill().unwrap();
     restic.wait().unwrap();

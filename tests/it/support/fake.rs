@@ -57,10 +57,7 @@ impl BackupService for Fake {
                 details.set_error_info("TOO_MANY_WAITING", "lightkeep", HashMap::<String, String>::new());
                 Err(Status::with_error_details(Code::ResourceExhausted, "too many wait", details))
             }
-            "slow" => {
-                tokio::time::sleep(Duration::from_secs(60)).await;
-                Err(Status::internal("too late"))
-            }
+            "slow" => std::future::pending().await,
             "failed" => Err(fail(Code::FailedPrecondition, "SNAPSHOT_PINNED", "snapshot is pinned")),
             id => Err(fail(Code::NotFound, "GRAPH_NOT_FOUND", &format!("Graph {id} not found"))),
         }
