@@ -48,13 +48,14 @@ impl Services {
     /// # Errors
     /// Whatever keeps it from being whole; then there is no record of it.
     pub async fn run_snapshot(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
-        let mut row = self.get_snapshot(&operation.graph_id, &operation.snapshot_id.to_string()).await?;
         let graph = self.find_graph(self.store().read(), &operation.graph_id).await?;
+        let mut row = self.snapshot_of(self.store().read(), &operation.graph_id, &operation.snapshot_id.to_string()).await?;
         let root = self.repository_root(&operation.graph_id);
         let (services, now) = (self.clone(), self.now());
         let instance = self.settings().instance_name.clone();
         // Where there are snapshots there must be a repository: a new one would hide that its disk is not mounted.
-        let is_known = snapshots::has_record(self.store().read(), &operation.graph_id).await?;
+        let parent = snapshots::find_latest(self.store().read(), &row.graph_id, &row.source_dir).await?;
+        let is_known = parent.is_some() || snapshots::has_record(self.store().read(), &operation.graph_id).await?;
         let repository = self
             .blocking(move || match is_known {
                 true => services.repositories().get_or_open(&root),
@@ -65,7 +66,6 @@ impl Services {
             return Ok(());
         }
         self.wait_until_quiet(&graph, control).await?;
-        let parent = snapshots::find_latest(self.store().read(), &row.graph_id, &row.source_dir).await?;
         let parent = parent.and_then(|parent| parent.record_id).and_then(|id| RecordId::parse(&id));
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
 
@@ -94,8 +94,6 @@ impl Services {
             tags: vec!["lightkeep".to_owned(), format!("graph:{}", row.graph_id), snapshot_tag(&row)],
             parent,
         };
-        // Whoever has lost the lease writes nothing more.
-        operations::confirm(self.store().read(), operation).await?;
         let (held, store_into) = (lock.clone(), Arc::clone(&repository));
         let record_id = self.blocking(move || store_into.write_record(&taken.stored, &record, held.lock())).await?;
         failpoint::reach("snapshot.recorded");
@@ -123,8 +121,8 @@ impl Services {
         Ok(())
     }
 
-    /// Keeps what is known of the content before the record is written: an operation that is interrupted right after it needs no
-    /// second reading.
+    /// Confirms the lease, since who has lost it writes no record, and keeps what is known of the content: an operation that is
+    /// interrupted right after the record needs no second reading.
     async fn save_figures(&self, operation: &operation::Model, row: &snapshot::Model) -> Result<(), Error> {
         let transaction = self.store().begin().await?;
         operations::confirm(&*transaction, operation).await?;

@@ -97,7 +97,7 @@ impl Services {
         path.into_os_string().into_string().map_err(|path| not_text(path.into()))
     }
 
-    async fn snapshot_of(&self, connection: &impl ConnectionTrait, graph_id: &GraphId, id: &str) -> Result<Model, Error> {
+    pub(super) async fn snapshot_of(&self, connection: &impl ConnectionTrait, graph_id: &GraphId, id: &str) -> Result<Model, Error> {
         let missing = || Error::NotFound { kind: "Snapshot", id: id.to_owned() };
         let parsed = SnapshotId::parse(id).ok_or_else(missing)?;
         snapshots::find(connection, graph_id, parsed).await?.ok_or_else(missing)
