@@ -4,6 +4,7 @@ pub mod apply;
 pub mod audit;
 pub mod capture;
 mod error;
+pub mod files;
 pub mod server;
 pub mod workspace;
 
