@@ -8,6 +8,11 @@ pub(crate) struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
+    // Whole or not at all, on SQLite too: a process that ends half-way leaves what was there.
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         for table in [graphs(), snapshots(), operations(), leases(), audit_events(), idempotency_keys()] {
             manager.create_table(table).await?;

@@ -26,6 +26,9 @@ pub enum Command {
     Quickstart(QuickstartArgs),
     /// Bring the database's tables up to date, and end.
     Migrate(MigrateArgs),
+    /// Take the repositories in the storage into care that the database does not know, and end. For when the database was lost, and for
+    /// repositories that restic or rustic made: put each into the storage, under the id of its graph.
+    Adopt(AdoptArgs),
 }
 
 /// Flags of `serve`. Each has its environment variable and its key in the TOML file.
@@ -85,11 +88,44 @@ pub struct MigrateArgs {
     pub database_url: Option<String>,
 }
 
+/// Flags of `adopt`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct AdoptArgs {
+    /// Only the repository of this graph; may be repeated [default: all that the database does not know].
+    #[arg(long = "graph", value_name = "GRAPH_ID")]
+    pub graphs: Vec<String>,
+    /// Where the repositories lie [default: ./lightrag_backups].
+    #[arg(long, value_name = "DIRECTORY")]
+    pub storage: Option<String>,
+    /// Database of the metadata [default: sqlite:///./lightrag_recovery.db].
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// File that holds the password of the repositories.
+    #[arg(long, value_name = "FILE")]
+    pub repository_password_file: Option<String>,
+    /// Shell command that prints the password of the repositories.
+    #[arg(long, value_name = "COMMAND")]
+    pub repository_password_command: Option<String>,
+}
+
+impl AdoptArgs {
+    fn given(&self) -> Vec<(&'static str, Vec<String>)> {
+        let single = [
+            ("--storage", &self.storage),
+            ("--database-url", &self.database_url),
+            ("--repository-password-file", &self.repository_password_file),
+            ("--repository-password-command", &self.repository_password_command),
+        ];
+        single.into_iter().filter_map(|(flag, value)| Some((flag, vec![value.clone()?]))).collect()
+    }
+}
+
 impl Args {
     /// The settings given by flags: the flag as it is written, and its values.
     pub(super) fn given(&self) -> Vec<(&'static str, Vec<String>)> {
         match &self.command {
             Command::Serve(serve) => serve.given(),
+            Command::Adopt(adopt) => adopt.given(),
             Command::Migrate(migrate) => migrate.database_url.iter().map(|url| ("--database-url", vec![url.clone()])).collect(),
             // As flags, so that an exported LIGHTRAG_BACKUP_STORAGE does not lead the demonstration into real repositories.
             Command::Quickstart(_) => vec![

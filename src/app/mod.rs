@@ -1,5 +1,6 @@
 //! Floor 6: wiring. What the process is told (flags, environment, files), and what it is built of.
 
+mod adopt;
 mod allocator;
 pub mod args;
 pub mod config;
@@ -75,6 +76,7 @@ async fn run(args: &Args, config: Config) -> anyhow::Result<()> {
         Command::Serve(_) => serve(config).await,
         Command::Quickstart(quickstart) => quickstart::run(config, quickstart.once).await,
         Command::Migrate(_) => migrate(&config).await,
+        Command::Adopt(arguments) => adopt::run(config, &arguments.graphs).await,
     }
 }
 

@@ -70,21 +70,7 @@ impl Server {
     /// Another process uses the storage or the database; the database or the password cannot be had.
     pub async fn start(config: Config, listeners: Listeners, clock: Arc<dyn Clock>, ids: IdSource) -> anyhow::Result<Self> {
         let (http_addr, grpc_addr) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
-        let (locks, storage) = prepare(&config)?;
-        let store = Store::connect(&config.database.connect_url()).await?;
-        store.migrate().await?;
-        let repository_password = password(&config, &storage, &store).await?;
-        let working_dir = std::env::current_dir().context("the working directory cannot be used")?;
-        let settings = Settings {
-            places: Places { allowed_roots: config.allowed_roots.clone(), storage, own_files: own_files(&config), working_dir },
-            retention_days: config.retention_days,
-            restore_sync: config.restore_sync,
-            instance_name: config.instance_name.clone(),
-            host_name: host_name(),
-            repository_password,
-        };
-        let services = Services::new(settings, store, clock, ids);
-        jobs::recover(&services).await?;
+        let (services, locks) = services(&config, clock, ids).await?;
         services.tasks().spawn(jobs::housekeep(services.clone()));
         let worker = services.tasks().spawn(Worker::new(services.clone(), config.max_parallel_operations).run());
         let doors = api::Doors::new(&services, config.api_key.clone(), config.backup_enabled)?;
@@ -139,6 +125,29 @@ impl Server {
     }
 }
 
+/// The use-cases without doors, with what an earlier process left put right. They hold as long as the locks.
+///
+/// # Errors
+/// As [`Server::start`].
+pub(super) async fn services(config: &Config, clock: Arc<dyn Clock>, ids: IdSource) -> anyhow::Result<(Services, Vec<InstanceLock>)> {
+    let (locks, storage) = prepare(config)?;
+    let store = Store::connect(&config.database.connect_url()).await?;
+    store.migrate().await?;
+    let repository_password = password(config, &storage, &store).await?;
+    let working_dir = std::env::current_dir().context("the working directory cannot be used")?;
+    let settings = Settings {
+        places: Places { allowed_roots: config.allowed_roots.clone(), storage, own_files: own_files(config), working_dir },
+        retention_days: config.retention_days,
+        restore_sync: config.restore_sync,
+        instance_name: config.instance_name.clone(),
+        host_name: host_name(),
+        repository_password,
+    };
+    let services = Services::new(settings, store, clock, ids);
+    jobs::recover(&services).await?;
+    Ok((services, locks))
+}
+
 /// The password of the repositories. A new one is not made where there are snapshots already: then the storage is another, or its
 /// disk is not mounted.
 async fn password(config: &Config, storage: &Path, store: &Store) -> anyhow::Result<Secret> {
@@ -148,12 +157,22 @@ async fn password(config: &Config, storage: &Path, store: &Store) -> anyhow::Res
         let show = key_file.display();
         bail!("the metadata database knows snapshots, but the storage has no password file, is its disk mounted? {show}");
     }
+    if would_create && let Some(repository) = any_repository(storage) {
+        let (repository, show) = (repository.display(), key_file.display());
+        bail!("the storage holds `{repository}`, but no password file, put it back or set `LIGHTKEEP_REPOSITORY_PASSWORD_FILE`: {show}");
+    }
     let (password, origin) = repository_password(&config.password, storage)?;
     if origin == Origin::Created {
         let advice = "made a password for the repositories: keep a copy elsewhere, without it no backup can be read";
         tracing::warn!(path = %key_file.display(), advice);
     }
     Ok(password)
+}
+
+/// A repository in the storage, if there is any: a new password would open none of them.
+fn any_repository(storage: &Path) -> Option<PathBuf> {
+    let paths = std::fs::read_dir(storage).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.into_iter().find(|path| path.join("config").is_file() && path.join("keys").is_dir())
 }
 
 /// The files outside the storage that must stay where they are, links resolved.

@@ -44,6 +44,8 @@ id_type! {
     RequestId,
     /// Names a row of the audit trail.
     AuditEventId,
+    /// Names a verification of a snapshot.
+    VerificationId,
 }
 
 /// Where ids come from: random ones, or counted ones that are the same in each run of a test.

@@ -13,6 +13,20 @@ words! {
         Restore = "restore",
         /// Deletes a snapshot.
         Delete = "delete",
+        /// Deletes the snapshots of a graph whose retention is over.
+        Cleanup = "cleanup",
+        /// Gives back the space of deleted snapshots.
+        Prune = "prune",
+        /// Verifies a snapshot.
+        Verify = "verify",
+        /// Checks a repository.
+        Check = "check",
+        /// Repairs a repository.
+        Repair = "repair",
+        /// Compares the rows of a graph with the records in its repository.
+        Reconcile = "reconcile",
+        /// Ends the care of a graph.
+        Unregister = "unregister",
     }
 }
 

@@ -19,5 +19,8 @@ async fn run(services: &Services, operation: &Model, control: &Arc<Control>) -> 
         OperationKind::Snapshot => services.run_snapshot(operation, control).await,
         OperationKind::Restore => services.run_restore(operation, control).await,
         OperationKind::Delete => services.run_delete(operation, control).await,
+        OperationKind::Unregister => services.run_unregister(operation, control).await,
+        OperationKind::Cleanup => services.run_cleanup(operation, control).await,
+        _ => Err(Error::internal("x", "y")),
     }
 }

@@ -65,6 +65,11 @@ impl Repositories {
         }
     }
 
+    /// Closes the repository at `root`, as before its directory is taken away.
+    pub fn forget(&self, root: &Path) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(root);
+    }
+
     fn known(&self, root: &Path) -> Option<Arc<Repository>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).get(root).cloned()
     }

@@ -1,46 +1,67 @@
-//! Deleting a snapshot: its record, then its row. The data goes when the repository is pruned.
+//! Deleting snapshots: the record, then the row. The data goes when the repository is pruned.
 
 use std::sync::Arc;
 
 use super::Services;
 use super::error::Error;
+use super::operations::subject;
 use super::repository_lock::HeldLock;
 use super::snapshot_work::snapshot_tag;
 use crate::base::control::Control;
 use crate::base::failpoint;
-use crate::domain::operation::OperationState;
-use crate::repository::LockKind;
-use crate::store::entity::operation;
+use crate::repository::{LockKind, RecordId, Repository};
+use crate::store::entity::{operation, snapshot};
+use crate::store::operations::Ending;
 use crate::store::{self, operations, snapshots};
 
 impl Services {
     /// Deletes the snapshot of an operation.
     ///
     /// # Errors
-    /// The repository cannot be written or is locked; then the snapshot is still there.
+    /// It was pinned meanwhile; the repository cannot be written or is locked. Then the snapshot is still there.
     pub async fn run_delete(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         failpoint::reach("delete.begun");
-        let row = snapshots::find(self.store().read(), &operation.graph_id, operation.snapshot_id).await?;
-        let root = self.repository_root(&operation.graph_id);
-        if let Some(row) = row.filter(|row| row.data_hash.is_some()) {
-            let services = self.clone();
-            let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
-            let lock = HeldLock::take(self, &repository, LockKind::Exclusive, control).await?;
-            let held = lock.clone();
-            self.blocking(move || {
-                // By its tag: a snapshot that failed late may have a record that its row does not name.
-                while let Some(record) = repository.find_record_by_tag(&snapshot_tag(&row))? {
-                    repository.remove_record(&record.id, held.lock())?;
-                }
-                Ok::<_, Error>(())
-            })
-            .await?;
-            lock.release(self).await;
+        let id = subject(operation)?;
+        if let Some(row) = snapshots::find(self.store().read(), &operation.graph_id, id).await? {
+            self.check_unpinned(&row)?;
+            if row.data_hash.is_some() {
+                let (repository, lock) = self.lock_for_deleting(operation, control).await?;
+                self.remove_records(&repository, &lock, row).await?;
+                lock.release(self).await;
+            }
         }
         failpoint::reach("delete.record_removed");
         let transaction = self.store().begin().await?;
-        operations::finish(&*transaction, operation, OperationState::Succeeded, None, control.progress(), self.now()).await?;
-        snapshots::delete(&*transaction, operation.snapshot_id).await?;
+        operations::finish(&*transaction, operation, Ending::succeeded(), control.progress(), self.now()).await?;
+        snapshots::delete(&*transaction, id).await?;
         Ok(store::commit(transaction).await?)
+    }
+
+    /// The repository of an operation's graph, with nobody else in it.
+    pub(super) async fn lock_for_deleting(
+        &self,
+        operation: &operation::Model,
+        control: &Control,
+    ) -> Result<(Arc<Repository>, HeldLock), Error> {
+        let (services, root) = (self.clone(), self.repository_root(&operation.graph_id));
+        let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
+        let lock = HeldLock::take(self, &repository, LockKind::Exclusive, control).await?;
+        Ok((repository, lock))
+    }
+
+    /// Removes the records of a snapshot, by its tag: one that failed late may have a record that its row does not name.
+    pub(super) async fn remove_records(&self, repository: &Arc<Repository>, lock: &HeldLock, row: snapshot::Model) -> Result<(), Error> {
+        let (repository, held) = (Arc::clone(repository), lock.clone());
+        self.blocking(move || {
+            // One that restic made, and that we adopted, bears no tag of ours.
+            if let Some(record) = row.record_id.as_deref().and_then(RecordId::parse) {
+                repository.remove_record(&record, held.lock())?;
+            }
+            while let Some(record) = repository.find_record_by_tag(&snapshot_tag(&row))? {
+                repository.remove_record(&record.id, held.lock())?;
+            }
+            Ok::<_, Error>(())
+        })
+        .await
     }
 }

@@ -18,6 +18,8 @@ words! {
         NotFound = "not_found",
         /// There is such a thing already.
         AlreadyExists = "already_exists",
+        /// Somebody else was faster.
+        Aborted = "aborted",
         /// The state does not allow it.
         FailedPrecondition = "failed_precondition",
         /// The caller may not.

@@ -100,17 +100,12 @@ impl Services {
         request.remember(self, &*transaction, row.graph_id.to_string()).await?;
         self.record_audit(&*transaction, caller, "RegisterGraph", &row.graph_id, None).await?;
         store::commit(transaction).await?;
+        self.adopt_if_there(caller, &row.graph_id).await?;
         self.get_graph(&row.graph_id).await
     }
 
     async fn graph_row(&self, new: &NewGraph, source_dir: String) -> Result<Model, Error> {
-        let sealed_key = match new.server.as_ref().and_then(|server| server.api_key.clone()) {
-            Some(key) => {
-                let password = self.settings().repository_password.clone();
-                Some(self.blocking(move || sealed::seal(&password, &key)).await?)
-            }
-            None => None,
-        };
+        let sealed_key = self.seal_key(new.server.as_ref()).await?;
         let server = new.server.as_ref();
         Ok(Model {
             graph_id: new.graph_id.clone(),
@@ -121,7 +116,14 @@ impl Services {
             busy_policy: server.map_or(BusyPolicy::Proceed, |server| server.busy_policy),
             inconsistent_policy: new.inconsistent_policy,
             created_at: self.now(),
+            revision: 1,
         })
+    }
+
+    pub(super) async fn seal_key(&self, server: Option<&Server>) -> Result<Option<String>, Error> {
+        let Some(key) = server.and_then(|server| server.api_key.clone()) else { return Ok(None) };
+        let password = self.settings().repository_password.clone();
+        self.blocking(move || sealed::seal(&password, &key)).await.map(Some)
     }
 
     /// The row of a graph that a first snapshot registers by itself.
@@ -135,6 +137,7 @@ impl Services {
             busy_policy: BusyPolicy::Proceed,
             inconsistent_policy: InconsistentPolicy::Keep,
             created_at: self.now(),
+            revision: 1,
         }
     }
 

@@ -1,14 +1,20 @@
 //! Floor 3: the use-cases. One file per noun; all rules that need rows or bytes live here. Transport is above, tables and formats below.
 
+mod adoption;
+pub mod cleanup;
 pub mod delete_work;
 mod error;
+pub mod graph_updates;
 pub mod graphs;
 pub mod idempotency;
 mod lower_errors;
 pub mod operations;
 pub mod paths;
+pub mod pins;
+pub mod repositories;
 mod repository_lock;
 pub mod restore_work;
+pub mod restores;
 pub mod running;
 mod sealed;
 pub mod snapshot_work;

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::Services;
 use super::error::{Error, ErrorKind, RecordedError};
+use super::idempotency::Request;
 use crate::base::control::{Control, Progress};
 use crate::base::ids::{OperationId, SnapshotId};
 use crate::domain::caller::Caller;
@@ -14,6 +17,7 @@ use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{MAX_ATTEMPTS, MAX_QUEUED_PER_GRAPH, OperationKind, OperationState};
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::entity::operation::Model;
+use crate::store::operations::{Ending, OperationFilter};
 use crate::store::{self, operations, snapshots};
 
 /// An operation and, while it waits, its place in its graph's queue.
@@ -25,9 +29,22 @@ pub struct Operation {
     pub place: Option<u64>,
 }
 
+/// An operation that is to be queued.
+#[derive(Debug, Clone)]
+pub(super) struct Work<'a> {
+    /// What it does.
+    pub(super) kind: OperationKind,
+    /// On this graph.
+    pub(super) graph_id: &'a GraphId,
+    /// On this snapshot of it.
+    pub(super) snapshot_id: Option<SnapshotId>,
+    /// JSON of what it needs beyond that.
+    pub(super) payload: String,
+}
+
 impl Services {
     /// The row of a new operation, waiting. To be inserted with [`Services::enqueue`].
-    pub fn new_operation(&self, kind: OperationKind, graph_id: &GraphId, snapshot_id: SnapshotId, payload: String) -> Model {
+    pub fn new_operation(&self, kind: OperationKind, graph_id: &GraphId, snapshot_id: Option<SnapshotId>, payload: String) -> Model {
         let now = self.now();
         Model {
             operation_id: OperationId::new(self.ids(), now),
@@ -44,6 +61,7 @@ impl Services {
             lease_until_at: None,
             cancel_requested: false,
             error: None,
+            result: None,
             created_at: now,
             started_at: None,
             ended_at: None,
@@ -64,6 +82,50 @@ impl Services {
             });
         }
         Ok(operations::insert(connection, operation).await?)
+    }
+
+    /// Queues an operation that stands for itself, with all that goes with it: the request's name and the audit event. The same
+    /// request gives the same operation again.
+    ///
+    /// # Errors
+    /// Too many wait for this graph.
+    pub(super) async fn queue(&self, caller: &Caller, work: &Work<'_>, request: &Request<'_>) -> Result<Model, Error> {
+        match self.queue_once(caller, work, request).await {
+            Err(error) if error.is_race() => self.queue_once(caller, work, request).await,
+            result => result,
+        }
+    }
+
+    async fn queue_once(&self, caller: &Caller, work: &Work<'_>, request: &Request<'_>) -> Result<Model, Error> {
+        let transaction = self.store().begin().await?;
+        if let Some(first) = request.find_subject(&*transaction).await? {
+            return self.operation_of(&*transaction, &first).await;
+        }
+        let operation = self.new_operation(work.kind, work.graph_id, work.snapshot_id, work.payload.clone());
+        let operation = self.enqueue(&*transaction, operation).await?;
+        request.remember(self, &*transaction, operation.operation_id.to_string()).await?;
+        let subject = work.snapshot_id.map(|id| id.to_string());
+        self.record_audit(&*transaction, caller, request.action, work.graph_id, subject).await?;
+        store::commit(transaction).await?;
+        self.wakeup().announce_work();
+        Ok(operation)
+    }
+
+    /// The operation that a request made when it came first.
+    pub(super) async fn operation_of(&self, connection: &impl ConnectionTrait, id: &str) -> Result<Model, Error> {
+        let missing = || Error::NotFound { kind: "Operation", id: id.to_owned() };
+        let parsed = OperationId::parse(id).ok_or_else(missing)?;
+        operations::find(connection, parsed).await?.ok_or_else(missing)
+    }
+
+    /// Ends an operation well, with what came out.
+    ///
+    /// # Errors
+    /// The lease was lost.
+    pub(super) async fn finish_with(&self, operation: &Model, report: &impl Serialize, control: &Control) -> Result<(), Error> {
+        let result = Some(to_json(report)?);
+        let ending = Ending { result, ..Ending::succeeded() };
+        Ok(operations::finish(self.store().read(), operation, ending, control.progress(), self.now()).await?)
     }
 
     /// One operation.
@@ -87,13 +149,8 @@ impl Services {
     ///
     /// # Errors
     /// The database's.
-    pub async fn list_operations(
-        &self,
-        graph_id: Option<&GraphId>,
-        state: Option<OperationState>,
-        page: &PageRequest<TimeKey>,
-    ) -> Result<Page<Operation>, Error> {
-        let rows = operations::list(self.store().read(), graph_id, state, page).await?;
+    pub async fn list_operations(&self, wanted: &OperationFilter, page: &PageRequest<TimeKey>) -> Result<Page<Operation>, Error> {
+        let rows = operations::list(self.store().read(), wanted, page).await?;
         let mut items = Vec::with_capacity(rows.items.len());
         for row in rows.items {
             items.push(self.with_place(row).await?);
@@ -182,7 +239,8 @@ impl Services {
         let state = if cancelled { OperationState::Cancelled } else { OperationState::Failed };
         let json = serde_json::to_string(&recorded).map_err(|source| Error::internal("write an operation's error", source))?;
         let (transaction, now) = (self.store().begin().await?, self.now());
-        operations::finish(&*transaction, operation, state, Some(json), control.progress(), now).await?;
+        let ending = Ending { state, error: Some(json), result: None };
+        operations::finish(&*transaction, operation, ending, control.progress(), now).await?;
         if operation.kind == OperationKind::Snapshot {
             snapshots::update_failed(&*transaction, operation.operation_id, &recorded.message, now).await?;
         }
@@ -198,6 +256,35 @@ impl Services {
     pub async fn release_operation(&self, operation: &Model) -> Result<(), Error> {
         Ok(operations::release(self.store().read(), operation).await?)
     }
+}
+
+/// JSON of what goes into an operation's row.
+///
+/// # Errors
+/// It has no form in JSON, which is a bug.
+pub(super) fn to_json(value: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::internal("write what goes into an operation's row", error))
+}
+
+/// What an operation needs beyond its subject.
+///
+/// # Errors
+/// Its row holds something else, which is a bug.
+pub(super) fn payload<T: DeserializeOwned>(operation: &Model) -> Result<T, Error> {
+    serde_json::from_str(&operation.payload).map_err(|error| Error::internal("read an operation's payload", error))
+}
+
+/// What came out of an operation; none before it has ended well.
+pub fn report<T: DeserializeOwned>(operation: &Model) -> Option<T> {
+    serde_json::from_str(operation.result.as_deref()?).ok()
+}
+
+/// The snapshot that an operation works on.
+///
+/// # Errors
+/// It works on none, which is a bug.
+pub(super) fn subject(operation: &Model) -> Result<SnapshotId, Error> {
+    operation.snapshot_id.ok_or_else(|| Error::internal("work on a snapshot", "the operation's row names none"))
 }
 
 /// Whether work on this operation has ended the process too often to be tried again.

@@ -7,16 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::operations::{payload, subject};
 use super::paths::Places;
 use super::repository_lock::HeldLock;
 use super::snapshots::check_restorable;
 use crate::base::control::Control;
 use crate::base::failpoint;
-use crate::domain::operation::{OperationKind, OperationState};
+use crate::domain::operation::OperationKind;
 use crate::lightrag::apply::{Recovered, apply, preflight_target, recover_apply};
 use crate::lightrag::server::Server;
 use crate::repository::{LockKind, RecordId, Repository, RestoreRequest};
 use crate::store::entity::{operation, snapshot};
+use crate::store::operations::Ending;
 use crate::store::{self, operations, snapshots};
 
 /// The stage in which the target is replaced.
@@ -29,6 +31,12 @@ pub(super) struct RestorePayload {
     pub(super) target_dir: PathBuf,
     /// Even where a running LightRAG server uses it.
     pub(super) force: bool,
+    /// Only these paths below the source; all of it when empty.
+    #[serde(default)]
+    pub(super) paths: Vec<PathBuf>,
+    /// What is restored becomes a graph of its own under this id.
+    #[serde(default)]
+    pub(super) fork_graph_id: Option<String>,
 }
 
 impl Services {
@@ -37,14 +45,13 @@ impl Services {
     /// # Errors
     /// Whatever keeps it from being whole; then the target is as it was.
     pub async fn run_restore(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
-        let payload: RestorePayload =
-            serde_json::from_str(&operation.payload).map_err(|error| Error::internal("read an operation's payload", error))?;
+        let payload: RestorePayload = payload(operation)?;
         self.reserve_target(operation, &payload.target_dir, control).await?;
         // An earlier attempt may have been interrupted half-way: first the target is made whole, the old tree or the new.
         if operation.attempt > 1 && self.is_done_already(operation, &payload.target_dir).await? {
-            return self.complete_restore(operation, control).await;
+            return self.complete_restore(operation, &payload, control).await;
         }
-        let row = self.get_snapshot(&operation.graph_id, &operation.snapshot_id.to_string()).await?;
+        let row = self.snapshot_of_operation(operation).await?;
         check_restorable(&row)?;
         if !payload.force {
             self.check_target_unused(operation, &payload.target_dir).await?;
@@ -56,7 +63,8 @@ impl Services {
         let aside = aside_path(&payload.target_dir, operation);
         let work = Restore {
             kept_as: kept_as(&payload.target_dir, operation),
-            target: payload.target_dir,
+            target: payload.target_dir.clone(),
+            paths: payload.paths.clone(),
             places: self.settings().places.clone(),
             aside,
             sync: self.settings().restore_sync,
@@ -83,7 +91,7 @@ impl Services {
         self.blocking(move || work.put_in_place(aside)).await?;
         failpoint::reach("restore.applied");
         lock.release(self).await;
-        self.complete_restore(operation, control).await
+        self.complete_restore(operation, &payload, control).await
     }
 
     /// Waits until no other restore works on the same directory.
@@ -108,10 +116,11 @@ impl Services {
         .await
     }
 
-    async fn complete_restore(&self, operation: &operation::Model, control: &Control) -> Result<(), Error> {
+    async fn complete_restore(&self, operation: &operation::Model, payload: &RestorePayload, control: &Control) -> Result<(), Error> {
         let transaction = self.store().begin().await?;
-        operations::finish(&*transaction, operation, OperationState::Succeeded, None, control.progress(), self.now()).await?;
-        snapshots::update_restored(&*transaction, operation.snapshot_id).await?;
+        operations::finish(&*transaction, operation, Ending::succeeded(), control.progress(), self.now()).await?;
+        self.register_fork(&transaction, operation, payload).await?;
+        snapshots::update_restored(&*transaction, subject(operation)?).await?;
         Ok(store::commit(transaction).await?)
     }
 
@@ -159,6 +168,8 @@ fn aside_path(target: &Path, operation: &operation::Model) -> PathBuf {
 
 struct Restore {
     target: PathBuf,
+    /// Only these; all when empty.
+    paths: Vec<PathBuf>,
     kept_as: PathBuf,
     places: Places,
     aside: PathBuf,

@@ -14,7 +14,6 @@ use crate::base::failpoint;
 use crate::base::tap::Tap;
 use crate::domain::entry::Entry;
 use crate::domain::finding::{Consistency, Verdict};
-use crate::domain::operation::OperationState;
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::lightrag::audit::{Audit, AuditCache};
@@ -23,6 +22,7 @@ use crate::lightrag::server::{Server, Waited};
 use crate::lightrag::workspace::Layout;
 use crate::repository::{self, BackupRequest, LockKind, NewRecord, RecordId, Repository, Source, Stored};
 use crate::store::entity::{graph, operation, snapshot};
+use crate::store::operations::Ending;
 use crate::store::{self, operations, snapshots};
 
 /// How often a LightRAG server is asked whether it has come to rest.
@@ -49,7 +49,7 @@ impl Services {
     /// Whatever keeps it from being whole; then there is no record of it.
     pub async fn run_snapshot(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         let graph = self.find_graph(self.store().read(), &operation.graph_id).await?;
-        let mut row = self.snapshot_of(self.store().read(), &operation.graph_id, &operation.snapshot_id.to_string()).await?;
+        let mut row = self.snapshot_of_operation(operation).await?;
         let root = self.repository_root(&operation.graph_id);
         let (services, now) = (self.clone(), self.now());
         let instance = self.settings().instance_name.clone();
@@ -158,7 +158,7 @@ impl Services {
         row.completed_at = Some(now);
         row.retention_until = Some(now.plus(kept));
         let transaction = self.store().begin().await?;
-        operations::finish(&*transaction, operation, OperationState::Succeeded, None, control.progress(), now).await?;
+        operations::finish(&*transaction, operation, Ending::succeeded(), control.progress(), now).await?;
         snapshots::update(&*transaction, row).await?;
         Ok(store::commit(transaction).await?)
     }

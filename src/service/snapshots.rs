@@ -7,8 +7,8 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use super::Services;
 use super::error::{Error, ErrorKind};
 use super::idempotency::Request;
-use super::restore_work::RestorePayload;
-use crate::base::ids::{OperationId, SnapshotId};
+use super::operations::{Work, subject};
+use crate::base::ids::SnapshotId;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
@@ -17,7 +17,8 @@ use crate::domain::snapshot::SnapshotStatus;
 use crate::domain::validate::Violations;
 use crate::store::entity::operation::Model as OperationRow;
 use crate::store::entity::snapshot::Model;
-use crate::store::{self, graphs, operations, snapshots};
+use crate::store::snapshots::SnapshotFilter;
+use crate::store::{self, graphs, snapshots};
 
 /// A snapshot that is to be taken.
 #[derive(Debug, Clone)]
@@ -28,21 +29,6 @@ pub struct NewSnapshot {
     pub source_dir: Option<String>,
     /// JSON that is kept with it.
     pub metadata: Option<String>,
-    /// The caller's name for the request.
-    pub request_id: Option<String>,
-}
-
-/// A snapshot that is to be put in a directory.
-#[derive(Debug, Clone)]
-pub struct NewRestore {
-    /// Of this graph.
-    pub graph_id: GraphId,
-    /// This snapshot.
-    pub snapshot_id: String,
-    /// The directory, as the caller wrote it.
-    pub target_dir: String,
-    /// Even where a running LightRAG server uses it.
-    pub force: bool,
     /// The caller's name for the request.
     pub request_id: Option<String>,
 }
@@ -103,9 +89,9 @@ impl Services {
         snapshots::find(connection, graph_id, parsed).await?.ok_or_else(missing)
     }
 
-    async fn insert_snapshot(&self, transaction: &DatabaseTransaction, new: &NewSnapshot, source_dir: String) -> Result<Model, Error> {
+    pub(super) async fn insert_snapshot(&self, transaction: &DatabaseTransaction, new: &NewSnapshot, source_dir: String) -> Result<Model, Error> {
         let snapshot_id = SnapshotId::new(self.ids(), self.now());
-        let operation = self.new_operation(OperationKind::Snapshot, &new.graph_id, snapshot_id, "{}".to_owned());
+        let operation = self.new_operation(OperationKind::Snapshot, &new.graph_id, Some(snapshot_id), "{}".to_owned());
         let operation = self.enqueue(transaction, operation).await?;
         let row = Model {
             snapshot_id,
@@ -132,6 +118,14 @@ impl Services {
             vectors: 0,
             documents_in_flight: 0,
             error_message: None,
+            pin_reason: None,
+            pinned_at: None,
+            pinned_until_at: None,
+            verified_at: None,
+            verified_level: None,
+            verified_passed: None,
+            losses: None,
+            lightrag_layout: None,
         };
         Ok(snapshots::insert(transaction, row).await?)
     }
@@ -149,36 +143,11 @@ impl Services {
     ///
     /// # Errors
     /// There is no such graph.
-    pub async fn list_snapshots(&self, graph_id: Option<&GraphId>, page: &PageRequest<TimeKey>) -> Result<Page<Model>, Error> {
-        if let Some(graph_id) = graph_id {
+    pub async fn list_snapshots(&self, wanted: &SnapshotFilter, page: &PageRequest<TimeKey>) -> Result<Page<Model>, Error> {
+        if let Some(graph_id) = &wanted.graph_id {
             self.find_graph(self.store().read(), graph_id).await?;
         }
-        Ok(snapshots::list(self.store().read(), graph_id, page).await?)
-    }
-
-    /// Queues a restore.
-    ///
-    /// # Errors
-    /// No such snapshot; it cannot be restored; the target is not fit.
-    pub async fn restore_snapshot(&self, caller: &Caller, new: NewRestore) -> Result<OperationRow, Error> {
-        let force = if new.force { "force" } else { "" };
-        let body = [new.graph_id.as_str(), &new.snapshot_id, &new.target_dir, force];
-        let request = Request { request_id: new.request_id.as_deref(), action: "RestoreSnapshot", body: &body };
-        // Asked again, the snapshot may have gone: the first answer holds all the same.
-        if let Some(first) = request.find_subject(self.store().read()).await? {
-            return self.operation_of(self.store().read(), &first).await;
-        }
-        let places = self.settings().places.clone();
-        let text = new.target_dir.clone();
-        let target = self.blocking(move || places.resolve_target(&text)).await?;
-        if target.to_str().is_none() {
-            return Err(Error::invalid("target_dir", format_args!("is not valid UTF-8: {}", target.display())));
-        }
-        let snapshot = self.get_snapshot(&new.graph_id, &new.snapshot_id).await?;
-        check_restorable(&snapshot)?;
-        let payload = RestorePayload { target_dir: target, force: new.force };
-        let payload = serde_json::to_string(&payload).map_err(|error| Error::internal("write an operation's payload", error))?;
-        self.queue_on_snapshot(caller, &snapshot, OperationKind::Restore, &payload, &request).await
+        Ok(snapshots::list(self.store().read(), wanted, page).await?)
     }
 
     /// Queues the deletion of a snapshot.
@@ -203,7 +172,8 @@ impl Services {
             let message = format!("snapshot `{snapshot_id}` is still being taken, cancel operation `{}` first", snapshot.operation_id);
             return Err(Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_IN_PROGRESS", message));
         }
-        self.queue_on_snapshot(caller, &snapshot, OperationKind::Delete, "{}", &request).await
+        self.check_unpinned(&snapshot)?;
+        self.queue_on_snapshot(caller, &snapshot, OperationKind::Delete, "{}".to_owned(), &request).await
     }
 
     async fn queue_on_snapshot(
@@ -211,41 +181,21 @@ impl Services {
         caller: &Caller,
         snapshot: &Model,
         kind: OperationKind,
-        payload: &str,
+        payload: String,
         request: &Request<'_>,
     ) -> Result<OperationRow, Error> {
-        match self.queue_on_snapshot_once(caller, snapshot, kind, payload, request).await {
-            Err(error) if error.is_race() => self.queue_on_snapshot_once(caller, snapshot, kind, payload, request).await,
-            result => result,
-        }
+        let work = Work { kind, graph_id: &snapshot.graph_id, snapshot_id: Some(snapshot.snapshot_id), payload };
+        self.queue(caller, &work, request).await
     }
 
-    async fn queue_on_snapshot_once(
-        &self,
-        caller: &Caller,
-        snapshot: &Model,
-        kind: OperationKind,
-        payload: &str,
-        request: &Request<'_>,
-    ) -> Result<OperationRow, Error> {
-        let transaction = self.store().begin().await?;
-        if let Some(first) = request.find_subject(&*transaction).await? {
-            return self.operation_of(&*transaction, &first).await;
-        }
-        let operation = self.new_operation(kind, &snapshot.graph_id, snapshot.snapshot_id, payload.to_owned());
-        let operation = self.enqueue(&*transaction, operation).await?;
-        request.remember(self, &*transaction, operation.operation_id.to_string()).await?;
-        let subject = Some(snapshot.snapshot_id.to_string());
-        self.record_audit(&*transaction, caller, request.action, &snapshot.graph_id, subject).await?;
-        store::commit(transaction).await?;
-        self.wakeup().announce_work();
-        Ok(operation)
-    }
-
-    async fn operation_of(&self, connection: &impl ConnectionTrait, id: &str) -> Result<OperationRow, Error> {
-        let missing = || Error::NotFound { kind: "Operation", id: id.to_owned() };
-        let parsed = OperationId::parse(id).ok_or_else(missing)?;
-        operations::find(connection, parsed).await?.ok_or_else(missing)
+    /// The snapshot that an operation works on.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub(super) async fn snapshot_of_operation(&self, operation: &OperationRow) -> Result<Model, Error> {
+        let id = subject(operation)?;
+        let found = snapshots::find(self.store().read(), &operation.graph_id, id).await?;
+        found.ok_or_else(|| Error::NotFound { kind: "Snapshot", id: id.to_string() })
     }
 }
 

@@ -3,12 +3,13 @@
 use sea_orm::sea_query::{ArrayType, ColumnType, Nullable, StringLen, ValueType, ValueTypeErr};
 use sea_orm::{ColIdx, DbErr, QueryResult, TryFromU64, TryGetError, TryGetable, Value};
 
-use crate::base::ids::{AuditEventId, InstanceId, OperationId, SnapshotId};
+use crate::base::ids::{AuditEventId, InstanceId, OperationId, SnapshotId, VerificationId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::domain::snapshot::SnapshotStatus;
+use crate::domain::verification::VerificationLevel;
 
 macro_rules! text_columns {
     ($($type:ident: $parse:expr),+ $(,)?) => {$(
@@ -64,10 +65,12 @@ text_columns! {
     InstanceId: InstanceId::parse,
     OperationId: OperationId::parse,
     SnapshotId: SnapshotId::parse,
+    VerificationId: VerificationId::parse,
     GraphId: |text: &str| GraphId::parse(text).ok(),
     OperationKind: OperationKind::parse,
     OperationState: OperationState::parse,
     SnapshotStatus: SnapshotStatus::parse,
+    VerificationLevel: VerificationLevel::parse,
     BusyPolicy: BusyPolicy::parse,
     InconsistentPolicy: InconsistentPolicy::parse,
 }

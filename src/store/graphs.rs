@@ -24,6 +24,34 @@ pub async fn find(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Resu
     Entity::find_by_id(graph_id.clone()).one(connection).await.map_err(Error::during("find a graph"))
 }
 
+/// Writes a graph whose last update was this revision; says whether it still was.
+///
+/// # Errors
+/// The database's.
+pub async fn update(connection: &impl ConnectionTrait, graph: &Model, revision: i64) -> Result<bool, Error> {
+    let row = graph.clone().into_active_model().reset_all();
+    let update = Entity::update_many().set(row).filter(Column::GraphId.eq(graph.graph_id.clone())).filter(Column::Revision.eq(revision));
+    Ok(update.exec(connection).await.map_err(Error::during("update a graph"))?.rows_affected > 0)
+}
+
+/// Removes a graph; its snapshots must be gone.
+///
+/// # Errors
+/// The database's.
+pub async fn delete(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<(), Error> {
+    Entity::delete_by_id(graph_id.clone()).exec(connection).await.map_err(Error::during("delete a graph"))?;
+    Ok(())
+}
+
+/// The ids of all graphs, in their order.
+///
+/// # Errors
+/// The database's.
+pub async fn list_ids(connection: &impl ConnectionTrait) -> Result<Vec<GraphId>, Error> {
+    let query = Entity::find().select_only().column(Column::GraphId).order_by_asc(Column::GraphId);
+    query.into_tuple().all(connection).await.map_err(Error::during("list graphs"))
+}
+
 /// Graphs in the order of their ids.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ pub mod idempotency_keys;
 pub mod leases;
 pub mod operations;
 pub mod snapshots;
+pub mod verifications;
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use crate::base::control::Progress;
 use crate::base::ids::{InstanceId, OperationId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
-use crate::domain::operation::{LEASE, OperationState};
+use crate::domain::operation::{LEASE, OperationKind, OperationState};
 use crate::domain::page::{Page, PageRequest, TimeKey};
 
 /// Adds an operation.
@@ -31,22 +31,49 @@ pub async fn find(connection: &impl ConnectionTrait, id: OperationId) -> Result<
     Entity::find_by_id(id).one(connection).await.map_err(Error::during("find an operation"))
 }
 
+/// Which operations a list has; what is not set does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct OperationFilter {
+    /// Of this graph.
+    pub graph_id: Option<GraphId>,
+    /// In this state.
+    pub state: Option<OperationState>,
+    /// Of this kind.
+    pub kind: Option<OperationKind>,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// A state that is an end.
+    pub state: OperationState,
+    /// JSON of the error.
+    pub error: Option<String>,
+    /// JSON of what came out.
+    pub result: Option<String>,
+}
+
+impl Ending {
+    /// It ended well, and there is nothing more to say.
+    pub fn succeeded() -> Self {
+        Self { state: OperationState::Succeeded, error: None, result: None }
+    }
+}
+
 /// Operations, newest first.
 ///
 /// # Errors
 /// The database's.
-pub async fn list(
-    connection: &impl ConnectionTrait,
-    graph_id: Option<&GraphId>,
-    state: Option<OperationState>,
-    page: &PageRequest<TimeKey>,
-) -> Result<Page<Model>, Error> {
+pub async fn list(connection: &impl ConnectionTrait, wanted: &OperationFilter, page: &PageRequest<TimeKey>) -> Result<Page<Model>, Error> {
     let mut query = Entity::find();
-    if let Some(graph_id) = graph_id {
+    if let Some(graph_id) = &wanted.graph_id {
         query = query.filter(Column::GraphId.eq(graph_id.clone()));
     }
-    if let Some(state) = state {
+    if let Some(state) = wanted.state {
         query = query.filter(Column::State.eq(state));
+    }
+    if let Some(kind) = wanted.kind {
+        query = query.filter(Column::Kind.eq(kind));
     }
     if let Some((created_at, id)) = &page.after {
         let key = Expr::tuple([Expr::col(Column::CreatedAt), Expr::col(Column::OperationId)]);
@@ -151,15 +178,15 @@ pub async fn beat(connection: &impl ConnectionTrait, operation: &Model, progress
 pub async fn finish(
     connection: &impl ConnectionTrait,
     operation: &Model,
-    state: OperationState,
-    error: Option<String>,
+    ending: Ending,
     progress: Progress,
     now: Timestamp,
 ) -> Result<(), Error> {
     let bytes = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let result = Entity::update_many()
-        .col_expr(Column::State, Expr::value(state))
-        .col_expr(Column::Error, Expr::value(error))
+        .col_expr(Column::State, Expr::value(ending.state))
+        .col_expr(Column::Error, Expr::value(ending.error))
+        .col_expr(Column::Result, Expr::value(ending.result))
         .col_expr(Column::Stage, Expr::value(progress.stage))
         .col_expr(Column::DoneBytes, Expr::value(bytes(progress.done_bytes)))
         .col_expr(Column::TotalBytes, Expr::value(bytes(progress.total_bytes)))

@@ -1,14 +1,17 @@
 //! Rows of `snapshots`.
 
+use sea_orm::ActiveValue::NotSet;
+use sea_orm::Condition;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, IntoActiveModel as _};
 use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
 use super::Error;
-use super::entity::graph;
 use super::entity::snapshot::{Column, Entity, Model};
+use super::entity::{graph, verification};
 use crate::base::ids::{OperationId, SnapshotId};
 use crate::base::timestamp::Timestamp;
+use crate::domain::finding::Consistency;
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::domain::snapshot::SnapshotStatus;
@@ -30,19 +33,53 @@ pub async fn find(connection: &impl ConnectionTrait, graph_id: &GraphId, id: Sna
     query.one(connection).await.map_err(Error::during("find a snapshot"))
 }
 
-/// Snapshots, newest first, of one graph or of all.
+/// The snapshot with this id, of whichever graph.
 ///
 /// # Errors
 /// The database's.
-pub async fn list(
-    connection: &impl ConnectionTrait,
-    graph_id: Option<&GraphId>,
-    page: &PageRequest<TimeKey>,
-) -> Result<Page<Model>, Error> {
-    let mut query = Entity::find();
-    if let Some(graph_id) = graph_id {
-        query = query.filter(Column::GraphId.eq(graph_id.clone()));
+pub async fn find_any(connection: &impl ConnectionTrait, id: SnapshotId) -> Result<Option<Model>, Error> {
+    Entity::find_by_id(id).one(connection).await.map_err(Error::during("find a snapshot"))
+}
+
+/// Which snapshots a list has; what is not set does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct SnapshotFilter {
+    /// Of this graph.
+    pub graph_id: Option<GraphId>,
+    /// In this state.
+    pub status: Option<SnapshotStatus>,
+    /// Of which the audit said this.
+    pub consistency: Option<Consistency>,
+    /// Pinned at this instant, or not.
+    pub pinned: Option<(bool, Timestamp)>,
+    /// Asked for then or later.
+    pub created_from: Option<Timestamp>,
+    /// Asked for before then.
+    pub created_before: Option<Timestamp>,
+}
+
+impl SnapshotFilter {
+    fn condition(&self) -> Condition {
+        let is_pinned = |now: Timestamp| {
+            let holds = Column::PinnedUntilAt.is_null().or(Column::PinnedUntilAt.gt(now));
+            Column::PinReason.is_not_null().and(holds)
+        };
+        Condition::all()
+            .add_option(self.graph_id.clone().map(|graph_id| Column::GraphId.eq(graph_id)))
+            .add_option(self.status.map(|status| Column::Status.eq(status)))
+            .add_option(self.consistency.map(|consistency| Column::Consistency.eq(consistency.as_str())))
+            .add_option(self.pinned.map(|(wanted, now)| if wanted { is_pinned(now) } else { is_pinned(now).not() }))
+            .add_option(self.created_from.map(|from| Column::CreatedAt.gte(from)))
+            .add_option(self.created_before.map(|before| Column::CreatedAt.lt(before)))
     }
+}
+
+/// Snapshots, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(connection: &impl ConnectionTrait, wanted: &SnapshotFilter, page: &PageRequest<TimeKey>) -> Result<Page<Model>, Error> {
+    let mut query = Entity::find().filter(wanted.condition());
     if let Some((created_at, id)) = &page.after {
         let key = Expr::tuple([Expr::col(Column::CreatedAt), Expr::col(Column::SnapshotId)]);
         query = query.filter(key.lt(Expr::tuple([Expr::val(*created_at), Expr::val(id.clone())])));
@@ -50,6 +87,16 @@ pub async fn list(
     let query = query.order_by_desc(Column::CreatedAt).order_by_desc(Column::SnapshotId).limit(page.size + 1);
     let rows = query.all(connection).await.map_err(Error::during("list snapshots"))?;
     Ok(page.page(rows, |row| (row.created_at, row.snapshot_id.to_string())))
+}
+
+/// All snapshots of a graph, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list_all(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Vec<Model>, Error> {
+    let query =
+        Entity::find().filter(Column::GraphId.eq(graph_id.clone())).order_by_desc(Column::CreatedAt).order_by_desc(Column::SnapshotId);
+    query.all(connection).await.map_err(Error::during("list snapshots"))
 }
 
 /// The newest restorable snapshot of a graph that was taken from this directory: what the next one is compared with.
@@ -84,12 +131,13 @@ pub async fn has_any_record(connection: &impl ConnectionTrait) -> Result<bool, E
     Ok(query.one(connection).await.map_err(Error::during("find a snapshot with a record"))?.is_some())
 }
 
-/// Writes all columns of a snapshot.
+/// Writes what the work on a snapshot has made of it. Its pin stays as it is: somebody may have set it meanwhile.
 ///
 /// # Errors
 /// The database's.
 pub async fn update(connection: &impl ConnectionTrait, snapshot: Model) -> Result<(), Error> {
-    let row = snapshot.into_active_model().reset_all();
+    let mut row = snapshot.into_active_model().reset_all();
+    (row.pin_reason, row.pinned_at, row.pinned_until_at) = (NotSet, NotSet, NotSet);
     row.update(connection).await.map_err(Error::during("update a snapshot"))?;
     Ok(())
 }
@@ -139,12 +187,74 @@ pub async fn update_restored(connection: &impl ConnectionTrait, id: SnapshotId) 
     Ok(())
 }
 
+/// Writes a snapshot's pin, and nothing else: its work may go on meanwhile.
+///
+/// # Errors
+/// The database's.
+pub async fn update_pin(connection: &impl ConnectionTrait, snapshot: &Model) -> Result<(), Error> {
+    let update = Entity::update_many()
+        .col_expr(Column::PinReason, Expr::value(snapshot.pin_reason.clone()))
+        .col_expr(Column::PinnedAt, Expr::value(snapshot.pinned_at))
+        .col_expr(Column::PinnedUntilAt, Expr::value(snapshot.pinned_until_at))
+        .filter(Column::SnapshotId.eq(snapshot.snapshot_id));
+    update.exec(connection).await.map_err(Error::during("pin a snapshot"))?;
+    Ok(())
+}
+
+/// Writes a snapshot's last verification.
+///
+/// # Errors
+/// The database's.
+pub async fn update_verified(connection: &impl ConnectionTrait, verification: &verification::Model) -> Result<(), Error> {
+    let update = Entity::update_many()
+        .col_expr(Column::VerifiedAt, Expr::value(verification.ended_at))
+        .col_expr(Column::VerifiedLevel, Expr::value(verification.level))
+        .col_expr(Column::VerifiedPassed, Expr::value(verification.passed))
+        .filter(Column::SnapshotId.eq(verification.snapshot_id));
+    update.exec(connection).await.map_err(Error::during("record a verification"))?;
+    Ok(())
+}
+
+/// Writes what a snapshot has lost, as JSON; `None` for one that is whole.
+///
+/// # Errors
+/// The database's.
+pub async fn update_losses(connection: &impl ConnectionTrait, id: SnapshotId, losses: Option<String>) -> Result<(), Error> {
+    let update = Entity::update_many().col_expr(Column::Losses, Expr::value(losses)).filter(Column::SnapshotId.eq(id));
+    update.exec(connection).await.map_err(Error::during("mark a snapshot"))?;
+    Ok(())
+}
+
+/// Marks a snapshot as failed whose record is gone.
+///
+/// # Errors
+/// The database's.
+pub async fn update_record_lost(connection: &impl ConnectionTrait, id: SnapshotId, message: &str) -> Result<(), Error> {
+    let update = Entity::update_many()
+        .col_expr(Column::Status, Expr::value(SnapshotStatus::Failed))
+        .col_expr(Column::ErrorMessage, Expr::value(message))
+        .col_expr(Column::RecordId, Expr::value(None::<String>))
+        .filter(Column::SnapshotId.eq(id));
+    update.exec(connection).await.map_err(Error::during("mark a snapshot"))?;
+    Ok(())
+}
+
 /// Removes a snapshot.
 ///
 /// # Errors
 /// The database's.
 pub async fn delete(connection: &impl ConnectionTrait, id: SnapshotId) -> Result<(), Error> {
     Entity::delete_by_id(id).exec(connection).await.map_err(Error::during("delete a snapshot"))?;
+    Ok(())
+}
+
+/// Removes all snapshots of a graph.
+///
+/// # Errors
+/// The database's.
+pub async fn delete_all(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<(), Error> {
+    let delete = Entity::delete_many().filter(Column::GraphId.eq(graph_id.clone()));
+    delete.exec(connection).await.map_err(Error::during("delete snapshots"))?;
     Ok(())
 }
 

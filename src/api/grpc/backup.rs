@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::caller;
-use super::convert::{graph, snapshot};
+use super::convert::{graph, retention, snapshot};
 use crate::proto::v1;
 use crate::proto::v1::backup_service_server::BackupService;
 use crate::service::Services;
@@ -33,6 +33,27 @@ impl BackupService for BackupGrpc {
         Ok(Response::new(v1::ListGraphsResponse { graphs, next_page_token: page.next_page_token.unwrap_or_default() }))
     }
 
+    async fn update_graph(&self, request: Request<v1::UpdateGraphRequest>) -> Result<Response<v1::Graph>, Status> {
+        let caller = caller(&request);
+        let updated = self.0.update_graph(&caller, graph::parse_update(request.into_inner())?).await?;
+        Ok(Response::new(graph::to_proto(updated)))
+    }
+
+    async fn unregister_graph(
+        &self,
+        request: Request<v1::UnregisterGraphRequest>,
+    ) -> Result<Response<v1::UnregisterGraphResponse>, Status> {
+        let (caller, wait) = (caller(&request), request.get_ref().wait.unwrap_or(true));
+        let (graph_id, purge, request_id) = graph::parse_unregister(request.get_ref())?;
+        let queued = self.0.unregister_graph(&caller, &graph_id, purge, request_id.as_deref()).await?;
+        if !wait {
+            let operation = self.0.get_operation(&queued.operation_id.to_string()).await?;
+            return Ok(Response::new(graph::unregister_accepted(operation)));
+        }
+        self.0.wait_for(queued.operation_id).await?;
+        Ok(Response::new(graph::unregister_done(&graph_id)))
+    }
+
     async fn create_snapshot(&self, request: Request<v1::CreateSnapshotRequest>) -> Result<Response<v1::Snapshot>, Status> {
         let caller = caller(&request);
         let wait = request.get_ref().wait.unwrap_or(true);
@@ -46,8 +67,8 @@ impl BackupService for BackupGrpc {
     }
 
     async fn list_snapshots(&self, request: Request<v1::ListSnapshotsRequest>) -> Result<Response<v1::ListSnapshotsResponse>, Status> {
-        let (graph_id, page) = snapshot::parse_list(&request.into_inner())?;
-        let page = self.0.list_snapshots(graph_id.as_ref(), &page).await?;
+        let (wanted, page) = snapshot::parse_list(&self.0, request.get_ref())?;
+        let page = self.0.list_snapshots(&wanted, &page).await?;
         let snapshots = page.items.into_iter().map(|row| snapshot::to_proto(&self.0, row)).collect();
         Ok(Response::new(v1::ListSnapshotsResponse { snapshots, next_page_token: page.next_page_token.unwrap_or_default() }))
     }
@@ -84,6 +105,37 @@ impl BackupService for BackupGrpc {
         self.0.wait_for(operation.operation_id).await?;
         let message = format!("Deleted snapshot {}", request.snapshot_id);
         Ok(Response::new(v1::DeleteSnapshotResponse { status: "success".to_owned(), message }))
+    }
+
+    async fn pin_snapshot(&self, request: Request<v1::PinSnapshotRequest>) -> Result<Response<v1::Snapshot>, Status> {
+        let caller = caller(&request);
+        let row = self.0.pin_snapshot(&caller, retention::parse_pin(request.into_inner())?).await?;
+        Ok(Response::new(snapshot::to_proto(&self.0, row)))
+    }
+
+    async fn unpin_snapshot(&self, request: Request<v1::UnpinSnapshotRequest>) -> Result<Response<v1::Snapshot>, Status> {
+        let caller = caller(&request);
+        let request = request.into_inner();
+        let graph_id = graph::parse_id(&request.graph_id)?;
+        let request_id = super::convert::parse_request_id(&request.request_id)?;
+        let row = self.0.unpin_snapshot(&caller, &graph_id, &request.snapshot_id, request_id.as_deref()).await?;
+        Ok(Response::new(snapshot::to_proto(&self.0, row)))
+    }
+
+    async fn cleanup_snapshots(
+        &self,
+        request: Request<v1::CleanupSnapshotsRequest>,
+    ) -> Result<Response<v1::CleanupSnapshotsResponse>, Status> {
+        let (caller, wanted) = (caller(&request), retention::parse_cleanup(request.get_ref())?);
+        if request.get_ref().validate_only {
+            let judged = self.0.judge_snapshots(wanted.graph_id.as_ref()).await?;
+            return Ok(Response::new(retention::preview(judged)));
+        }
+        let queued = self.0.cleanup_snapshots(&caller, wanted.graph_id.as_ref(), wanted.request_id.as_deref()).await?;
+        let wait = request.get_ref().wait.unwrap_or(true);
+        let deleted_snapshots = self.0.count_cleaned(&queued, wait).await?;
+        let operation_ids = queued.iter().map(|operation| operation.operation_id.to_string()).collect();
+        Ok(Response::new(v1::CleanupSnapshotsResponse { deleted_snapshots, verdicts: Vec::new(), operation_ids }))
     }
 
     async fn get_backup_stats(&self, _: Request<v1::GetBackupStatsRequest>) -> Result<Response<v1::BackupStats>, Status> {

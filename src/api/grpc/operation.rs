@@ -25,8 +25,8 @@ impl OperationService for OperationGrpc {
     }
 
     async fn list_operations(&self, request: Request<v1::ListOperationsRequest>) -> Result<Response<v1::ListOperationsResponse>, Status> {
-        let wanted = operation::parse_list(&request.into_inner())?;
-        let page = self.0.list_operations(wanted.graph_id.as_ref(), wanted.state, &wanted.page).await?;
+        let (wanted, page) = operation::parse_list(&request.into_inner())?;
+        let page = self.0.list_operations(&wanted, &page).await?;
         let operations = page.items.into_iter().map(operation::to_proto).collect();
         Ok(Response::new(v1::ListOperationsResponse { operations, next_page_token: page.next_page_token.unwrap_or_default() }))
     }

@@ -6,3 +6,4 @@ pub mod idempotency_key;
 pub mod lease;
 pub mod operation;
 pub mod snapshot;
+pub mod verification;

@@ -20,8 +20,8 @@ pub struct Model {
     pub state: OperationState,
     /// The graph that it works on, alone.
     pub graph_id: GraphId,
-    /// The snapshot that it takes, restores or deletes.
-    pub snapshot_id: SnapshotId,
+    /// The snapshot that it takes, restores, verifies or deletes; none for work on a whole repository.
+    pub snapshot_id: Option<SnapshotId>,
     /// JSON of what the kind needs beyond that.
     pub payload: String,
     /// The step that it is in.
@@ -40,6 +40,8 @@ pub struct Model {
     pub cancel_requested: bool,
     /// JSON of the error that ended it.
     pub error: Option<String>,
+    /// JSON of what came out, see `domain::report`.
+    pub result: Option<String>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When the work began.

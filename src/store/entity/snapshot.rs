@@ -6,6 +6,7 @@ use crate::base::ids::{OperationId, SnapshotId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::snapshot::SnapshotStatus;
+use crate::domain::verification::VerificationLevel;
 
 /// A snapshot: one that is wanted, is there, or failed.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -60,6 +61,22 @@ pub struct Model {
     pub documents_in_flight: i64,
     /// Why it failed.
     pub error_message: Option<String>,
+    /// Why it is pinned; none when it is not.
+    pub pin_reason: Option<String>,
+    /// Since when.
+    pub pinned_at: Option<Timestamp>,
+    /// When the pin ends by itself; none for a pin without end.
+    pub pinned_until_at: Option<Timestamp>,
+    /// When it was verified last.
+    pub verified_at: Option<Timestamp>,
+    /// How deep.
+    pub verified_level: Option<VerificationLevel>,
+    /// Whether nothing was wrong.
+    pub verified_passed: Option<bool>,
+    /// JSON list of what a repair found lost of it; none for a snapshot that is whole.
+    pub losses: Option<String>,
+    /// The layout of its stores, such as `1.5`.
+    pub lightrag_layout: Option<String>,
 }
 
 /// No relations: queries name their keys.

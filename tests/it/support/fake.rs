@@ -89,10 +89,29 @@ impl BackupService for Fake {
     }
     async fn restore_snapshot(&self, request: tonic::Request<RestoreSnapshotRequest>) -> Reply<RestoreSnapshotResponse> {
         let operation = (request.into_inner().wait == Some(false)).then(Operation::default);
-        Ok(Answer::new(RestoreSnapshotResponse { status: "success".into(), message: "Restored".into(), operation }))
+        Ok(Answer::new(RestoreSnapshotResponse { status: "success".into(), message: "Restored".into(), operation, plan: None }))
     }
     async fn delete_snapshot(&self, _: tonic::Request<DeleteSnapshotRequest>) -> Reply<DeleteSnapshotResponse> {
         Ok(Answer::new(DeleteSnapshotResponse { status: "success".into(), message: "Deleted snapshot S".into() }))
+    }
+    async fn update_graph(&self, request: tonic::Request<UpdateGraphRequest>) -> Reply<Graph> {
+        let asked = request.into_inner();
+        // The mask comes back as the source, so that a test sees what the shim made of the body.
+        let source_dir = asked.update_mask.unwrap_or_default().paths.join(",");
+        Ok(Answer::new(Graph { graph_id: asked.graph_id, source_dir, ..Graph::default() }))
+    }
+    async fn unregister_graph(&self, _: tonic::Request<UnregisterGraphRequest>) -> Reply<UnregisterGraphResponse> {
+        Err(fail(Code::Aborted, "ETAG_MISMATCH", "changed meanwhile"))
+    }
+    async fn pin_snapshot(&self, request: tonic::Request<PinSnapshotRequest>) -> Reply<Snapshot> {
+        let asked = request.into_inner();
+        Ok(Answer::new(Snapshot { pin_reason: Some(asked.reason), pinned_until: asked.until, ..snapshot(&asked.graph_id) }))
+    }
+    async fn unpin_snapshot(&self, request: tonic::Request<UnpinSnapshotRequest>) -> Reply<Snapshot> {
+        Ok(Answer::new(snapshot(&request.into_inner().graph_id)))
+    }
+    async fn cleanup_snapshots(&self, _: tonic::Request<CleanupSnapshotsRequest>) -> Reply<CleanupSnapshotsResponse> {
+        Ok(Answer::new(CleanupSnapshotsResponse { deleted_snapshots: 3, ..CleanupSnapshotsResponse::default() }))
     }
     async fn get_backup_stats(&self, _: tonic::Request<GetBackupStatsRequest>) -> Reply<BackupStats> {
         Ok(Answer::new(BackupStats { graphs: vec![GraphStats::default()], ..BackupStats::default() }))

@@ -8,7 +8,9 @@ use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::domain::validate::Violations;
 use crate::proto::v1;
 use crate::service::Error;
+use crate::service::graph_updates::{GraphUpdate, etag};
 use crate::service::graphs::{DEFAULT_QUIET_WAIT_SECONDS, Graph, NewGraph, Server};
+use crate::service::operations::Operation;
 use crate::store::snapshots::GraphStats;
 
 /// The longest that a snapshot may be told to wait for a server, seconds.
@@ -30,18 +32,94 @@ pub(in crate::api::grpc) fn parse_new(request: v1::RegisterGraphRequest) -> Resu
     if request.source_dir.is_empty() {
         violations.add("source_dir", "must not be empty");
     }
-    let inconsistent_policy = match v1::InconsistentPolicy::try_from(request.inconsistent_policy) {
-        Ok(v1::InconsistentPolicy::Unspecified | v1::InconsistentPolicy::Keep) => InconsistentPolicy::Keep,
-        Ok(v1::InconsistentPolicy::Fail) => InconsistentPolicy::Fail,
-        Err(_) => {
-            violations.add("inconsistent_policy", format_args!("is not a policy that is known: {}", request.inconsistent_policy));
-            InconsistentPolicy::Keep
-        }
-    };
+    let inconsistent_policy = inconsistent_policy(&mut violations, request.inconsistent_policy);
     let server = request.server.map(|server| parse_server(&mut violations, server));
     let request_id = request_id(&mut violations, &request.request_id);
     let new = graph_id.map(|graph_id| NewGraph { graph_id, source_dir: request.source_dir, server, inconsistent_policy, request_id });
     all_there(violations, new)
+}
+
+fn inconsistent_policy(violations: &mut Violations, number: i32) -> InconsistentPolicy {
+    match v1::InconsistentPolicy::try_from(number) {
+        Ok(v1::InconsistentPolicy::Unspecified | v1::InconsistentPolicy::Keep) => InconsistentPolicy::Keep,
+        Ok(v1::InconsistentPolicy::Fail) => InconsistentPolicy::Fail,
+        Err(_) => {
+            violations.add("inconsistent_policy", format_args!("is not a policy that is known: {number}"));
+            InconsistentPolicy::Keep
+        }
+    }
+}
+
+pub(in crate::api::grpc) fn parse_update(request: v1::UpdateGraphRequest) -> Result<GraphUpdate, Error> {
+    let mut violations = Violations::default();
+    let graph_id = violations.take("graph_id", GraphId::parse(&request.graph_id));
+    let request_id = request_id(&mut violations, &request.request_id);
+    let graph = request.graph.unwrap_or_default();
+    let mut etags: Vec<String> = [request.etag, graph.etag.clone()].into_iter().filter(|etag| !etag.is_empty()).collect();
+    etags.dedup();
+    if etags.len() > 1 {
+        violations.add("etag", "differs from `graph.etag`: send one of them");
+    }
+    let paths = request.update_mask.map_or_else(|| set_fields(&graph), |mask| mask.paths);
+    let mut update = graph_id.map(|graph_id| GraphUpdate {
+        graph_id,
+        source_dir: None,
+        server: None,
+        inconsistent_policy: None,
+        etag: etags.pop(),
+        request_id,
+    });
+    for path in &paths {
+        let Some(update) = &mut update else { break };
+        match path.as_str() {
+            "source_dir" if graph.source_dir.is_empty() => violations.add("graph.source_dir", "must not be empty"),
+            "source_dir" => update.source_dir = Some(graph.source_dir.clone()),
+            "server" => update.server = Some(graph.server.clone().map(|server| parse_server(&mut violations, server))),
+            "inconsistent_policy" => update.inconsistent_policy = Some(inconsistent_policy(&mut violations, graph.inconsistent_policy)),
+            // What comes back with an answer is no change.
+            "graph_id" | "etag" | "created_at" | "total_snapshots" | "latest_snapshot_id" | "last_snapshot_time" => {}
+            other => violations.add("update_mask", format_args!("names a field that cannot be changed: `{other}`")),
+        }
+    }
+    all_there(violations, update)
+}
+
+fn set_fields(graph: &v1::Graph) -> Vec<String> {
+    let fields = [
+        ("source_dir", !graph.source_dir.is_empty()),
+        ("server", graph.server.is_some()),
+        ("inconsistent_policy", graph.inconsistent_policy != 0),
+    ];
+    fields.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name.to_owned()).collect()
+}
+
+pub(in crate::api::grpc) fn parse_unregister(request: &v1::UnregisterGraphRequest) -> Result<(GraphId, bool, Option<String>), Error> {
+    let mut violations = Violations::default();
+    let graph_id = violations.take("graph_id", GraphId::parse(&request.graph_id));
+    let request_id = request_id(&mut violations, &request.request_id);
+    let purge = match v1::RepositoryFate::try_from(request.repository) {
+        Ok(v1::RepositoryFate::Keep) => false,
+        Ok(v1::RepositoryFate::Purge) => true,
+        Ok(v1::RepositoryFate::Unspecified) | Err(_) => {
+            violations.add("repository", "must be `keep` or `purge`");
+            false
+        }
+    };
+    if purge && request.confirm_graph_id != request.graph_id {
+        violations.add("confirm_graph_id", "must be the graph's id again, as a purge deletes all its snapshots for ever");
+    }
+    let graph_id = all_there(violations, graph_id)?;
+    Ok((graph_id, purge, request_id))
+}
+
+pub(in crate::api::grpc) fn unregister_done(graph_id: &GraphId) -> v1::UnregisterGraphResponse {
+    v1::UnregisterGraphResponse { status: "success".to_owned(), message: format!("Unregistered graph {graph_id}"), operation: None }
+}
+
+pub(in crate::api::grpc) fn unregister_accepted(operation: Operation) -> v1::UnregisterGraphResponse {
+    let message = format!("Graph {} will be unregistered", operation.row.graph_id);
+    let operation = Some(super::operation::to_proto(operation));
+    v1::UnregisterGraphResponse { status: "accepted".to_owned(), message, operation }
 }
 
 fn parse_server(violations: &mut Violations, server: v1::LightragServer) -> Server {
@@ -85,7 +163,7 @@ pub(in crate::api::grpc) fn to_proto(graph: Graph) -> v1::Graph {
         InconsistentPolicy::Keep => v1::InconsistentPolicy::Keep,
         InconsistentPolicy::Fail => v1::InconsistentPolicy::Fail,
     };
-    let server = row.server_url.map(|url| v1::LightragServer {
+    let server = row.server_url.clone().map(|url| v1::LightragServer {
         url,
         api_key: String::new(),
         quiet_wait_seconds: row.quiet_wait_seconds,
@@ -93,13 +171,14 @@ pub(in crate::api::grpc) fn to_proto(graph: Graph) -> v1::Graph {
     });
     v1::Graph {
         graph_id: row.graph_id.to_string(),
-        source_dir: row.source_dir,
+        source_dir: row.source_dir.clone(),
         server,
         inconsistent_policy: inconsistent_policy.into(),
         created_at: Some(timestamp(row.created_at)),
         total_snapshots: stats.total_snapshots,
         latest_snapshot_id,
         last_snapshot_time: stats.last_snapshot_at.map(timestamp),
+        etag: etag(&row),
     }
 }
 

@@ -1,9 +1,13 @@
 //! Between proto and domain. All checks of single fields are here; a request's violations come all at once.
 
 pub(super) mod graph;
+mod json;
 pub(super) mod operation;
+pub(super) mod retention;
 pub(super) mod snapshot;
+pub(super) mod verification;
 
+use json::{json_to_struct, struct_to_json};
 use uuid::Uuid;
 
 use crate::base::timestamp::Timestamp;
@@ -40,6 +44,20 @@ fn page<K: PageKey>(violations: &mut Violations, page_size: i32, page_token: &st
 fn timestamp(instant: Timestamp) -> prost_types::Timestamp {
     let (seconds, micros) = (instant.micros().div_euclid(1_000_000), instant.micros().rem_euclid(1_000_000));
     prost_types::Timestamp { seconds, nanos: i32::try_from(micros * 1000).unwrap_or(0) }
+}
+
+/// An instant that a caller named; microseconds count.
+fn instant(violations: &mut Violations, field: &str, value: Option<prost_types::Timestamp>) -> Option<Timestamp> {
+    let value = value?;
+    let nanos = i64::from(value.nanos);
+    let micros = value.seconds.checked_mul(1_000_000).and_then(|micros| micros.checked_add(nanos / 1000));
+    match micros.filter(|_| (0..1_000_000_000).contains(&nanos)) {
+        Some(micros) => Some(Timestamp::from_micros(micros)),
+        None => {
+            violations.add(field, "is no instant that a calendar has");
+            None
+        }
+    }
 }
 
 /// What all fields together made, now that there are no violations.

@@ -1,6 +1,6 @@
 //! Operations.
 
-use super::{all_there, page, timestamp};
+use super::{all_there, json_to_struct, page, timestamp};
 use crate::api::status::recorded;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{OperationKind, OperationState};
@@ -9,15 +9,9 @@ use crate::domain::validate::Violations;
 use crate::proto::v1;
 use crate::service::Error;
 use crate::service::operations::{Operation, recorded_error};
+use crate::store::operations::OperationFilter;
 
-/// A list that was asked for.
-pub(in crate::api::grpc) struct WantedOperations {
-    pub(in crate::api::grpc) graph_id: Option<GraphId>,
-    pub(in crate::api::grpc) state: Option<OperationState>,
-    pub(in crate::api::grpc) page: PageRequest<TimeKey>,
-}
-
-pub(in crate::api::grpc) fn parse_list(request: &v1::ListOperationsRequest) -> Result<WantedOperations, Error> {
+pub(in crate::api::grpc) fn parse_list(request: &v1::ListOperationsRequest) -> Result<(OperationFilter, PageRequest<TimeKey>), Error> {
     let mut violations = Violations::default();
     let graph_id = match request.graph_id.as_str() {
         "" | "-" => None,
@@ -35,9 +29,10 @@ pub(in crate::api::grpc) fn parse_list(request: &v1::ListOperationsRequest) -> R
             None
         }
     };
+    let kind = kind(&mut violations, request.kind);
     let page = page(&mut violations, request.page_size, &request.page_token);
     let page = all_there(violations, page)?;
-    Ok(WantedOperations { graph_id, state, page })
+    Ok((OperationFilter { graph_id, state, kind }, page))
 }
 
 pub(in crate::api::grpc) fn to_proto(operation: Operation) -> v1::Operation {
@@ -48,7 +43,7 @@ pub(in crate::api::grpc) fn to_proto(operation: Operation) -> v1::Operation {
         kind: kind_to_proto(row.kind).into(),
         state: state_to_proto(row.state).into(),
         graph_id: row.graph_id.to_string(),
-        snapshot_id: row.snapshot_id.to_string(),
+        snapshot_id: row.snapshot_id.map(|id| id.to_string()).unwrap_or_default(),
         stage: row.stage,
         done_bytes: row.done_bytes,
         total_bytes: row.total_bytes,
@@ -59,6 +54,7 @@ pub(in crate::api::grpc) fn to_proto(operation: Operation) -> v1::Operation {
         ended_at: row.ended_at.map(timestamp),
         place: place.map(|place| i32::try_from(place).unwrap_or(i32::MAX)),
         cancel_requested: row.cancel_requested,
+        result: row.result.as_deref().and_then(|json| serde_json::from_str(json).ok()).and_then(json_to_struct),
     }
 }
 
@@ -67,7 +63,34 @@ fn kind_to_proto(kind: OperationKind) -> v1::OperationKind {
         OperationKind::Snapshot => v1::OperationKind::Snapshot,
         OperationKind::Restore => v1::OperationKind::Restore,
         OperationKind::Delete => v1::OperationKind::Delete,
+        OperationKind::Cleanup => v1::OperationKind::Cleanup,
+        OperationKind::Prune => v1::OperationKind::Prune,
+        OperationKind::Verify => v1::OperationKind::Verify,
+        OperationKind::Check => v1::OperationKind::Check,
+        OperationKind::Repair => v1::OperationKind::Repair,
+        OperationKind::Reconcile => v1::OperationKind::Reconcile,
+        OperationKind::Unregister => v1::OperationKind::Unregister,
     }
+}
+
+fn kind(violations: &mut Violations, number: i32) -> Option<OperationKind> {
+    let Ok(kind) = v1::OperationKind::try_from(number) else {
+        violations.add("kind", format_args!("is not a kind that is known: {number}"));
+        return None;
+    };
+    Some(match kind {
+        v1::OperationKind::Unspecified => return None,
+        v1::OperationKind::Snapshot => OperationKind::Snapshot,
+        v1::OperationKind::Restore => OperationKind::Restore,
+        v1::OperationKind::Delete => OperationKind::Delete,
+        v1::OperationKind::Cleanup => OperationKind::Cleanup,
+        v1::OperationKind::Prune => OperationKind::Prune,
+        v1::OperationKind::Verify => OperationKind::Verify,
+        v1::OperationKind::Check => OperationKind::Check,
+        v1::OperationKind::Repair => OperationKind::Repair,
+        v1::OperationKind::Reconcile => OperationKind::Reconcile,
+        v1::OperationKind::Unregister => OperationKind::Unregister,
+    })
 }
 
 fn state_to_proto(state: OperationState) -> v1::OperationState {

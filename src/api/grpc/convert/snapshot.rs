@@ -1,9 +1,9 @@
 //! Snapshots.
 
-use prost_types::value::Kind;
-use prost_types::{ListValue, Struct, Value};
+use std::path::PathBuf;
 
-use super::{all_there, page, request_id, timestamp};
+use super::verification::level_to_proto;
+use super::{all_there, instant, json_to_struct, page, request_id, struct_to_json, timestamp};
 use crate::domain::finding::{Consistency, Finding, Severity};
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::{PageRequest, TimeKey};
@@ -11,10 +11,13 @@ use crate::domain::snapshot::SnapshotStatus;
 use crate::domain::validate::Violations;
 use crate::proto::v1;
 use crate::service::operations::Operation;
-use crate::service::snapshots::{NewRestore, NewSnapshot};
+use crate::service::pins::is_pinned;
+use crate::service::restores::NewRestore;
+use crate::service::snapshots::NewSnapshot;
 use crate::service::{Error, Services};
 use crate::store::entity::operation::Model as OperationRow;
 use crate::store::entity::snapshot::Model;
+use crate::store::snapshots::SnapshotFilter;
 
 pub(in crate::api::grpc) fn parse_new(request: v1::CreateSnapshotRequest) -> Result<NewSnapshot, Error> {
     let mut violations = Violations::default();
@@ -26,11 +29,22 @@ pub(in crate::api::grpc) fn parse_new(request: v1::CreateSnapshotRequest) -> Res
     all_there(violations, new)
 }
 
-pub(in crate::api::grpc) fn parse_list(request: &v1::ListSnapshotsRequest) -> Result<(Option<GraphId>, PageRequest<TimeKey>), Error> {
+pub(in crate::api::grpc) fn parse_list(
+    services: &Services,
+    request: &v1::ListSnapshotsRequest,
+) -> Result<(SnapshotFilter, PageRequest<TimeKey>), Error> {
     let mut violations = Violations::default();
     let graph_id = if request.graph_id == "-" { None } else { violations.take("graph_id", GraphId::parse(&request.graph_id)) };
     let page = page(&mut violations, request.page_size, &request.page_token);
-    Ok((graph_id, all_there(violations, page)?))
+    let wanted = SnapshotFilter {
+        graph_id,
+        status: wanted_status(&mut violations, request.status),
+        consistency: wanted_consistency(&mut violations, request.consistency),
+        pinned: request.pinned.map(|pinned| (pinned, services.now())),
+        created_from: instant(&mut violations, "created_from", request.created_from),
+        created_before: instant(&mut violations, "created_before", request.created_before),
+    };
+    Ok((wanted, all_there(violations, page)?))
 }
 
 pub(in crate::api::grpc) fn parse_restore(request: v1::RestoreSnapshotRequest) -> Result<NewRestore, Error> {
@@ -40,12 +54,23 @@ pub(in crate::api::grpc) fn parse_restore(request: v1::RestoreSnapshotRequest) -
     if request.target_dir.is_empty() {
         violations.add("target_dir", "must not be empty");
     }
-    let (snapshot_id, target_dir, force) = (request.snapshot_id, request.target_dir, request.force);
-    let new = graph_id.map(|graph_id| NewRestore { graph_id, snapshot_id, target_dir, force, request_id });
+    let fork = Some(request.fork_graph_id).filter(|id| !id.is_empty());
+    let fork_graph_id = fork.and_then(|id| violations.take("fork_graph_id", GraphId::parse(&id)));
+    let new = graph_id.map(|graph_id| NewRestore {
+        graph_id,
+        snapshot_id: request.snapshot_id,
+        target_dir: request.target_dir,
+        force: request.force,
+        paths: request.paths.into_iter().map(PathBuf::from).collect(),
+        safety_snapshot: request.safety_snapshot.unwrap_or(true),
+        fork_graph_id,
+        request_id,
+    });
     all_there(violations, new)
 }
 
 pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Snapshot {
+    let pinned = is_pinned(&row, services.now());
     let duration = row.started_at.zip(row.completed_at).map(|(from, to)| to.since(from));
     let findings: Vec<Finding> = row.findings.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     let metadata = row.metadata.as_deref().and_then(|json| serde_json::from_str(json).ok());
@@ -58,7 +83,7 @@ pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Sna
         timestamp: Some(timestamp(row.created_at)),
         size_bytes: row.size_bytes,
         data_hash: row.data_hash,
-        retention_until: row.retention_until.map(timestamp),
+        retention_until: row.retention_until.filter(|_| !pinned).map(timestamp),
         metadata: metadata.and_then(json_to_struct),
         source_dir: row.source_dir,
         consistency: consistency_to_proto(row.consistency.as_deref()).into(),
@@ -75,6 +100,42 @@ pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Sna
         error_message: row.error_message,
         findings: findings.into_iter().map(finding_to_proto).collect(),
         operation_id: row.operation_id.to_string(),
+        pin_reason: row.pin_reason.filter(|_| pinned),
+        pinned_until: row.pinned_until_at.filter(|_| pinned).map(timestamp),
+        verified_at: row.verified_at.map(timestamp),
+        verified_level: row.verified_level.map_or(v1::VerificationLevel::Unspecified, level_to_proto).into(),
+        verified_passed: row.verified_passed,
+        losses: row.losses.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default(),
+        lightrag_layout: row.lightrag_layout,
+    }
+}
+
+fn wanted_status(violations: &mut Violations, number: i32) -> Option<SnapshotStatus> {
+    match v1::SnapshotStatus::try_from(number) {
+        Ok(v1::SnapshotStatus::Unspecified) => None,
+        Ok(v1::SnapshotStatus::Pending) => Some(SnapshotStatus::Pending),
+        Ok(v1::SnapshotStatus::InProgress) => Some(SnapshotStatus::InProgress),
+        Ok(v1::SnapshotStatus::Completed) => Some(SnapshotStatus::Completed),
+        Ok(v1::SnapshotStatus::Failed) => Some(SnapshotStatus::Failed),
+        Ok(v1::SnapshotStatus::Archived) => Some(SnapshotStatus::Archived),
+        Ok(v1::SnapshotStatus::Restored) => Some(SnapshotStatus::Restored),
+        Err(_) => {
+            violations.add("status", format_args!("is not a status that is known: {number}"));
+            None
+        }
+    }
+}
+
+fn wanted_consistency(violations: &mut Violations, number: i32) -> Option<Consistency> {
+    match v1::Consistency::try_from(number) {
+        Ok(v1::Consistency::Unspecified) => None,
+        Ok(v1::Consistency::Consistent) => Some(Consistency::Consistent),
+        Ok(v1::Consistency::Inconsistent) => Some(Consistency::Inconsistent),
+        Ok(v1::Consistency::NotApplicable) => Some(Consistency::NotApplicable),
+        Err(_) => {
+            violations.add("consistency", format_args!("is not a word that is known: {number}"));
+            None
+        }
     }
 }
 
@@ -89,7 +150,7 @@ fn status_to_proto(status: SnapshotStatus) -> v1::SnapshotStatus {
     }
 }
 
-fn consistency_to_proto(word: Option<&str>) -> v1::Consistency {
+pub(super) fn consistency_to_proto(word: Option<&str>) -> v1::Consistency {
     match word.and_then(Consistency::parse) {
         None => v1::Consistency::Unspecified,
         Some(Consistency::Consistent) => v1::Consistency::Consistent,
@@ -98,7 +159,7 @@ fn consistency_to_proto(word: Option<&str>) -> v1::Consistency {
     }
 }
 
-fn finding_to_proto(finding: Finding) -> v1::Finding {
+pub(super) fn finding_to_proto(finding: Finding) -> v1::Finding {
     let severity = match finding.severity {
         Severity::Broken => v1::FindingSeverity::Broken,
         Severity::InFlight => v1::FindingSeverity::InFlight,
@@ -114,56 +175,16 @@ fn finding_to_proto(finding: Finding) -> v1::Finding {
 }
 
 pub(in crate::api::grpc) fn restore_done(operation: &OperationRow, target_dir: &str) -> v1::RestoreSnapshotResponse {
-    let message = format!("Restored snapshot {} to {target_dir}", operation.snapshot_id);
-    v1::RestoreSnapshotResponse { status: "success".to_owned(), message, operation: None }
+    let message = format!("Restored snapshot {} to {target_dir}", shown(operation));
+    v1::RestoreSnapshotResponse { status: "success".to_owned(), message, operation: None, plan: None }
 }
 
 pub(in crate::api::grpc) fn restore_accepted(operation: Operation, target_dir: &str) -> v1::RestoreSnapshotResponse {
-    let message = format!("Snapshot {} will be restored to {target_dir}", operation.row.snapshot_id);
+    let message = format!("Snapshot {} will be restored to {target_dir}", shown(&operation.row));
     let operation = Some(super::operation::to_proto(operation));
-    v1::RestoreSnapshotResponse { status: "accepted".to_owned(), message, operation }
+    v1::RestoreSnapshotResponse { status: "accepted".to_owned(), message, operation, plan: None }
 }
 
-fn struct_to_json(value: Struct) -> serde_json::Value {
-    serde_json::Value::Object(value.fields.into_iter().map(|(key, value)| (key, value_to_json(value))).collect())
-}
-
-fn value_to_json(value: Value) -> serde_json::Value {
-    match value.kind {
-        None | Some(Kind::NullValue(_)) => serde_json::Value::Null,
-        Some(Kind::BoolValue(value)) => value.into(),
-        Some(Kind::NumberValue(value)) => number_to_json(value),
-        Some(Kind::StringValue(value)) => value.into(),
-        Some(Kind::StructValue(value)) => struct_to_json(value),
-        Some(Kind::ListValue(list)) => list.values.into_iter().map(value_to_json).collect(),
-    }
-}
-
-/// A number without a fraction stays one in JSON.
-fn number_to_json(value: f64) -> serde_json::Value {
-    match format!("{value}").parse::<i64>() {
-        Ok(whole) => whole.into(),
-        Err(_) => value.into(),
-    }
-}
-
-fn json_to_struct(json: serde_json::Value) -> Option<Struct> {
-    match json {
-        serde_json::Value::Object(fields) => {
-            Some(Struct { fields: fields.into_iter().map(|(key, value)| (key, json_to_value(value))).collect() })
-        }
-        _ => None,
-    }
-}
-
-fn json_to_value(json: serde_json::Value) -> Value {
-    let kind = match json {
-        serde_json::Value::Null => Kind::NullValue(0),
-        serde_json::Value::Bool(value) => Kind::BoolValue(value),
-        serde_json::Value::Number(value) => Kind::NumberValue(value.as_f64().unwrap_or(f64::NAN)),
-        serde_json::Value::String(value) => Kind::StringValue(value),
-        serde_json::Value::Array(values) => Kind::ListValue(ListValue { values: values.into_iter().map(json_to_value).collect() }),
-        object @ serde_json::Value::Object(_) => Kind::StructValue(json_to_struct(object).unwrap_or_default()),
-    };
-    Value { kind: Some(kind) }
+fn shown(operation: &OperationRow) -> String {
+    operation.snapshot_id.map(|id| id.to_string()).unwrap_or_default()
 }

@@ -1,0 +1,116 @@
+//! What came out of an operation, by its kind. It stands in the operation's row as JSON.
+
+use serde::{Deserialize, Serialize};
+
+/// How many problems a report names; the others are counted.
+pub const PROBLEMS_MAX: usize = 100;
+
+/// What a cleanup did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CleanupReport {
+    /// Snapshots that were deleted.
+    pub deleted_snapshots: i64,
+}
+
+/// What a restore has put in place.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreReport {
+    /// Regular files.
+    pub files: i64,
+    /// Sum of their sizes, bytes.
+    pub size_bytes: i64,
+}
+
+/// What a prune did, or would do. Sizes in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PruneReport {
+    /// Records whose content was kept.
+    pub snapshots: i64,
+    /// What snapshots use.
+    pub used_bytes: i64,
+    /// Packs that were removed, with those that were rewritten.
+    pub removed_packs: i64,
+    /// Packs that were rewritten.
+    pub repacked_packs: i64,
+    /// Read for that.
+    pub repacked_bytes: i64,
+    /// Written for that.
+    pub written_bytes: i64,
+    /// On the disk before minus after.
+    pub reclaimed_bytes: i64,
+    /// What nobody uses and stays.
+    pub unused_bytes: i64,
+    /// Whether the limit of a run did not end it.
+    pub finished: bool,
+    /// The check afterwards.
+    pub check: Option<CheckReport>,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckReport {
+    /// Packs that the index names.
+    pub packs: i64,
+    /// Blobs that the index names.
+    pub blobs: i64,
+    /// Snapshot records.
+    pub snapshots: i64,
+    /// Packs that no index names.
+    pub unindexed_packs: i64,
+    /// How many things are wrong.
+    pub total_problems: i64,
+    /// The first [`PROBLEMS_MAX`] of them.
+    pub problems: Vec<String>,
+}
+
+/// A snapshot that has lost content.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostContent {
+    /// Empty for a record that is none of our snapshots.
+    pub snapshot_id: String,
+    /// The name of its record.
+    pub record_id: String,
+    /// Files that lack content.
+    pub files: i64,
+    /// Some of them.
+    pub examples: Vec<String>,
+}
+
+/// What a repair did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairReport {
+    /// The index was made anew.
+    pub index_rebuilt: bool,
+    /// Files of the repository that were set aside.
+    pub set_aside: Vec<String>,
+    /// Blobs of damaged packs that were saved.
+    pub saved_blobs: i64,
+    /// Bytes that were found in the source and stored again.
+    pub restored_bytes: i64,
+    /// Snapshots that lack content now.
+    pub lost: Vec<LostContent>,
+    /// Snapshots whose record could not be read.
+    pub lost_snapshot_ids: Vec<String>,
+}
+
+/// How rows and records differed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReconcileReport {
+    /// Records in the repository.
+    pub records: i64,
+    /// Snapshots that were added.
+    pub adopted_snapshot_ids: Vec<String>,
+    /// Snapshots whose records are gone.
+    pub lost_snapshot_ids: Vec<String>,
+    /// Snapshots whose records have another name now.
+    pub renamed_snapshot_ids: Vec<String>,
+}
+
+/// What a verification found; its row tells more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyReport {
+    /// Names the row.
+    pub verification_id: String,
+    /// Whether nothing is wrong.
+    pub passed: bool,
+}
