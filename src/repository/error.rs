@@ -134,8 +134,8 @@ pub enum Error {
         /// Where the repository is.
         root: PathBuf,
     },
-    /// The snapshot does not hold this directory.
-    #[error("snapshot record `{id}` holds no directory `{}`", path.display())]
+    /// The snapshot does not hold this path, or what is there is no directory where one is needed.
+    #[error("snapshot record `{id}` does not hold `{}`", path.display())]
     PathNotRecorded {
         /// The record.
         id: RecordId,

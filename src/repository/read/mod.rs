@@ -1,8 +1,12 @@
-//! Reading: blobs, restoring a snapshot, checking a repository.
+//! Reading: blobs, looking into a snapshot, restoring it, checking a repository.
 
 pub(crate) mod blobs;
+pub(crate) mod browse;
 pub(crate) mod check;
 mod check_pack;
+mod content;
+pub(crate) mod file;
+pub(crate) mod locate;
 mod metadata;
 mod output;
 mod plan;

@@ -94,7 +94,7 @@ pub(crate) fn make(repository: &Repository, mut top: Node, control: &Control) ->
     };
     let mut planner = Planner { plan, hash: DataHash::new(), linked: HashMap::new() };
     // a stack of our own: a forged repository may have trees as deep as it likes
-    let mut open = vec![(0, nodes(repository, &mut reader, &top, Path::new("the restored directory"))?.into_iter())];
+    let mut open = vec![(0, repository.entries(&mut reader, &top, Path::new("the restored directory"))?.into_iter())];
     while let Some((directory, nodes)) = open.last_mut() {
         control.go_on()?;
         let directory = *directory;
@@ -105,22 +105,13 @@ pub(crate) fn make(repository: &Repository, mut top: Node, control: &Control) ->
         if let Some(entered) = planner.take(repository, directory, node)? {
             let (number, node) = entered;
             let path = &planner.plan.directories[number].path;
-            open.push((number, self::nodes(repository, &mut reader, &node, path)?.into_iter()));
+            open.push((number, repository.entries(&mut reader, &node, path)?.into_iter()));
         }
     }
     // at the end, so that no location counts beyond: numbers stay when the index is loaded again meanwhile
     planner.plan.packs = repository.with_index(|index| index.packs().to_vec());
     planner.plan.data_hash = planner.hash.finish();
     Ok(planner.plan)
-}
-
-/// The entries of a directory.
-pub(crate) fn nodes(repository: &Repository, reader: &mut BlobReader, directory: &Node, path: &Path) -> Result<Vec<Node>, Error> {
-    let needed_by = format!("`{}`", path.display());
-    match &directory.subtree {
-        Some(tree) => repository.load_tree(reader, tree, &needed_by),
-        None => Err(Error::Damaged { subject: needed_by, source: FormatError::new("it has no tree") }),
-    }
 }
 
 impl Planner {

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Component, Path};
+use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, syncfs};
 
@@ -19,7 +19,7 @@ use crate::repository::Repository;
 use crate::repository::backend::FileKind;
 use crate::repository::error::Error;
 use crate::repository::format::id::RecordId;
-use crate::repository::format::node::{Node, NodeKind};
+use crate::repository::format::node::NodeKind;
 use crate::repository::index::Location;
 use crate::repository::lock::{Lock, LockKind};
 
@@ -64,7 +64,7 @@ impl Repository {
         lock.protect(self, "restoring a snapshot", LockKind::Shared)?;
         let control = request.control;
         control.go_on()?;
-        let top = self.find_directory(&request.record, request.recorded_path)?;
+        let top = self.find_directory(&mut BlobReader::new(), &request.record, request.recorded_path)?;
         let mut plan = plan::make(self, top, control)?;
         control.begin_stage("restore", plan.total_bytes);
         plan.pieces.sort_unstable_by_key(|piece| {
@@ -81,25 +81,6 @@ impl Repository {
             syncfs(&target).map_err(|error| Error::io("sync", request.to)(error.into()))?;
         }
         Ok(Restored { files: plan.file_count, bytes: plan.total_bytes, data_hash: plan.data_hash })
-    }
-
-    /// Goes down the snapshot's trees to a directory.
-    fn find_directory(&self, id: &RecordId, path: &Path) -> Result<Node, Error> {
-        let not_recorded = || Error::PathNotRecorded { id: *id, path: path.to_path_buf() };
-        let mut reader = BlobReader::new();
-        let mut node = root_node(self.record(id)?.tree);
-        for part in path.components() {
-            match part {
-                Component::RootDir => {}
-                Component::Normal(name) => {
-                    let nodes = plan::nodes(self, &mut reader, &node, path)?;
-                    let found = nodes.into_iter().find(|n| n.name == name.as_bytes() && n.kind == NodeKind::Directory);
-                    node = found.ok_or_else(not_recorded)?;
-                }
-                _ => return Err(not_recorded()),
-            }
-        }
-        Ok(node)
     }
 
     fn restore_files(&self, plan: &Plan, target: &Path, control: &Control) -> Result<(), Error> {
@@ -156,30 +137,6 @@ impl Repository {
             }
         }
         Ok(())
-    }
-}
-
-fn root_node(tree: crate::repository::BlobId) -> Node {
-    Node {
-        name: Vec::new(),
-        kind: NodeKind::Directory,
-        mode: 0o755,
-        modified: (0, 0),
-        accessed: (0, 0),
-        changed: (0, 0),
-        uid: 0,
-        gid: 0,
-        user: String::new(),
-        group: String::new(),
-        inode: 0,
-        device_id: 0,
-        size_bytes: 0,
-        links: 0,
-        link_target: Vec::new(),
-        attributes: Vec::new(),
-        device: 0,
-        content: Vec::new(),
-        subtree: Some(tree),
     }
 }
 

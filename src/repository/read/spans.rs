@@ -9,9 +9,9 @@ use crate::repository::error::Error;
 use crate::repository::threads;
 
 /// A span ends when it is as long as this; the last blob may reach beyond.
-const SPAN_BYTES: u64 = 4 << 20;
+pub(crate) const SPAN_BYTES: u64 = 4 << 20;
 /// Unwanted bytes up to so many are read through, as seeking costs more.
-const GAP_BYTES: u64 = 64 << 10;
+pub(crate) const GAP_BYTES: u64 = 64 << 10;
 
 /// Divides blobs, given in order as their pack, start and end, into spans: ranges of their positions.
 pub(crate) fn divide(blobs: impl Iterator<Item = (u32, u64, u64)>) -> Vec<Range<usize>> {

@@ -6,7 +6,7 @@ use lightkeep::repository::*;
 
 use super::support::*;
 
-fn files(directory: PathBuf) -> Vec<PathBuf> {
+pub(crate) fn files(directory: PathBuf) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

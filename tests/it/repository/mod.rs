@@ -3,6 +3,7 @@
 mod damage;
 mod locks;
 mod opening;
+mod reading;
 mod referee;
 mod sources;
 mod support;
