@@ -16,6 +16,7 @@ pub fn code(kind: ErrorKind) -> Code {
         ErrorKind::InvalidArgument => Code::InvalidArgument,
         ErrorKind::NotFound => Code::NotFound,
         ErrorKind::AlreadyExists => Code::AlreadyExists,
+        ErrorKind::OutOfRange => Code::OutOfRange,
         ErrorKind::Aborted => Code::Aborted,
         ErrorKind::FailedPrecondition => Code::FailedPrecondition,
         ErrorKind::PermissionDenied => Code::PermissionDenied,

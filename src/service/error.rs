@@ -18,6 +18,8 @@ words! {
         NotFound = "not_found",
         /// There is such a thing already.
         AlreadyExists = "already_exists",
+        /// Behind the end of what there is.
+        OutOfRange = "out_of_range",
         /// Somebody else was faster.
         Aborted = "aborted",
         /// The state does not allow it.

@@ -13,6 +13,8 @@ use super::repository_lock::HeldLock;
 use super::snapshots::check_restorable;
 use crate::base::control::Control;
 use crate::base::failpoint;
+use crate::base::timestamp::Timestamp;
+use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
 use crate::lightrag::apply::{Recovered, apply, preflight_target, recover_apply};
 use crate::lightrag::server::Server;
@@ -54,7 +56,7 @@ impl Services {
         let row = self.snapshot_of_operation(operation).await?;
         check_restorable(&row)?;
         if !payload.force {
-            self.check_target_unused(operation, &payload.target_dir).await?;
+            self.check_target_unused(&operation.graph_id, &payload.target_dir).await?;
         }
         let root = self.repository_root(&operation.graph_id);
         let services = self.clone();
@@ -140,8 +142,12 @@ impl Services {
         }
     }
 
-    async fn check_target_unused(&self, operation: &operation::Model, target: &Path) -> Result<(), Error> {
-        let graph = self.find_graph(self.store().read(), &operation.graph_id).await?;
+    /// Refuses a target that a running LightRAG server uses.
+    ///
+    /// # Errors
+    /// The graph's server says that it does.
+    pub(super) async fn check_target_unused(&self, graph_id: &GraphId, target: &Path) -> Result<(), Error> {
+        let graph = self.find_graph(self.store().read(), graph_id).await?;
         let Some(url) = &graph.server_url else { return Ok(()) };
         let server = Server::new(url, self.server_api_key(&graph).await?)?;
         // A server that cannot be asked does not run, as far as anybody can tell.
@@ -156,8 +162,13 @@ impl Services {
 
 /// What stood at the target is kept under this name: the time is that of the request, so that a second attempt says the same.
 fn kept_as(target: &Path, operation: &operation::Model) -> PathBuf {
+    kept_name(target, operation.created_at)
+}
+
+/// The name under which a restore that was asked for at this time keeps what stood at its target.
+pub(super) fn kept_name(target: &Path, asked_at: Timestamp) -> PathBuf {
     let mut name = target.as_os_str().to_owned();
-    name.push(format!("_pre_restore_{}", operation.created_at.for_file_name()));
+    name.push(format!("_pre_restore_{}", asked_at.for_file_name()));
     PathBuf::from(name)
 }
 

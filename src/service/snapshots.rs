@@ -15,6 +15,7 @@ use crate::domain::operation::OperationKind;
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::domain::validate::Violations;
+use crate::repository::{RecordId, SnapshotRoot};
 use crate::store::entity::operation::Model as OperationRow;
 use crate::store::entity::snapshot::Model;
 use crate::store::snapshots::SnapshotFilter;
@@ -209,4 +210,10 @@ pub(super) fn check_restorable(snapshot: &Model) -> Result<(), Error> {
     }
     let message = format!("snapshot `{}` cannot be restored: it is {}", snapshot.snapshot_id, snapshot.status);
     Err(Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_NOT_RESTORABLE", message))
+}
+
+/// Where a snapshot lies in its repository; none for one whose row names no record.
+pub(super) fn snapshot_root(snapshot: &Model) -> Option<SnapshotRoot> {
+    let record = RecordId::parse(snapshot.record_id.as_deref()?)?;
+    Some(SnapshotRoot { record, recorded_path: PathBuf::from(&snapshot.source_dir) })
 }

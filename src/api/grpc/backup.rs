@@ -2,11 +2,14 @@
 
 use tonic::{Request, Response, Status};
 
-use super::caller;
-use super::convert::{graph, retention, snapshot};
+use super::{caller, reading};
+use super::convert::{graph, looking, restore, retention, snapshot};
 use crate::proto::v1;
 use crate::proto::v1::backup_service_server::BackupService;
 use crate::service::Services;
+
+/// Tells with a part of a file how many bytes the whole has.
+pub(in crate::api) const FILE_SIZE: &str = "x-file-size";
 
 /// Graphs and their snapshots, over gRPC.
 #[derive(Debug, Clone)]
@@ -86,14 +89,18 @@ impl BackupService for BackupGrpc {
     ) -> Result<Response<v1::RestoreSnapshotResponse>, Status> {
         let caller = caller(&request);
         let request = request.into_inner();
-        let (wait, target_dir) = (request.wait.unwrap_or(true), request.target_dir.clone());
-        let operation = self.0.restore_snapshot(&caller, snapshot::parse_restore(request)?).await?;
+        let (wait, validate_only, target_dir) = (request.wait.unwrap_or(true), request.validate_only, request.target_dir.clone());
+        let new = restore::parse_new(request)?;
+        if validate_only {
+            return Ok(Response::new(restore::planned(&new, self.0.plan_restore(&new).await?)));
+        }
+        let operation = self.0.restore_snapshot(&caller, new).await?;
         if !wait {
             let operation = self.0.get_operation(&operation.operation_id.to_string()).await?;
-            return Ok(Response::new(snapshot::restore_accepted(operation, &target_dir)));
+            return Ok(Response::new(restore::accepted(operation, &target_dir)));
         }
         let operation = self.0.wait_for(operation.operation_id).await?;
-        Ok(Response::new(snapshot::restore_done(&operation, &target_dir)))
+        Ok(Response::new(restore::done(&operation, &target_dir)))
     }
 
     async fn delete_snapshot(&self, request: Request<v1::DeleteSnapshotRequest>) -> Result<Response<v1::DeleteSnapshotResponse>, Status> {
@@ -105,6 +112,29 @@ impl BackupService for BackupGrpc {
         self.0.wait_for(operation.operation_id).await?;
         let message = format!("Deleted snapshot {}", request.snapshot_id);
         Ok(Response::new(v1::DeleteSnapshotResponse { status: "success".to_owned(), message }))
+    }
+
+    async fn browse_snapshot(&self, request: Request<v1::BrowseSnapshotRequest>) -> Result<Response<v1::BrowseSnapshotResponse>, Status> {
+        let request = request.into_inner();
+        let (graph_id, page) = looking::parse_browse(&request)?;
+        let directory = self.0.browse_snapshot(&graph_id, &request.snapshot_id, &request.path, page).await?;
+        Ok(Response::new(looking::to_proto(directory)))
+    }
+
+    type ReadSnapshotFileStream = reading::Pieces;
+
+    async fn read_snapshot_file(
+        &self,
+        request: Request<v1::ReadSnapshotFileRequest>,
+    ) -> Result<Response<Self::ReadSnapshotFileStream>, Status> {
+        let request = request.into_inner();
+        let (graph_id, offset, length) = looking::parse_read(&request)?;
+        let open = self.0.open_snapshot_file(&graph_id, &request.snapshot_id, &request.path, offset, length).await?;
+        let size_bytes = open.size_bytes;
+        let mut response = Response::new(reading::stream(&self.0, &request.path, open));
+        // How long the whole file is, for whoever asked for a part of it.
+        response.metadata_mut().insert(FILE_SIZE, size_bytes.into());
+        Ok(response)
     }
 
     async fn pin_snapshot(&self, request: Request<v1::PinSnapshotRequest>) -> Result<Response<v1::Snapshot>, Status> {

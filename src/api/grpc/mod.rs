@@ -3,6 +3,7 @@
 mod backup;
 mod convert;
 mod operation;
+mod reading;
 
 pub use backup::BackupGrpc;
 pub use operation::OperationGrpc;

@@ -14,6 +14,7 @@ use tonic::Status;
 use super::Shim;
 use super::call::{Answer, Failure, call, call_unary};
 use super::json::{FieldJson, MessageJson};
+use super::range::describe;
 use super::request::Asked;
 use super::routes::{Route, set_at};
 use super::status::{error_answer, error_event, json_bytes};
@@ -32,7 +33,7 @@ const DOCUMENT: &str = "google.api.HttpBody";
 pub(super) async fn answer(shim: &Arc<Shim>, route: &Arc<Route>, headers: &HeaderMap, mut asked: Asked) -> Response<Body> {
     let list = route.answer.as_ref().filter(|field| field.is_list());
     let result = match list {
-        _ if route.streams => stream(shim, route, headers, &asked.message).await,
+        _ if route.streams => stream(shim, route, headers, &asked).await,
         Some(field) if !asked.one_page && is_paged(route) => whole_list(shim, route, field, headers, &mut asked.message).await,
         _ => single(shim, route, headers, &asked.message).await,
     };
@@ -106,15 +107,18 @@ async fn whole_list(
     }
 }
 
-async fn stream(shim: &Arc<Shim>, route: &Arc<Route>, headers: &HeaderMap, message: &DynamicMessage) -> Result<Response<Body>, Failure> {
-    let mut answer = call(&shim.door, &route.rpc, headers, message).await?;
+async fn stream(shim: &Arc<Shim>, route: &Arc<Route>, headers: &HeaderMap, asked: &Asked) -> Result<Response<Body>, Failure> {
+    let mut answer = call(&shim.door, &route.rpc, headers, &asked.message).await?;
     let request_id = answer.request_id.clone();
     if route.output.full_name() == DOCUMENT {
         // The first message says what the document is; a failure before it is an error answer.
         let fail = |status: Status| Failure { request_id: request_id.clone(), status: Box::new(status) };
         let first = answer.next().await.transpose().map_err(fail)?.unwrap_or_default();
         let first = decode(&route.output, first).map_err(fail)?;
-        return Ok(streamed_document(&first, route, answer));
+        let described = answer.headers.clone();
+        let mut response = streamed_document(&first, route, answer);
+        describe(&mut response, asked.range, &described);
+        return Ok(response);
     }
     let (shim, route, name) = (shim.clone(), route.clone(), request_id.clone());
     let events = answer.map(move |message| -> Result<Event, std::convert::Infallible> {

@@ -39,6 +39,8 @@ const FRAME_HEAD: usize = 5;
 pub(super) struct Answer {
     /// The call's name, as the layers gave it.
     pub request_id: Option<HeaderValue>,
+    /// What the service said before its first message.
+    pub headers: HeaderMap,
     body: Option<Body>,
     buffer: BytesMut,
     messages: VecDeque<Bytes>,
@@ -86,7 +88,8 @@ pub(super) async fn call(door: &GrpcService, rpc: &str, headers: &HeaderMap, mes
         let status = Status::internal("the service did not answer in gRPC");
         return Err(Failure { request_id, status: Box::new(status) });
     }
-    Ok(Answer { request_id, body: Some(response.into_body()), buffer: BytesMut::new(), messages: VecDeque::new() })
+    let (parts, body) = response.into_parts();
+    Ok(Answer { request_id, headers: parts.headers, body: Some(body), buffer: BytesMut::new(), messages: VecDeque::new() })
 }
 
 /// Calls an RPC that answers with one message.

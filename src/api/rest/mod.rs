@@ -5,6 +5,7 @@ mod answer;
 mod call;
 mod dialect;
 mod json;
+mod range;
 mod request;
 mod routes;
 mod status;

@@ -26,7 +26,7 @@ fn row(code: Code) -> (u16, &'static str) {
         Code::ResourceExhausted => (429, "RESOURCE_EXHAUSTED"),
         Code::FailedPrecondition => (409, "FAILED_PRECONDITION"),
         Code::Aborted => (409, "ABORTED"),
-        Code::OutOfRange => (400, "OUT_OF_RANGE"),
+        Code::OutOfRange => (416, "OUT_OF_RANGE"),
         Code::Unimplemented => (501, "UNIMPLEMENTED"),
         Code::Internal => (500, "INTERNAL"),
         Code::Unavailable => (503, "UNAVAILABLE"),

@@ -36,13 +36,26 @@ pub fn preflight_target(target: &Path, needed_bytes: u64) -> Result<Target, Erro
     // The restored tree is made beside the target; where that is a file system of its own, its entries are copied into it as well.
     let existing = found.exists.then_some(&found.directory);
     for place in [Some(&found.parent), existing].into_iter().flatten() {
-        let room = statvfs(place).map_err(|errno| Error::TargetUnwritable { path: place.clone(), source: errno.into() })?;
-        let free_bytes = room.f_bavail.saturating_mul(room.f_frsize);
+        let free_bytes = free_bytes(place)?;
         if free_bytes < needed_bytes {
             return Err(Error::TargetFull { path: place.clone(), free_bytes, needed_bytes });
         }
     }
     Ok(found)
+}
+
+/// How much may be written on the file system of a directory, bytes.
+///
+/// # Errors
+/// [`Error::TargetUnwritable`] when that cannot be told.
+pub fn free_bytes(place: &Path) -> Result<u64, Error> {
+    let room = statvfs(place).map_err(|errno| Error::TargetUnwritable { path: place.to_path_buf(), source: errno.into() })?;
+    Ok(room.f_bavail.saturating_mul(room.f_frsize))
+}
+
+/// Whether files may be made in a directory.
+pub fn is_writable(place: &Path) -> bool {
+    access(place, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
 /// Finds the directory that a target's name means.

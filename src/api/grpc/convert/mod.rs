@@ -2,7 +2,9 @@
 
 pub(super) mod graph;
 mod json;
+pub(super) mod looking;
 pub(super) mod operation;
+pub(super) mod restore;
 pub(super) mod retention;
 pub(super) mod snapshot;
 pub(super) mod verification;

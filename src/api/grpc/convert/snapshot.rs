@@ -1,7 +1,5 @@
 //! Snapshots.
 
-use std::path::PathBuf;
-
 use super::verification::level_to_proto;
 use super::{all_there, instant, json_to_struct, page, request_id, struct_to_json, timestamp};
 use crate::domain::finding::{Consistency, Finding, Severity};
@@ -10,12 +8,9 @@ use crate::domain::page::{PageRequest, TimeKey};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::domain::validate::Violations;
 use crate::proto::v1;
-use crate::service::operations::Operation;
 use crate::service::pins::is_pinned;
-use crate::service::restores::NewRestore;
 use crate::service::snapshots::NewSnapshot;
 use crate::service::{Error, Services};
-use crate::store::entity::operation::Model as OperationRow;
 use crate::store::entity::snapshot::Model;
 use crate::store::snapshots::SnapshotFilter;
 
@@ -45,28 +40,6 @@ pub(in crate::api::grpc) fn parse_list(
         created_before: instant(&mut violations, "created_before", request.created_before),
     };
     Ok((wanted, all_there(violations, page)?))
-}
-
-pub(in crate::api::grpc) fn parse_restore(request: v1::RestoreSnapshotRequest) -> Result<NewRestore, Error> {
-    let mut violations = Violations::default();
-    let graph_id = violations.take("graph_id", GraphId::parse(&request.graph_id));
-    let request_id = request_id(&mut violations, &request.request_id);
-    if request.target_dir.is_empty() {
-        violations.add("target_dir", "must not be empty");
-    }
-    let fork = Some(request.fork_graph_id).filter(|id| !id.is_empty());
-    let fork_graph_id = fork.and_then(|id| violations.take("fork_graph_id", GraphId::parse(&id)));
-    let new = graph_id.map(|graph_id| NewRestore {
-        graph_id,
-        snapshot_id: request.snapshot_id,
-        target_dir: request.target_dir,
-        force: request.force,
-        paths: request.paths.into_iter().map(PathBuf::from).collect(),
-        safety_snapshot: request.safety_snapshot.unwrap_or(true),
-        fork_graph_id,
-        request_id,
-    });
-    all_there(violations, new)
 }
 
 pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Snapshot {
@@ -172,19 +145,4 @@ pub(super) fn finding_to_proto(finding: Finding) -> v1::Finding {
         count: i64::try_from(finding.count).unwrap_or(i64::MAX),
         examples: finding.examples,
     }
-}
-
-pub(in crate::api::grpc) fn restore_done(operation: &OperationRow, target_dir: &str) -> v1::RestoreSnapshotResponse {
-    let message = format!("Restored snapshot {} to {target_dir}", shown(operation));
-    v1::RestoreSnapshotResponse { status: "success".to_owned(), message, operation: None, plan: None }
-}
-
-pub(in crate::api::grpc) fn restore_accepted(operation: Operation, target_dir: &str) -> v1::RestoreSnapshotResponse {
-    let message = format!("Snapshot {} will be restored to {target_dir}", shown(&operation.row));
-    let operation = Some(super::operation::to_proto(operation));
-    v1::RestoreSnapshotResponse { status: "accepted".to_owned(), message, operation, plan: None }
-}
-
-fn shown(operation: &OperationRow) -> String {
-    operation.snapshot_id.map(|id| id.to_string()).unwrap_or_default()
 }

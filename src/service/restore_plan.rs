@@ -1,0 +1,161 @@
+//! What a restore would do, without doing it: what would be read, what of the target would change, what is in the way.
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::Services;
+use super::error::Error;
+use super::looking::Opened;
+use super::restore_work::kept_name;
+use super::restores::{NewRestore, Prepared};
+use crate::base::control::Control;
+use crate::lightrag::apply::{free_bytes, is_writable};
+use crate::lightrag::workspace::{is_other_workspace, is_own};
+use crate::repository::{ListedKind, RestorePlan as EnginePlan, RestoreRequest};
+
+/// How many files a plan names.
+const EXAMPLES_MAX: usize = 10;
+
+/// What a restore would do. Sizes in bytes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RestorePlan {
+    /// Regular files that would be restored.
+    pub files: u64,
+    /// Sum of their sizes.
+    pub size_bytes: u64,
+    /// What would be read from the repository.
+    pub stored_bytes: u64,
+    /// Files that the target does not have.
+    pub files_added: u64,
+    /// Files that the target has with another size or time.
+    pub files_changed: u64,
+    /// Files that the target has with the same size and time.
+    pub files_unchanged: u64,
+    /// Files that only the target has.
+    pub files_removed: u64,
+    /// Some of the files that would be changed or removed.
+    pub examples: Vec<String>,
+    /// Free on the target's file system.
+    pub free_bytes: u64,
+    /// What would keep the restore from being done.
+    pub conflicts: Vec<String>,
+    /// By the rate of the last restores.
+    pub expected_seconds: Option<f64>,
+    /// Where what stands at the target would be kept.
+    pub kept_as: Option<PathBuf>,
+}
+
+/// Says of files whether they are the same: size and time of the last change.
+type Files = HashMap<PathBuf, (u64, i64)>;
+
+impl Services {
+    /// What this restore would do.
+    ///
+    /// # Errors
+    /// As [`Services::restore_snapshot`]; the snapshot or the target cannot be read.
+    pub async fn plan_restore(&self, new: &NewRestore) -> Result<RestorePlan, Error> {
+        let Prepared { snapshot, payload, .. } = self.prepare_restore(new).await?;
+        let opened = self.open_snapshot(&snapshot).await?;
+        let (target, paths) = (payload.target_dir.clone(), payload.paths.clone());
+        let mut plan = self.blocking(move || look(&opened, &target, &paths)).await?;
+        if !new.force
+            && let Err(error) = self.check_target_unused(&snapshot.graph_id, &payload.target_dir).await
+        {
+            plan.conflicts.push(error.to_string());
+        }
+        plan.expected_seconds = self.measured_restore_rate().await?.map(|rate| plan.size_bytes as f64 / rate);
+        if payload.target_dir.exists() {
+            plan.kept_as = Some(kept_name(&payload.target_dir, self.now()));
+        }
+        Ok(plan)
+    }
+}
+
+fn look(opened: &Opened, target: &Path, paths: &[PathBuf]) -> Result<RestorePlan, Error> {
+    let control = Control::default();
+    let request = RestoreRequest {
+        record: opened.root.record,
+        recorded_path: &opened.root.recorded_path,
+        to: target,
+        sync: false,
+        only: (!paths.is_empty()).then_some(paths),
+        control: &control,
+    };
+    let EnginePlan { files, size_bytes, stored_bytes_to_read, .. } = opened.repository.plan_restore(&request, opened.lock.lock())?;
+    let mut plan = RestorePlan { files, size_bytes, stored_bytes: stored_bytes_to_read, ..RestorePlan::default() };
+    let mut wanted = Files::new();
+    list_snapshot(opened, Path::new(""), paths, &mut wanted)?;
+    let mut there = Files::new();
+    list_target(target, Path::new(""), &mut there)?;
+    compare(&wanted, there, &mut plan);
+    let place = target.ancestors().find(|place| place.is_dir()).unwrap_or(Path::new("/"));
+    // The restored tree is made beside the target.
+    let beside = if target.is_dir() { target.parent().unwrap_or(place) } else { place };
+    plan.free_bytes = free_bytes(beside)?;
+    if plan.free_bytes < size_bytes {
+        plan.conflicts.push(format!("{size_bytes} bytes are needed, {} are free: {}", plan.free_bytes, beside.display()));
+    }
+    if !is_writable(beside) {
+        plan.conflicts.push(format!("it cannot be written: {}", beside.display()));
+    }
+    Ok(plan)
+}
+
+fn compare(wanted: &Files, mut there: Files, plan: &mut RestorePlan) {
+    let mut named = Vec::new();
+    for (path, same) in wanted {
+        match there.remove(path) {
+            None => plan.files_added += 1,
+            Some(other) if other == *same => plan.files_unchanged += 1,
+            Some(_) => {
+                plan.files_changed += 1;
+                named.push(path);
+            }
+        }
+    }
+    plan.files_removed = there.len() as u64;
+    named.extend(there.keys());
+    named.sort_unstable();
+    plan.examples = named.into_iter().take(EXAMPLES_MAX).map(|path| path.display().to_string()).collect();
+}
+
+fn list_snapshot(opened: &Opened, below: &Path, only: &[PathBuf], files: &mut Files) -> Result<(), Error> {
+    for entry in opened.repository.list_directory(&opened.root, below, opened.lock.lock())? {
+        let path = below.join(&entry.name);
+        let chosen = only.is_empty() || only.iter().any(|only| path.starts_with(only) || only.starts_with(&path));
+        match entry.kind {
+            ListedKind::File if chosen => drop(files.insert(path, (entry.size_bytes, entry.modified.micros().div_euclid(1_000_000)))),
+            ListedKind::Directory if chosen => list_snapshot(opened, &path, only, files)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The files that a restore would take away: not those of other workspaces, which stay.
+fn list_target(target: &Path, below: &Path, files: &mut Files) -> Result<(), Error> {
+    let unreadable = |error: std::io::Error| Error::internal("look at the target", error);
+    let entries = match std::fs::read_dir(target.join(below)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(unreadable)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(unreadable)?;
+        let (name, path) = (entry.file_name(), below.join(entry.file_name()));
+        let metadata = match entry.metadata() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            other => other.map_err(unreadable)?,
+        };
+        let at_top = below.as_os_str().is_empty();
+        if is_own(&name) || metadata.is_dir() && at_top && is_other_workspace(&entry.path()).map_err(unreadable)? {
+            continue;
+        }
+        if metadata.is_dir() {
+            list_target(target, &path, files)?;
+        } else if metadata.is_file() {
+            files.insert(path, (metadata.len(), metadata.mtime()));
+        }
+    }
+    Ok(())
+}

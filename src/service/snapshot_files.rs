@@ -1,0 +1,40 @@
+//! A snapshot's files as the LightRAG floor reads them.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::repository_lock::HeldLock;
+use crate::lightrag::files::Files;
+use crate::repository::{Error, Repository, SnapshotRoot};
+
+/// The files of a snapshot, decrypted and verified while they are read.
+#[derive(Debug)]
+pub(super) struct SnapshotFiles {
+    repository: Arc<Repository>,
+    root: SnapshotRoot,
+    lock: HeldLock,
+}
+
+impl SnapshotFiles {
+    /// The files of this snapshot; the lock is held as long.
+    pub(super) fn new(repository: Arc<Repository>, root: SnapshotRoot, lock: HeldLock) -> Self {
+        Self { repository, root, lock }
+    }
+}
+
+impl Files for SnapshotFiles {
+    fn open(&self, path: &Path) -> io::Result<Option<Box<dyn Read + Send + '_>>> {
+        let file = self.repository.open_file(&self.root, path, self.lock.lock()).map_err(into_io)?;
+        Ok(file.map(|file| Box::new(file) as Box<dyn Read + Send>))
+    }
+
+    fn names(&self) -> io::Result<Vec<PathBuf>> {
+        let listed = self.repository.list_directory(&self.root, Path::new(""), self.lock.lock()).map_err(into_io)?;
+        Ok(listed.into_iter().map(|entry| PathBuf::from(entry.name)).collect())
+    }
+}
+
+fn into_io(error: Error) -> io::Error {
+    io::Error::other(error)
+}
