@@ -36,6 +36,7 @@ pub use read::check::{CheckDepth, CheckReport, Problem};
 pub use read::file::SnapshotFile;
 pub use read::locate::SnapshotRoot;
 pub use read::restore::{RestoreRequest, Restored};
+pub use read::verify::{SnapshotDepth, Verified, VerifyRequest};
 pub use record::{NewRecord, Record};
 pub use write::{BackupRequest, Skip, Source, Stored};
 

@@ -138,6 +138,16 @@ impl Local {
         }
     }
 
+    /// A file's length in bytes; `None` when it is gone.
+    pub(crate) fn length(&self, kind: FileKind, id: &FileId) -> Result<Option<u64>, Error> {
+        let path = self.path(kind, id);
+        match fs::metadata(&path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("look at", path)(error)),
+        }
+    }
+
     /// Whether a file is there.
     pub(crate) fn exists(&self, kind: FileKind, id: &FileId) -> Result<bool, Error> {
         let path = self.path(kind, id);

@@ -1,4 +1,4 @@
-//! Reading: blobs, looking into a snapshot, restoring it, checking a repository.
+//! Reading: blobs, looking into a snapshot, restoring and verifying it, checking a repository.
 
 pub(crate) mod blobs;
 pub(crate) mod browse;
@@ -9,6 +9,8 @@ pub(crate) mod file;
 pub(crate) mod locate;
 mod metadata;
 mod output;
+mod pieces;
 mod plan;
 pub(crate) mod restore;
 mod spans;
+pub(crate) mod verify;

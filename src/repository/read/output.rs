@@ -43,6 +43,11 @@ impl<'a> Outputs<'a> {
         self.target.join(self.plan.path(file))
     }
 
+    /// A file's path relative to the target.
+    pub(crate) fn relative_path(&self, number: u32) -> PathBuf {
+        self.plan.path(&self.plan.files[number as usize])
+    }
+
     /// Creates a file without content.
     pub(crate) fn create_empty(&self, planned: &PlannedFile) -> Result<(), Error> {
         let path = self.path(planned);

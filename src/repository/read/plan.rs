@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::blobs::BlobReader;
 use super::metadata::Restorable;
+use super::spans;
 use crate::base::control::Control;
 use crate::repository::Repository;
 use crate::repository::error::Error;
@@ -61,13 +63,23 @@ pub(crate) struct Plan {
     pub(crate) files: Vec<PlannedFile>,
     pub(crate) links: Vec<PlannedLink>,
     pub(crate) others: Vec<PlannedOther>,
+    /// Sorted by their places.
     pub(crate) pieces: Vec<PlannedPiece>,
     /// The packs that locations count into: those of the index when the plan was complete.
     pub(crate) packs: Vec<FileId>,
+    /// Bytes of content; hard links have it once.
     pub(crate) total_bytes: u64,
+    /// Number of regular files, each name of a hard-linked one counted.
     pub(crate) file_count: u64,
+    /// Sum of their sizes.
+    pub(crate) size_bytes: u64,
     pub(crate) data_hash: [u8; 32],
+    /// Whether all trees could be read.
+    pub(crate) is_whole: bool,
 }
+
+/// Says what becomes of an entry, named by its path, that cannot be planned: an error ends the planning, else the entry is left out.
+pub(crate) type Problem<'a> = &'a dyn Fn(&Path, Error) -> Result<(), Error>;
 
 struct Planner {
     plan: Plan,
@@ -78,7 +90,7 @@ struct Planner {
 }
 
 /// Plans the restore of a directory.
-pub(crate) fn make(repository: &Repository, mut top: Node, control: &Control) -> Result<Plan, Error> {
+pub(crate) fn make(repository: &Repository, mut top: Node, control: &Control, problem: Problem<'_>) -> Result<Plan, Error> {
     let mut reader = BlobReader::new();
     let root = PlannedDirectory { path: PathBuf::new(), restorable: Restorable::of(&mut top) };
     let plan = Plan {
@@ -90,38 +102,56 @@ pub(crate) fn make(repository: &Repository, mut top: Node, control: &Control) ->
         packs: Vec::new(),
         total_bytes: 0,
         file_count: 0,
+        size_bytes: 0,
         data_hash: [0; 32],
+        is_whole: true,
     };
     let mut planner = Planner { plan, hash: DataHash::new(), linked: HashMap::new() };
     // a stack of our own: a forged repository may have trees as deep as it likes
-    let mut open = vec![(0, repository.entries(&mut reader, &top, Path::new("the restored directory"))?.into_iter())];
-    while let Some((directory, nodes)) = open.last_mut() {
+    let mut open = Vec::new();
+    let mut entered = Some((0, top));
+    loop {
         control.go_on()?;
-        let directory = *directory;
+        if let Some((number, node)) = entered.take() {
+            let path = &planner.plan.directories[number].path;
+            let named = if number == 0 { Path::new("the source") } else { path };
+            match repository.entries(&mut reader, &node, named) {
+                Ok(nodes) => open.push((number, nodes.into_iter())),
+                Err(error) => {
+                    problem(named, error)?;
+                    planner.plan.is_whole = false;
+                }
+            }
+        }
+        let Some((directory, nodes)) = open.last_mut() else { break };
         let Some(node) = nodes.next() else {
             open.pop();
             continue;
         };
-        if let Some(entered) = planner.take(repository, directory, node)? {
-            let (number, node) = entered;
-            let path = &planner.plan.directories[number].path;
-            open.push((number, repository.entries(&mut reader, &node, path)?.into_iter()));
+        let path = planner.plan.directories[*directory].path.join(OsStr::from_bytes(&node.name));
+        match planner.take(repository, *directory, node, &path) {
+            Ok(directory) => entered = directory,
+            Err(error) => problem(&path, error)?,
         }
     }
     // at the end, so that no location counts beyond: numbers stay when the index is loaded again meanwhile
     planner.plan.packs = repository.with_index(|index| index.packs().to_vec());
     planner.plan.data_hash = planner.hash.finish();
+    planner.plan.pieces.sort_unstable_by_key(|piece| {
+        let Location { pack, offset, stored_bytes, compressed_from } = piece.location;
+        // beyond the place only a forged index needs more
+        (pack, offset, stored_bytes, compressed_from, piece.id, piece.file)
+    });
     Ok(planner.plan)
 }
 
 impl Planner {
     /// Plans one entry; gives a directory's number and node, to go on in it.
-    fn take(&mut self, repository: &Repository, directory: usize, mut node: Node) -> Result<Option<(usize, Node)>, Error> {
-        let path = self.plan.directories[directory].path.join(OsStr::from_bytes(&node.name));
+    fn take(&mut self, repository: &Repository, directory: usize, mut node: Node, path: &Path) -> Result<Option<(usize, Node)>, Error> {
         match node.kind {
             NodeKind::Directory => {
                 let restorable = Restorable::of(&mut node);
-                self.plan.directories.push(PlannedDirectory { path, restorable });
+                self.plan.directories.push(PlannedDirectory { path: path.to_path_buf(), restorable });
                 return Ok(Some((self.plan.directories.len() - 1, node)));
             }
             NodeKind::File => self.file(repository, directory, node, path)?,
@@ -129,42 +159,41 @@ impl Planner {
             kind => {
                 let restorable = Restorable::of(&mut node);
                 let (target, device) = (node.link_target, node.device);
-                self.plan.others.push(PlannedOther { path, kind, target, device, restorable });
+                self.plan.others.push(PlannedOther { path: path.to_path_buf(), kind, target, device, restorable });
             }
         }
         Ok(None)
     }
 
-    fn file(&mut self, repository: &Repository, directory: usize, mut node: Node, path: PathBuf) -> Result<(), Error> {
+    fn file(&mut self, repository: &Repository, directory: usize, mut node: Node, path: &Path) -> Result<(), Error> {
+        let damaged = |reason| {
+            let subject = format!("`{}` in the snapshot", path.display());
+            Error::Damaged { subject, source: FormatError::new(reason) }
+        };
         self.hash.add(path.as_os_str().as_bytes(), node.size_bytes, &node.content);
         self.plan.file_count += 1;
-        self.plan.total_bytes = self.plan.total_bytes.checked_add(node.size_bytes).ok_or_else(|| {
-            let subject = format!("`{}` in the snapshot", path.display());
-            Error::Damaged { subject, source: FormatError::new("its size is impossible") }
-        })?;
-        let number = number(self.plan.files.len());
-        if node.links > 1 {
-            let first = *self.linked.entry((node.device_id, node.inode, node.content.clone())).or_insert(number);
-            if first != number {
-                self.plan.total_bytes -= node.size_bytes;
-                self.plan.links.push(PlannedLink { path, file: first });
-                return Ok(());
-            }
+        self.plan.size_bytes = self.plan.size_bytes.checked_add(node.size_bytes).ok_or_else(|| damaged("its size is impossible"))?;
+        let names = (node.links > 1).then(|| (node.device_id, node.inode, node.content.clone()));
+        if let Some(file) = names.as_ref().and_then(|names| self.linked.get(names)) {
+            self.plan.links.push(PlannedLink { path: path.to_path_buf(), file: *file });
+            return Ok(());
         }
+        let number = number(self.plan.files.len());
         let pieces = &mut self.plan.pieces;
-        let mut at = 0;
-        repository.with_index(|index| {
+        let (before, mut at) = (pieces.len(), 0);
+        let found = repository.with_index(|index| {
             for id in &node.content {
                 let location = index.require(BlobKind::Data, id, || format!("`{}`", path.display()))?;
                 pieces.push(PlannedPiece { location, id: *id, file: number, at });
                 at += u64::from(location.plain_bytes());
             }
-            Ok::<_, Error>(())
-        })?;
-        if at != node.size_bytes {
-            let subject = format!("`{}` in the snapshot", path.display());
-            return Err(Error::Damaged { subject, source: FormatError::new("its size is not that of its content") });
+            if at == node.size_bytes { Ok(()) } else { Err(damaged("its size is not that of its content")) }
+        });
+        if let Err(error) = found {
+            pieces.truncate(before);
+            return Err(error);
         }
+        self.plan.total_bytes += node.size_bytes;
         self.plan.files.push(PlannedFile {
             directory: self::number(directory),
             pieces: self::number(node.content.len()),
@@ -172,6 +201,7 @@ impl Planner {
             restorable: Restorable::of(&mut node),
             name: node.name.into_boxed_slice(),
         });
+        self.linked.extend(names.map(|names| (names, number)));
         Ok(())
     }
 }
@@ -185,5 +215,17 @@ impl Plan {
     /// A file's path relative to the target.
     pub(crate) fn path(&self, file: &PlannedFile) -> PathBuf {
         self.directories[file.directory as usize].path.join(OsStr::from_bytes(&file.name))
+    }
+
+    /// Ranges of pieces that are read at once.
+    pub(crate) fn spans(&self) -> Vec<Range<usize>> {
+        spans::divide(self.pieces.iter().map(|piece| (piece.location.pack, u64::from(piece.location.offset), piece.location.end())))
+    }
+
+    /// Bytes of a pack that reading a span takes.
+    pub(crate) fn stored_bytes(&self, span: &Range<usize>) -> u64 {
+        let pieces = &self.pieces[span.clone()];
+        let end = pieces.iter().map(|piece| piece.location.end()).max().unwrap_or(0);
+        end - pieces.first().map_or(0, |first| u64::from(first.location.offset))
     }
 }

@@ -12,15 +12,14 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, syncfs};
 
 use super::blobs::BlobReader;
 use super::output::Outputs;
+use super::pieces::PieceReader;
 use super::plan::{self, Plan, PlannedOther};
 use super::spans;
 use crate::base::control::Control;
 use crate::repository::Repository;
-use crate::repository::backend::FileKind;
 use crate::repository::error::Error;
 use crate::repository::format::id::RecordId;
 use crate::repository::format::node::NodeKind;
-use crate::repository::index::Location;
 use crate::repository::lock::{Lock, LockKind};
 
 /// What to restore.
@@ -49,11 +48,6 @@ pub struct Restored {
     pub data_hash: [u8; 32],
 }
 
-struct Worker {
-    reader: BlobReader,
-    buffer: Vec<u8>,
-}
-
 impl Repository {
     /// Restores a recorded directory: content, which is verified, and metadata. After an error the target holds a part.
     ///
@@ -65,13 +59,8 @@ impl Repository {
         let control = request.control;
         control.go_on()?;
         let top = self.find_directory(&mut BlobReader::new(), &request.record, request.recorded_path)?;
-        let mut plan = plan::make(self, top, control)?;
+        let plan = plan::make(self, top, control, &|_, error| Err(error))?;
         control.begin_stage("restore", plan.total_bytes);
-        plan.pieces.sort_unstable_by_key(|piece| {
-            let Location { pack, offset, stored_bytes, compressed_from } = piece.location;
-            // beyond the place only a forged index needs more
-            (pack, offset, stored_bytes, compressed_from, piece.id)
-        });
         create_directories(&plan, request.to, control)?;
         self.restore_files(&plan, request.to, control)?;
         finish(&plan, request.to, control)?;
@@ -89,12 +78,8 @@ impl Repository {
             control.go_on()?;
             outputs.create_empty(file)?;
         }
-        let places = plan.pieces.iter().map(|piece| (piece.location.pack, u64::from(piece.location.offset), piece.location.end()));
-        let spans = spans::divide(places);
-        let begin = || Worker { reader: BlobReader::new(), buffer: Vec::new() };
-        spans::for_each(self.options.threads.get(), &spans, begin, |worker, span| {
-            self.restore_span(worker, plan, span, &outputs, control)
-        })?;
+        let begin = || PieceReader::new(self, plan);
+        spans::for_each(self.options.threads.get(), &plan.spans(), begin, |reader, span| restore_span(reader, span, &outputs, control))?;
         for link in &plan.links {
             control.go_on()?;
             let (original, path) = (outputs.path(&plan.files[link.file as usize]), target.join(&link.path));
@@ -102,42 +87,23 @@ impl Repository {
         }
         Ok(())
     }
+}
 
-    fn restore_span(
-        &self,
-        worker: &mut Worker,
-        plan: &Plan,
-        span: &Range<usize>,
-        outputs: &Outputs<'_>,
-        control: &Control,
-    ) -> Result<(), Error> {
-        let pieces = &plan.pieces[span.clone()];
-        let (Some(first), Some(end)) = (pieces.first(), pieces.iter().map(|piece| piece.location.end()).max()) else {
-            return Ok(());
-        };
-        let pack = plan.packs[first.location.pack as usize];
-        let start = first.location.offset as usize;
-        let length = usize::try_from(end).unwrap_or(usize::MAX) - start;
-        if worker.buffer.len() < length {
-            worker.buffer.resize(length, 0);
-        }
-        self.backend.read_range(FileKind::Pack, &pack, start as u64, &mut worker.buffer[..length])?;
-        for same in pieces.chunk_by(|a, b| (a.location, a.id) == (b.location, b.id)) {
-            control.go_on()?;
-            let Some(piece) = same.first() else { continue };
-            let from = piece.location.offset as usize - start;
-            let sealed = &mut worker.buffer[from..from + piece.location.stored_bytes as usize];
-            let plain = worker.reader.open(&self.key, sealed, piece.location.compressed_from, &piece.id).map_err(|source| {
-                let file = plan.path(&plan.files[piece.file as usize]);
-                Error::Damaged { subject: format!("blob `{}` of `{}` in pack `{pack}`", piece.id, file.display()), source }
-            })?;
-            for piece in same {
-                outputs.write(piece.file, piece.at, plain)?;
-                control.add_done(plain.len() as u64);
-            }
+fn restore_span(reader: &mut PieceReader<'_>, span: &Range<usize>, outputs: &Outputs<'_>, control: &Control) -> Result<(), Error> {
+    reader.read(span.clone(), |read| {
+        control.go_on()?;
+        let Some(first) = read.pieces.first() else { return Ok(()) };
+        let plain = read.plain.map_err(|source| {
+            let file = outputs.relative_path(first.file);
+            Error::Damaged { subject: format!("blob `{}` of `{}` in pack `{}`", first.id, file.display(), read.pack), source }
+        })?;
+        for piece in read.pieces {
+            outputs.write(piece.file, piece.at, plain)?;
+            control.add_done(plain.len() as u64);
         }
         Ok(())
-    }
+    })?;
+    Ok(())
 }
 
 fn create_directories(plan: &Plan, target: &Path, control: &Control) -> Result<(), Error> {

@@ -7,4 +7,5 @@ mod reading;
 mod referee;
 mod sources;
 mod support;
+mod verifying;
 mod writing;

@@ -1,0 +1,245 @@
+//! Verifying one snapshot: everything that it needs is looked at, and the first problem does not end it.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::blobs::BlobReader;
+use super::check::Problem;
+use super::locate::SnapshotRoot;
+use super::pieces::PieceReader;
+use super::plan::{self, Plan, PlannedPiece};
+use super::spans;
+use crate::base::control::Control;
+use crate::repository::Repository;
+use crate::repository::backend::FileKind;
+use crate::repository::error::Error;
+use crate::repository::files::subject;
+use crate::repository::format::crypto::OVERHEAD_BYTES;
+use crate::repository::format::id::RecordId;
+use crate::repository::format::node::Node;
+use crate::repository::format::pack;
+use crate::repository::lock::{Lock, LockKind};
+
+/// So many problems are listed; the rest is counted.
+const MOST_PROBLEMS: usize = 100;
+
+/// How much of a snapshot is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotDepth {
+    /// Its record and all its trees are readable, all its content is in the index, and the packs that hold it are there and long
+    /// enough.
+    Record,
+    /// Also every piece of its content is read, authenticated and hashed.
+    Data,
+}
+
+/// What to verify.
+pub struct VerifyRequest<'a> {
+    /// The snapshot and the source path in it.
+    pub root: &'a SnapshotRoot,
+    /// How thoroughly.
+    pub depth: SnapshotDepth,
+    /// Shows progress, in stored bytes, and stops the work.
+    pub control: &'a Control,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Regular files below the source path, as far as its trees can be read.
+    pub files: u64,
+    /// Sum of their sizes in bytes.
+    pub size_bytes: u64,
+    /// As in [`Stored`](crate::repository::Stored) of the backup, computed over the recorded trees; `None` when one of them cannot
+    /// be read. That the content has these ids is only proven by [`SnapshotDepth::Data`].
+    pub data_hash: Option<[u8; 32]>,
+    /// Stored bytes of content that were read from packs.
+    pub read_bytes: u64,
+    /// Everything that is wrong: the record, directories, packs, and each file that lacks content or has damaged content. At most
+    /// 100, and one more that counts the rest. Empty for a sound snapshot.
+    pub problems: Vec<Problem>,
+}
+
+/// Collects problems from several threads: the first ones, and how many more there are.
+#[derive(Default)]
+struct Found(Mutex<(Vec<Problem>, u64)>);
+
+impl Found {
+    fn add(&self, subject: impl Into<String>, reason: impl Into<String>) {
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.0.len() < MOST_PROBLEMS {
+            found.0.push(Problem { subject: subject.into(), reason: reason.into() });
+        } else {
+            found.1 += 1;
+        }
+    }
+
+    /// Notes what is wrong with the repository; other errors end the work.
+    fn take(&self, subject: impl Into<String>, error: Error) -> Result<(), Error> {
+        if !matches!(error, Error::Damaged { .. } | Error::MissingBlob { .. } | Error::Io { .. }) {
+            return Err(error);
+        }
+        let mut reason = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            reason = format!("{reason}: {error}");
+            cause = error.source();
+        }
+        self.add(subject, reason);
+        Ok(())
+    }
+
+    fn into_problems(self) -> Vec<Problem> {
+        let (mut problems, more) = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        problems.sort_by(|a, b| (&a.subject, &a.reason).cmp(&(&b.subject, &b.reason)));
+        if more > 0 {
+            problems.push(Problem { subject: "the snapshot".into(), reason: format!("it has {more} more problems") });
+        }
+        problems
+    }
+}
+
+impl Repository {
+    /// Verifies one snapshot. Memory is that of a restore: names of all files, and 64 bytes for each piece of content.
+    ///
+    /// # Errors
+    /// Problems of the snapshot are in the result. [`Error::RecordNotFound`], [`Error::PathNotRecorded`]; [`Error::Cancelled`];
+    /// [`Error::WrongLock`] and [`Error::LockLost`]: a verification beside a prune would report what is no damage.
+    pub fn verify_snapshot(&self, request: &VerifyRequest<'_>, lock: &Lock) -> Result<Verified, Error> {
+        lock.protect(self, "verifying a snapshot", LockKind::Shared)?;
+        request.control.go_on()?;
+        request.control.begin_stage("verify", 0);
+        let (mut verified, found) = (Verified::default(), Found::default());
+        if let Some(top) = self.look_for_top(request.root, &found)? {
+            let problem = |path: &Path, error| found.take(format!("`{}`", path.display()), error);
+            let mut plan = plan::make(self, top, request.control, &problem)?;
+            verified.files = plan.file_count;
+            verified.size_bytes = plan.size_bytes;
+            verified.data_hash = plan.is_whole.then_some(plan.data_hash);
+            self.look_for_packs(&mut plan, &found, request.control)?;
+            if request.depth == SnapshotDepth::Data {
+                verified.read_bytes = self.verify_content(&plan, &found, request.control)?;
+            }
+        }
+        lock.protect(self, "verifying a snapshot", LockKind::Shared)?;
+        verified.problems = found.into_problems();
+        Ok(verified)
+    }
+
+    /// Reads the record itself, which may be kept in memory while its file is damaged, and the trees down to the source.
+    fn look_for_top(&self, root: &SnapshotRoot, found: &Found) -> Result<Option<Node>, Error> {
+        let record: &RecordId = &root.record;
+        let read = match self.record(record) {
+            Ok(_) => self.load(FileKind::Snapshot, &(*record).into()).map(drop),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = read {
+            return found.take(subject(FileKind::Snapshot, &(*record).into()), error).map(|()| None);
+        }
+        match self.find_directory(&mut BlobReader::new(), record, &root.recorded_path) {
+            Ok(top) => Ok(Some(top)),
+            Err(error) => found.take(format!("`{}`", root.recorded_path.display()), error).map(|()| None),
+        }
+    }
+
+    /// Looks whether the packs are there and long enough, and leaves out of the plan what cannot be read.
+    fn look_for_packs(&self, plan: &mut Plan, found: &Found, control: &Control) -> Result<(), Error> {
+        let mut lost = vec![false; plan.pieces.len()];
+        let mut begin = 0;
+        for pieces in plan.pieces.chunk_by(|a, b| a.location.pack == b.location.pack) {
+            control.go_on()?;
+            let (from, Some(first)) = (begin, pieces.first()) else { continue };
+            begin += pieces.len();
+            let id = plan.packs[first.location.pack as usize];
+            let (name, length) = match self.backend.length(FileKind::Pack, &id) {
+                Ok(length) => (subject(FileKind::Pack, &id), length),
+                Err(error) => {
+                    found.take(subject(FileKind::Pack, &id), error)?;
+                    continue;
+                }
+            };
+            let end = pieces.iter().map(|piece| piece.location.end()).max().unwrap_or(0);
+            let blobs = pieces.chunk_by(|a, b| a.location == b.location).filter_map(<[_]>::first);
+            let entries: usize = blobs.map(|piece| pack::entry_bytes(piece.location.compressed_from > 0)).sum();
+            match length {
+                Some(length) if length >= end + (entries + OVERHEAD_BYTES + pack::LENGTH_BYTES) as u64 => continue,
+                Some(length) => found.add(&name, format!("it is cut off: it has {length} bytes")),
+                None => found.add(&name, "it is missing"),
+            }
+            let is_lost = |piece: &PlannedPiece| length.is_none_or(|length| piece.location.end() > length);
+            let mut files: Vec<u32> = pieces.iter().filter(|piece| is_lost(piece)).map(|piece| piece.file).collect();
+            files.sort_unstable();
+            files.dedup();
+            for file in files {
+                found.add(file_subject(plan, file), format!("it has content in {name}, which is {}", missing_or_short(length)));
+            }
+            for (position, piece) in pieces.iter().enumerate() {
+                lost[from + position] = is_lost(piece);
+            }
+        }
+        let mut lost = lost.into_iter();
+        plan.pieces.retain(|_| lost.next() != Some(true));
+        Ok(())
+    }
+
+    fn verify_content(&self, plan: &Plan, found: &Found, control: &Control) -> Result<u64, Error> {
+        let read_bytes = AtomicU64::new(0);
+        let spans = plan.spans();
+        control.begin_stage("verify", spans.iter().map(|span| plan.stored_bytes(span)).sum());
+        let begin = || PieceReader::new(self, plan);
+        spans::for_each(self.options.threads.get(), &spans, begin, |reader, span| {
+            if verify_span(reader, span.clone(), plan, found, control, &read_bytes).or_else(unless_unreadable)? {
+                return Ok(());
+            }
+            // one by one: a bad place of the disk must not hide what is around it
+            for number in span.clone() {
+                let read = verify_span(reader, number..number + 1, plan, found, control, &read_bytes);
+                if let Err(error) = read {
+                    found.take(file_subject(plan, plan.pieces[number].file), error)?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(read_bytes.into_inner())
+    }
+}
+
+/// Turns the failure to read a span into `false`.
+fn unless_unreadable(error: Error) -> Result<bool, Error> {
+    if matches!(error, Error::Io { .. }) { Ok(false) } else { Err(error) }
+}
+
+fn verify_span(
+    reader: &mut PieceReader<'_>,
+    span: Range<usize>,
+    plan: &Plan,
+    found: &Found,
+    control: &Control,
+    read_bytes: &AtomicU64,
+) -> Result<bool, Error> {
+    let bytes = reader.read(span, |read| {
+        control.go_on()?;
+        let Err(reason) = read.plain else { return Ok(()) };
+        let mut last = None;
+        for piece in read.pieces {
+            if last.replace(piece.file) != Some(piece.file) {
+                let reason = format!("blob `{}` of it in pack `{}` is damaged: {reason}", piece.id, read.pack);
+                found.add(file_subject(plan, piece.file), reason);
+            }
+        }
+        Ok(())
+    })?;
+    control.add_done(bytes);
+    read_bytes.fetch_add(bytes, Ordering::Relaxed);
+    Ok(true)
+}
+
+fn missing_or_short(length: Option<u64>) -> &'static str {
+    if length.is_none() { "missing" } else { "cut off" }
+}
+
+fn file_subject(plan: &Plan, file: u32) -> String {
+    format!("`{}`", plan.path(&plan.files[file as usize]).display())
+}
