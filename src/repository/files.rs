@@ -1,6 +1,6 @@
 //! The small sealed files of a repository: indexes, records, locks; and the index kept in step with them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::PoisonError;
 
 use super::Repository;
@@ -8,6 +8,7 @@ use super::backend::FileKind;
 use super::error::Error;
 use super::format::id::{BlobId, BlobKind, FileId};
 use super::format::node::Node;
+use super::format::index::IndexedPack;
 use super::format::pack::PackedBlob;
 use super::format::{FormatError, index, tree, unpacked};
 use super::index::{Index, Location};
@@ -31,6 +32,58 @@ fn index_files(mut packs: &[(FileId, Vec<PackedBlob>)]) -> impl Iterator<Item = 
         packs = rest;
         Some(part)
     })
+}
+
+/// Writes index files of packs that come one by one. They are removed again when it is dropped before it has [finished](Self::finish):
+/// what they name may be removed too then.
+pub(crate) struct IndexWriter<'a> {
+    repository: &'a Repository,
+    packs: Vec<IndexedPack>,
+    blobs: usize,
+    written: HashSet<FileId>,
+}
+
+impl<'a> IndexWriter<'a> {
+    /// A writer without packs.
+    pub(crate) fn new(repository: &'a Repository) -> Self {
+        Self { repository, packs: Vec::new(), blobs: 0, written: HashSet::new() }
+    }
+
+    /// Adds a pack.
+    pub(crate) fn add(&mut self, pack: IndexedPack) -> Result<(), Error> {
+        let full = self.packs.len() >= PACKS_PER_INDEX_FILE || self.blobs + pack.blobs.len() > BLOBS_PER_INDEX_FILE;
+        if full && !self.packs.is_empty() {
+            self.flush()?;
+        }
+        self.blobs += pack.blobs.len();
+        self.packs.push(pack);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let json = index::encode_indexed(&self.packs);
+        self.written.insert(self.repository.save(FileKind::Index, &json)?);
+        self.packs.clear();
+        self.blobs = 0;
+        Ok(())
+    }
+
+    /// Writes the rest, and gives the names of all files.
+    pub(crate) fn finish(mut self) -> Result<HashSet<FileId>, Error> {
+        if !self.packs.is_empty() {
+            self.flush()?;
+        }
+        Ok(std::mem::take(&mut self.written))
+    }
+}
+
+impl Drop for IndexWriter<'_> {
+    fn drop(&mut self) {
+        for file in &self.written {
+            // One that stays names packs whose blobs lie elsewhere too; the next prune forgets it.
+            let _ = self.repository.backend.delete(FileKind::Index, file);
+        }
+    }
 }
 
 /// What names a file in messages.

@@ -14,6 +14,7 @@ mod keyring;
 mod lock;
 mod read;
 mod record;
+mod sweep;
 mod threads;
 mod write;
 
@@ -38,6 +39,7 @@ pub use read::locate::SnapshotRoot;
 pub use read::restore::{RestoreRequest, Restored};
 pub use read::verify::{SnapshotDepth, Verified, VerifyRequest};
 pub use record::{NewRecord, Record};
+pub use sweep::prune::{PruneRequest, Pruned};
 pub use write::{BackupRequest, Skip, Source, Stored};
 
 use self::backend::FileKind;

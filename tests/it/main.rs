@@ -1,6 +1,7 @@
 //! The integration tests: everything by the public doors of a real server; the engine and the LightRAG floor by theirs.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+mod adopt;
 mod architecture;
 mod auth;
 mod backup;
@@ -8,6 +9,8 @@ mod bad_input;
 mod crash;
 mod graphs;
 mod lightrag;
+mod looking;
+mod maintenance;
 mod operations;
 mod permissions;
 mod repository;
@@ -15,6 +18,7 @@ mod rest;
 mod rest_rules;
 mod rest_shim;
 mod restore;
+mod restore_options;
 mod retention;
 mod serve;
 mod support;

@@ -45,6 +45,31 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<IndexedPack>, FormatError> {
     Ok(json.packs.unwrap_or_default())
 }
 
+/// Writes an index file of packs whose blobs have places already.
+pub(crate) fn encode_indexed(packs: &[IndexedPack]) -> Vec<u8> {
+    let mut out = String::from("{\"packs\":[");
+    for (position, pack) in packs.iter().enumerate() {
+        let comma = if position > 0 { "," } else { "" };
+        let _infallible = write!(out, "{comma}{{\"id\":\"{}\",\"blobs\":[", pack.id);
+        for (position, blob) in pack.blobs.iter().enumerate() {
+            out.push_str(if position > 0 { "," } else { "" });
+            write_blob(&mut out, blob);
+        }
+        out.push_str("]}");
+    }
+    out.push_str("]}");
+    out.into_bytes()
+}
+
+fn write_blob(out: &mut String, blob: &IndexedBlob) {
+    let (id, kind, offset, length) = (blob.id, blob.kind.name(), blob.offset, blob.length);
+    let _infallible = write!(out, "{{\"id\":\"{id}\",\"type\":\"{kind}\",\"offset\":{offset},\"length\":{length}");
+    if blob.uncompressed_length > 0 {
+        let _infallible = write!(out, ",\"uncompressed_length\":{}", blob.uncompressed_length);
+    }
+    out.push('}');
+}
+
 /// Writes an index file.
 pub(crate) fn encode<'a>(packs: impl IntoIterator<Item = (&'a FileId, &'a [PackedBlob])>) -> Vec<u8> {
     let mut out = String::from("{\"packs\":[");

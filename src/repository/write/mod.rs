@@ -10,7 +10,7 @@ mod blocks;
 mod content;
 mod data_hash;
 mod names;
-mod pack;
+pub(crate) mod pack;
 mod parent;
 mod pipeline;
 mod reader;

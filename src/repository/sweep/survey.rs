@@ -1,0 +1,119 @@
+//! What lies in which pack: the index files compared with the packs that are there and with what is used.
+
+use std::collections::HashMap;
+
+use super::used::Used;
+use crate::base::control::Control;
+use crate::repository::Repository;
+use crate::repository::backend::FileKind;
+use crate::repository::error::Error;
+use crate::repository::files::subject;
+use crate::repository::format::FormatError;
+use crate::repository::format::crypto::OVERHEAD_BYTES;
+use crate::repository::format::id::{BlobId, BlobKind, FileId, IdMap};
+use crate::repository::format::index::{self, IndexedPack};
+use crate::repository::format::pack;
+
+/// What is known of one pack.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Packed {
+    /// Its length on the disk.
+    pub(super) bytes: u64,
+    /// Sealed bytes of blobs that are used and are kept in this pack.
+    pub(super) used_bytes: u64,
+    /// How many these are.
+    pub(super) used_blobs: u64,
+    /// Data or trees: of the first blob, where there are both.
+    pub(super) kind: BlobKind,
+    /// Whether an index file names it.
+    pub(super) indexed: bool,
+}
+
+impl Packed {
+    /// Bytes that a pack without its unused blobs would not have.
+    pub(super) fn unused_bytes(&self) -> u64 {
+        let header = OVERHEAD_BYTES + pack::LENGTH_BYTES + pack::entry_bytes(true) * usize::try_from(self.used_blobs).unwrap_or(0);
+        self.bytes.saturating_sub(self.used_bytes + header as u64)
+    }
+}
+
+/// All packs, and in which of them each used blob is kept.
+#[derive(Debug, Default)]
+pub(super) struct Survey {
+    pub(super) packs: HashMap<FileId, Packed>,
+    pub(super) index_files: Vec<FileId>,
+    data: IdMap<BlobId, FileId>,
+    trees: IdMap<BlobId, FileId>,
+}
+
+impl Survey {
+    /// Looks at everything.
+    ///
+    /// # Errors
+    /// Whatever cannot be listed or read; [`Error::MissingBlob`] for a blob that is used and in no pack that is there;
+    /// [`Error::Damaged`] for a pack that is shorter than its blobs.
+    pub(super) fn make(repository: &Repository, used: &Used, control: &Control) -> Result<Self, Error> {
+        let mut survey = Self::default();
+        for (id, bytes) in repository.backend.list(FileKind::Pack)? {
+            let packed = Packed { bytes, used_bytes: 0, used_blobs: 0, kind: BlobKind::Data, indexed: false };
+            survey.packs.insert(id, packed);
+        }
+        for (file, _) in repository.backend.list(FileKind::Index)? {
+            control.go_on()?;
+            survey.index_files.push(file);
+            for indexed in load(repository, &file)? {
+                survey.add(&indexed, used)?;
+            }
+        }
+        for (kind, id) in used.iter() {
+            if survey.place(kind, id).is_none() {
+                return Err(Error::MissingBlob { id: *id, needed_by: "a snapshot".to_owned() });
+            }
+        }
+        Ok(survey)
+    }
+
+    fn add(&mut self, indexed: &IndexedPack, used: &Used) -> Result<(), Error> {
+        // A pack that is gone: what it held must lie elsewhere too.
+        let Some(packed) = self.packs.get_mut(&indexed.id) else { return Ok(()) };
+        if packed.indexed {
+            return Ok(());
+        }
+        packed.indexed = true;
+        packed.kind = indexed.blobs.first().map_or(BlobKind::Data, |blob| blob.kind);
+        for blob in &indexed.blobs {
+            if u64::from(blob.offset) + u64::from(blob.length) > packed.bytes {
+                let short = FormatError::new(format!("it is cut off: it has {} bytes", packed.bytes));
+                return Err(Error::damaged(subject(FileKind::Pack, &indexed.id))(short));
+            }
+            if !used.contains(blob.kind, &blob.id) {
+                continue;
+            }
+            let places = match blob.kind {
+                BlobKind::Data => &mut self.data,
+                BlobKind::Tree => &mut self.trees,
+            };
+            // Of several places one is kept.
+            if let std::collections::hash_map::Entry::Vacant(place) = places.entry(blob.id) {
+                place.insert(indexed.id);
+                packed.used_bytes += u64::from(blob.length);
+                packed.used_blobs += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The pack in which a used blob is kept.
+    pub(super) fn place(&self, kind: BlobKind, id: &BlobId) -> Option<FileId> {
+        match kind {
+            BlobKind::Data => self.data.get(id).copied(),
+            BlobKind::Tree => self.trees.get(id).copied(),
+        }
+    }
+}
+
+/// Reads an index file.
+pub(super) fn load(repository: &Repository, file: &FileId) -> Result<Vec<IndexedPack>, Error> {
+    let bytes = repository.load(FileKind::Index, file)?;
+    index::parse(&bytes).map_err(Error::damaged(subject(FileKind::Index, file)))
+}

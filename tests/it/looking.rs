@@ -1,0 +1,70 @@
+//! Looking into snapshots without restoring them.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::app::TestApp;
+use crate::support::database::on_each_database;
+use crate::support::rest::{GRAPHS, get, send};
+
+on_each_database!(directories_are_listed_and_files_are_read_in_parts, async |app: TestApp| {
+    let source = app.sample("rag");
+    fs::create_dir(source.join("notes")).unwrap();
+    fs::write(source.join("notes/größe.txt"), "0123456789").unwrap();
+    fs::write(source.join("notes/empty"), "").unwrap();
+    std::os::unix::fs::symlink("/nowhere", source.join("notes/link")).unwrap();
+    let snapshot = app.snapshot("g", &source).await;
+    fs::remove_dir_all(&source).unwrap();
+
+    let path = format!("{GRAPHS}/g/snapshots/{}/files", snapshot.backup_id);
+    let top = get(&app, &path).await.ok();
+    assert_eq!(top["entries"].as_array().unwrap().len(), 13);
+    assert_eq!(top["manifest"]["snapshot_id"], json!(snapshot.backup_id));
+    assert_eq!(top["manifest"]["verdict"]["census"]["entities"], json!(34));
+    assert_eq!(top["manifest"]["data_hash"], json!(snapshot.data_hash));
+    let notes = get(&app, &format!("{path}?path=notes")).await.ok();
+    let entries = notes["entries"].as_array().unwrap();
+    let shown: Vec<_> = entries.iter().map(|entry| (entry["path"].as_str().unwrap(), entry["kind"].as_str().unwrap_or("?"))).collect();
+    assert_eq!(shown, [("notes/empty", "file"), ("notes/größe.txt", "file"), ("notes/link", "symlink")]);
+    assert_eq!((&entries[2]["link_target"], &notes["manifest"]), (&json!("/nowhere"), &json!(null)));
+    let mut seen = vec![];
+    let mut token = String::new();
+    loop {
+        let page = get(&app, &format!("{path}?page_size=5&page_token={token}")).await.ok();
+        seen.extend(page["entries"].as_array().unwrap().iter().cloned());
+        token = page["next_page_token"].as_str().unwrap().to_owned();
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(json!(seen), top["entries"]);
+
+    let file = format!("{path}/notes/gr%C3%B6%C3%9Fe.txt");
+    let whole = get(&app, &file).await;
+    assert_eq!((whole.status, whole.text.as_str()), (200, "0123456789"));
+    assert_eq!((whole.header("content-type"), whole.header("accept-ranges")), ("text/plain; charset=utf-8", "bytes"));
+    let part = send(&app, "GET", &file, &[("range", "bytes=3-5")], "").await;
+    assert_eq!((part.status, part.text.as_str(), part.header("content-range")), (206, "345", "bytes 3-5/10"));
+    let rest = send(&app, "GET", &file, &[("range", "bytes=8-")], "").await;
+    assert_eq!((rest.status, rest.text.as_str(), rest.header("content-length")), (206, "89", "2"));
+    assert_eq!(get(&app, &format!("{file}?offset=4&length=2")).await.text, "45");
+    assert_eq!(send(&app, "GET", &file, &[("range", "bytes=11-")], "").await.status, 416);
+    assert_eq!(get(&app, &format!("{path}/notes/empty")).await.text, "");
+    for (query, status) in [("/none", 404), ("/notes", 404), ("/notes/link", 404), ("?path=none", 404), ("?path=..", 400)] {
+        assert_eq!(get(&app, &format!("{path}{query}")).await.status, status, "{query}");
+    }
+    app
+});
+
+on_each_database!(a_large_file_comes_whole, async |app: TestApp| {
+    let source = app.data("plain");
+    fs::create_dir(&source).unwrap();
+    let bytes: Vec<u8> = (0..9_000_000_u32).flat_map(|number| (number.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()).collect();
+    fs::write(source.join("large"), &bytes).unwrap();
+    let snapshot = app.snapshot("g", &source).await;
+    let url = app.url(&format!("{GRAPHS}/g/snapshots/{}/files/large", snapshot.backup_id));
+    let read = reqwest::get(url).await.unwrap().bytes().await.unwrap();
+    assert!(read == bytes, "{} of {} bytes", read.len(), bytes.len());
+    app
+});
