@@ -36,7 +36,7 @@ pub use read::browse::{Listed, ListedKind};
 pub use read::check::{CheckDepth, CheckReport, Problem};
 pub use read::file::SnapshotFile;
 pub use read::locate::SnapshotRoot;
-pub use read::restore::{RestoreRequest, Restored};
+pub use read::restore::{RestorePlan, RestoreRequest, Restored};
 pub use read::verify::{SnapshotDepth, Verified, VerifyRequest};
 pub use record::{NewRecord, Record};
 pub use sweep::prune::{PruneRequest, Pruned};

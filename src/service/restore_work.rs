@@ -222,7 +222,7 @@ impl Restore {
     fn restore_to(&self, directory: &Path) -> Result<(), Error> {
         let record = self.row.record_id.as_deref().and_then(RecordId::parse).ok_or_else(|| self.damaged("its row names no record"))?;
         let recorded_path = Path::new(&self.row.source_dir);
-        let request = RestoreRequest { record, recorded_path, to: directory, sync: self.sync, control: &self.control };
+        let request = RestoreRequest { record, recorded_path, only: None, to: directory, sync: self.sync, control: &self.control };
         let restored = self.repository.restore(&request, self.lock.lock())?;
         if Some(hex::encode(restored.data_hash)) != self.row.data_hash {
             return Err(self.damaged("what was restored has another hash than what was saved"));

@@ -12,5 +12,6 @@ mod output;
 mod pieces;
 mod plan;
 pub(crate) mod restore;
+mod selection;
 mod spans;
 pub(crate) mod verify;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::blobs::BlobReader;
 use super::metadata::Restorable;
+use super::selection::Selection;
 use super::spans;
 use crate::base::control::Control;
 use crate::repository::Repository;
@@ -89,8 +90,14 @@ struct Planner {
     linked: HashMap<(u64, u64, Vec<BlobId>), u32>,
 }
 
-/// Plans the restore of a directory.
-pub(crate) fn make(repository: &Repository, mut top: Node, control: &Control, problem: Problem<'_>) -> Result<Plan, Error> {
+/// Plans the restore of what is chosen of a directory.
+pub(crate) fn make(
+    repository: &Repository,
+    mut top: Node,
+    mut selection: Selection<'_>,
+    control: &Control,
+    problem: Problem<'_>,
+) -> Result<Plan, Error> {
     let mut reader = BlobReader::new();
     let root = PlannedDirectory { path: PathBuf::new(), restorable: Restorable::of(&mut top) };
     let plan = Plan {
@@ -109,31 +116,34 @@ pub(crate) fn make(repository: &Repository, mut top: Node, control: &Control, pr
     let mut planner = Planner { plan, hash: DataHash::new(), linked: HashMap::new() };
     // a stack of our own: a forged repository may have trees as deep as it likes
     let mut open = Vec::new();
-    let mut entered = Some((0, top));
+    let mut entered = Some((0, top, selection.top()));
     loop {
         control.go_on()?;
-        if let Some((number, node)) = entered.take() {
+        if let Some((number, node, chosen)) = entered.take() {
             let path = &planner.plan.directories[number].path;
             let named = if number == 0 { Path::new("the source") } else { path };
             match repository.entries(&mut reader, &node, named) {
-                Ok(nodes) => open.push((number, nodes.into_iter())),
+                Ok(nodes) => open.push((number, chosen, nodes.into_iter())),
                 Err(error) => {
                     problem(named, error)?;
                     planner.plan.is_whole = false;
                 }
             }
         }
-        let Some((directory, nodes)) = open.last_mut() else { break };
+        let Some((directory, chosen, nodes)) = open.last_mut() else { break };
         let Some(node) = nodes.next() else {
             open.pop();
             continue;
         };
-        let path = planner.plan.directories[*directory].path.join(OsStr::from_bytes(&node.name));
+        let name = OsStr::from_bytes(&node.name);
+        let Some(chosen) = selection.of_entry(*chosen, name, node.kind == NodeKind::Directory) else { continue };
+        let path = planner.plan.directories[*directory].path.join(name);
         match planner.take(repository, *directory, node, &path) {
-            Ok(directory) => entered = directory,
+            Ok(directory) => entered = directory.map(|(number, node)| (number, node, chosen)),
             Err(error) => problem(&path, error)?,
         }
     }
+    selection.check_found()?;
     // at the end, so that no location counts beyond: numbers stay when the index is loaded again meanwhile
     planner.plan.packs = repository.with_index(|index| index.packs().to_vec());
     planner.plan.data_hash = planner.hash.finish();

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, syncfs};
 
@@ -14,6 +14,7 @@ use super::blobs::BlobReader;
 use super::output::Outputs;
 use super::pieces::PieceReader;
 use super::plan::{self, Plan, PlannedOther};
+use super::selection::Selection;
 use super::spans;
 use crate::base::control::Control;
 use crate::repository::Repository;
@@ -28,6 +29,9 @@ pub struct RestoreRequest<'a> {
     pub record: RecordId,
     /// The recorded directory whose content is restored, absolute: the recorded path of the backup or one below it.
     pub recorded_path: &'a Path,
+    /// Files, links and directories that are restored, relative to the recorded path; a directory is restored with all that is in
+    /// it, and the directories above each are made with their metadata. `None` is everything.
+    pub only: Option<&'a [PathBuf]>,
     /// Where to: a directory that does not exist, or is empty; its parent exists.
     pub to: &'a Path,
     /// Whether all that was written must outlive a power cut when this returns.
@@ -43,23 +47,36 @@ pub struct Restored {
     pub files: u64,
     /// Bytes of content written; hard links have it once.
     pub bytes: u64,
-    /// As in [`Stored`](crate::repository::Stored) of the backup, if its recorded path was restored: every piece was verified, and
-    /// this proves that it was all of them.
+    /// As in [`Stored`](crate::repository::Stored) of the backup, if all of its recorded path was restored: every piece was
+    /// verified, and this proves that it was all of them. Else over the files that were restored.
     pub data_hash: [u8; 32],
+}
+
+/// What a restore would do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RestorePlan {
+    /// Number of regular files, each name of a hard-linked one counted.
+    pub files: u64,
+    /// Number of directories below the target.
+    pub directories: u64,
+    /// Bytes of content to write; hard links have it once.
+    pub size_bytes: u64,
+    /// Number of packs to read from.
+    pub packs: u64,
+    /// Bytes to read from them.
+    pub stored_bytes_to_read: u64,
 }
 
 impl Repository {
     /// Restores a recorded directory: content, which is verified, and metadata. After an error the target holds a part.
     ///
     /// # Errors
-    /// [`Error::RecordNotFound`], [`Error::PathNotRecorded`], [`Error::TargetNotEmpty`]; [`Error::MissingBlob`] and
+    /// [`Error::RecordNotFound`]; [`Error::PathNotRecorded`] for the recorded path and each chosen one; [`Error::TargetNotEmpty`]; [`Error::MissingBlob`] and
     /// [`Error::Damaged`], before anything is written where that can be; [`Error::Io`]; [`Error::Cancelled`].
     pub fn restore(&self, request: &RestoreRequest<'_>, lock: &Lock) -> Result<Restored, Error> {
         lock.protect(self, "restoring a snapshot", LockKind::Shared)?;
         let control = request.control;
-        control.go_on()?;
-        let top = self.find_directory(&mut BlobReader::new(), &request.record, request.recorded_path)?;
-        let plan = plan::make(self, top, control, &|_, error| Err(error))?;
+        let plan = self.plan(request)?;
         control.begin_stage("restore", plan.total_bytes);
         create_directories(&plan, request.to, control)?;
         self.restore_files(&plan, request.to, control)?;
@@ -70,6 +87,30 @@ impl Repository {
             syncfs(&target).map_err(|error| Error::io("sync", request.to)(error.into()))?;
         }
         Ok(Restored { files: plan.file_count, bytes: plan.total_bytes, data_hash: plan.data_hash })
+    }
+
+    /// Says what a restore would do, reading trees and index only. Its target is not looked at, and nothing is written.
+    ///
+    /// # Errors
+    /// As [`Repository::restore`], but for the target and damaged content.
+    pub fn plan_restore(&self, request: &RestoreRequest<'_>, lock: &Lock) -> Result<RestorePlan, Error> {
+        lock.protect(self, "planning a restore", LockKind::Shared)?;
+        let plan = self.plan(request)?;
+        let packs = plan.pieces.chunk_by(|a, b| a.location.pack == b.location.pack).count();
+        Ok(RestorePlan {
+            files: plan.file_count,
+            directories: plan.directories.len() as u64 - 1,
+            size_bytes: plan.total_bytes,
+            packs: packs as u64,
+            stored_bytes_to_read: plan.spans().iter().map(|span| plan.stored_bytes(span)).sum(),
+        })
+    }
+
+    fn plan(&self, request: &RestoreRequest<'_>) -> Result<Plan, Error> {
+        request.control.go_on()?;
+        let top = self.find_directory(&mut BlobReader::new(), &request.record, request.recorded_path)?;
+        let selection = Selection::of(&request.record, request.only)?;
+        plan::make(self, top, selection, request.control, &|_, error| Err(error))
     }
 
     fn restore_files(&self, plan: &Plan, target: &Path, control: &Control) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use super::check::Problem;
 use super::locate::SnapshotRoot;
 use super::pieces::PieceReader;
 use super::plan::{self, Plan, PlannedPiece};
+use super::selection::Selection;
 use super::spans;
 use crate::base::control::Control;
 use crate::repository::Repository;
@@ -114,7 +115,7 @@ impl Repository {
         let (mut verified, found) = (Verified::default(), Found::default());
         if let Some(top) = self.look_for_top(request.root, &found)? {
             let problem = |path: &Path, error| found.take(format!("`{}`", path.display()), error);
-            let mut plan = plan::make(self, top, request.control, &problem)?;
+            let mut plan = plan::make(self, top, Selection::of(&request.root.record, None)?, request.control, &problem)?;
             verified.files = plan.file_count;
             verified.size_bytes = plan.size_bytes;
             verified.data_hash = plan.is_whole.then_some(plan.data_hash);

@@ -92,7 +92,7 @@ impl Scratch {
     pub(crate) fn restore(&self, repository: &Repository, record: RecordId, path: &Path, to: &Path) -> Result<Restored, Error> {
         let control = Control::default();
         let lock = repository.lock(LockKind::Shared, now(), HOST).unwrap();
-        repository.restore(&RestoreRequest { record, recorded_path: path, to, sync: false, control: &control }, &lock)
+        repository.restore(&RestoreRequest { record, recorded_path: path, only: None, to, sync: false, control: &control }, &lock)
     }
 }
 
