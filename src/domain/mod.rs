@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod census;
+pub mod difference;
 pub mod entry;
 pub mod finding;
 pub mod graph_id;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::base::control::Cancelled;
+use crate::domain::difference::Side;
 
 /// A failed piece of work on a LightRAG graph or its server.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,29 @@ pub enum Error {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// A store file of one of two states that are compared cannot be read.
+    #[error("comparing failed: `{path}` of the state {side} cannot be read", path = path.display())]
+    CompareRead {
+        /// Which of the two.
+        side: Side,
+        /// The file, below the workspace.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A store file of one of two states that are compared is damaged.
+    #[error("comparing failed: `{path}` of the state {side} is damaged at byte {at_byte}: {problem}: compare with another state", path = path.display())]
+    CompareDamaged {
+        /// Which of the two.
+        side: Side,
+        /// The file, below the workspace.
+        path: PathBuf,
+        /// How many bytes from its beginning on are good, or nearly so many.
+        at_byte: u64,
+        /// What is wrong there.
+        problem: String,
     },
     /// The target of a restore is something else than a directory.
     #[error("restore target `{path}` is not a directory: give a directory, or a name that is free", path = path.display())]

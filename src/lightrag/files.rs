@@ -12,6 +12,16 @@ pub trait Files: Sync {
     /// It cannot be read.
     fn open(&self, path: &Path) -> io::Result<Option<Box<dyn Read + Send + '_>>>;
 
+    /// What names a file's content: two files with the same id have the same content, in whatever workspaces they lie. `None` where it
+    /// is not known without reading, or there is no such file.
+    ///
+    /// # Errors
+    /// It cannot be looked up.
+    fn content_id(&self, path: &Path) -> io::Result<Option<[u8; 32]>> {
+        let _ = path;
+        Ok(None)
+    }
+
     /// The names of the files and directories directly in the workspace, in the order of their bytes.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod audit;
 pub mod capture;
+pub mod differences;
 mod error;
 pub mod files;
 pub mod server;

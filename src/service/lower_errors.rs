@@ -24,7 +24,10 @@ impl From<lightrag::Error> for Error {
             E::Cancelled(cancelled) => return (*cancelled).into(),
             E::SourceNotFound { .. } => (ErrorKind::FailedPrecondition, "SOURCE_NOT_FOUND"),
             E::SourceNotDirectory { .. } => (ErrorKind::FailedPrecondition, "SOURCE_NOT_DIRECTORY"),
-            E::SourceUnreadable { .. } | E::AuditRead { .. } => (ErrorKind::FailedPrecondition, "SOURCE_UNREADABLE"),
+            E::SourceUnreadable { .. } | E::AuditRead { .. } | E::CompareRead { .. } => {
+                (ErrorKind::FailedPrecondition, "SOURCE_UNREADABLE")
+            }
+            E::CompareDamaged { .. } => (ErrorKind::FailedPrecondition, "STORE_DAMAGED"),
             E::TargetNotDirectory { .. } | E::TargetNameless { .. } => (ErrorKind::InvalidArgument, "TARGET_NOT_DIRECTORY"),
             E::TargetUnwritable { .. } => (ErrorKind::PermissionDenied, "TARGET_FORBIDDEN"),
             E::TargetFull { .. } => (ErrorKind::FailedPrecondition, "TARGET_FULL"),

@@ -10,29 +10,28 @@ use quick_xml::events::{BytesStart, Event};
 use super::pieces::{Pieces, Stop};
 use super::rows::{Row, Sink};
 
-/// A node or an edge while it is read.
-#[derive(Default)]
-struct Element {
-    is_node: bool,
-    ends: [String; 2],
-    entity_id: String,
-    sources: String,
-}
-
-/// Where the text that comes belongs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Into {
-    EntityId,
-    Sources,
-    Nothing,
+/// A node or an edge, with the fields that were asked for.
+#[derive(Debug, Default)]
+pub(in crate::lightrag) struct Element {
+    /// Else it is an edge.
+    pub(in crate::lightrag) is_node: bool,
+    /// A node's id, or both ends of an edge in the order of the file.
+    pub(in crate::lightrag) ends: [String; 2],
+    /// The texts of the wanted fields, in their order; empty where there is none.
+    pub(in crate::lightrag) texts: Vec<String>,
 }
 
 /// Reads the graph file to its end.
 pub(super) fn read_graphml(pieces: Pieces<'_>, sink: Sink<'_>) -> Result<(), Stop> {
+    read_elements(pieces, &["entity_id", "source_id"], &mut |element| sink(row_of(&element)))
+}
+
+/// Reads the graph file to its end, giving each node and edge with the fields of these `attr.name`s.
+pub(in crate::lightrag) fn read_elements(pieces: Pieces<'_>, wanted: &[&str], sink: &mut dyn FnMut(Element)) -> Result<(), Stop> {
     let mut reader = Reader::from_reader(pieces);
     reader.config_mut().check_end_names = true;
     reader.config_mut().expand_empty_elements = true;
-    let mut state = State { keys: HashMap::new(), element: None, into: Into::Nothing, depth: 0, roots: 0 };
+    let mut state = State { wanted, keys: HashMap::new(), element: None, into: None, depth: 0, roots: 0 };
     let mut buffer = Vec::new();
     loop {
         buffer.clear();
@@ -57,17 +56,19 @@ pub(super) fn read_graphml(pieces: Pieces<'_>, sink: Sink<'_>) -> Result<(), Sto
     Err(Stop::Malformed { at_byte: reader.buffer_position(), problem: problem.to_owned() })
 }
 
-struct State {
-    /// What each `<key>` stands for: NetworkX numbers them by first use, so that only `attr.name` tells.
-    keys: HashMap<String, Into>,
+struct State<'w> {
+    wanted: &'w [&'w str],
+    /// Which wanted field each `<key>` stands for: NetworkX numbers them by first use, so that only `attr.name` tells.
+    keys: HashMap<String, Option<usize>>,
     element: Option<Element>,
-    into: Into,
+    /// The wanted field that the text which comes belongs to.
+    into: Option<usize>,
     depth: usize,
     roots: usize,
 }
 
-impl State {
-    fn take(&mut self, event: Event<'_>, sink: Sink<'_>) -> Result<(), String> {
+impl State<'_> {
+    fn take(&mut self, event: Event<'_>, sink: &mut dyn FnMut(Element)) -> Result<(), String> {
         match event {
             Event::Start(start) => {
                 if self.depth == 0 {
@@ -83,10 +84,10 @@ impl State {
             Event::End(end) => {
                 self.depth -= 1;
                 match end.name().as_ref() {
-                    "data" => self.into = Into::Nothing,
+                    "data" => self.into = None,
                     "node" | "edge" => {
                         if let Some(element) = self.element.take() {
-                            sink(element.row());
+                            sink(element);
                         }
                     }
                     _ => {}
@@ -121,16 +122,14 @@ impl State {
         };
         match start.name().as_ref() {
             "key" => {
-                let into = match attribute("attr.name")?.as_str() {
-                    "entity_id" => Into::EntityId,
-                    "source_id" => Into::Sources,
-                    _ => Into::Nothing,
-                };
-                self.keys.insert(attribute("id")?, into);
+                let name = attribute("attr.name")?;
+                self.keys.insert(attribute("id")?, self.wanted.iter().position(|wanted| *wanted == name));
             }
-            "node" => self.element = Some(Element { is_node: true, ends: [attribute("id")?, String::new()], ..Element::default() }),
-            "edge" => self.element = Some(Element { ends: [attribute("source")?, attribute("target")?], ..Element::default() }),
-            "data" => self.into = self.keys.get(&attribute("key")?).copied().unwrap_or(Into::Nothing),
+            "node" => self.element = Some(Element { is_node: true, ends: [attribute("id")?, String::new()], texts: self.no_texts() }),
+            "edge" => {
+                self.element = Some(Element { is_node: false, ends: [attribute("source")?, attribute("target")?], texts: self.no_texts() })
+            }
+            "data" => self.into = self.keys.get(&attribute("key")?).copied().flatten(),
             _ => {}
         }
         Ok(())
@@ -141,13 +140,14 @@ impl State {
         if self.depth == 0 && !text.trim_start_matches('\u{feff}').trim().is_empty() {
             return Err("a text stands outside of the graph".to_owned());
         }
-        let Some(element) = &mut self.element else { return Ok(()) };
-        match self.into {
-            Into::EntityId => element.entity_id.push_str(text),
-            Into::Sources => element.sources.push_str(text),
-            Into::Nothing => {}
+        if let (Some(element), Some(field)) = (&mut self.element, self.into) {
+            element.texts[field].push_str(text);
         }
         Ok(())
+    }
+
+    fn no_texts(&self) -> Vec<String> {
+        vec![String::new(); self.wanted.len()]
     }
 }
 
@@ -159,14 +159,14 @@ fn refuse_control(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-impl Element {
-    fn row(&self) -> Row<'_> {
-        let [first, second] = &self.ends;
-        if self.is_node {
-            Row::Node { id: first.as_bytes(), entity_id: self.entity_id.as_bytes(), sources: self.sources.as_bytes() }
-        } else {
-            Row::Edge { ends: [first.as_bytes(), second.as_bytes()], sources: self.sources.as_bytes() }
-        }
+/// The row of an element that was read with `entity_id` and `source_id`.
+fn row_of(element: &Element) -> Row<'_> {
+    let [first, second] = &element.ends;
+    let [entity_id, sources] = [0, 1].map(|field| element.texts.get(field).map_or(&[][..], |text| text.as_bytes()));
+    if element.is_node {
+        Row::Node { id: first.as_bytes(), entity_id, sources }
+    } else {
+        Row::Edge { ends: [first.as_bytes(), second.as_bytes()], sources }
     }
 }
 

@@ -27,26 +27,26 @@ pub(super) struct Passed {
 }
 
 /// Reads one JSON value, its parts in order.
-pub(super) struct Scanner<'a> {
+pub(in crate::lightrag) struct Scanner<'a> {
     pieces: Pieces<'a>,
     word: Vec<u8>,
     open: Vec<u8>,
 }
 
 /// What is done with each field of an object; it must consume the field's value.
-pub(super) type Field<'f, 'a> = &'f mut dyn FnMut(&mut Scanner<'a>, &[u8]) -> Result<(), Stop>;
+pub(in crate::lightrag) type Field<'f, 'a> = &'f mut dyn FnMut(&mut Scanner<'a>, &[u8]) -> Result<(), Stop>;
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(pieces: Pieces<'a>) -> Self {
+    pub(in crate::lightrag) fn new(pieces: Pieces<'a>) -> Self {
         Self { pieces, word: Vec::new(), open: Vec::new() }
     }
 
-    pub(super) fn malformed<T>(&self, problem: &str) -> Result<T, Stop> {
+    pub(in crate::lightrag) fn malformed<T>(&self, problem: &str) -> Result<T, Stop> {
         Err(Stop::Malformed { at_byte: self.pieces.at_byte(), problem: problem.to_owned() })
     }
 
     /// Passes over a byte order mark, which Python's `utf-8-sig` allows.
-    pub(super) fn begin(&mut self) -> Result<(), Stop> {
+    pub(in crate::lightrag) fn begin(&mut self) -> Result<(), Stop> {
         if self.next_byte()? == Some(0xEF) {
             for expected in [0xEF, 0xBB, 0xBF] {
                 if self.next_byte()? != Some(expected) {
@@ -59,7 +59,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Checks that only white space follows.
-    pub(super) fn end(&mut self) -> Result<(), Stop> {
+    pub(in crate::lightrag) fn end(&mut self) -> Result<(), Stop> {
         match self.peek_or_end()? {
             None => Ok(()),
             Some(_) => self.malformed("something follows the end"),
@@ -87,7 +87,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The first byte of what comes next, which must come.
-    pub(super) fn peek(&mut self) -> Result<u8, Stop> {
+    pub(in crate::lightrag) fn peek(&mut self) -> Result<u8, Stop> {
         match self.peek_or_end()? {
             Some(byte) => Ok(byte),
             None => self.malformed("it ends too early"),
@@ -122,7 +122,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads an object, giving each field's key to `field`, which reads its value. Anything but an object is passed over: false.
-    pub(super) fn object(&mut self, field: Field<'_, 'a>) -> Result<bool, Stop> {
+    pub(in crate::lightrag) fn object(&mut self, field: Field<'_, 'a>) -> Result<bool, Stop> {
         if self.peek()? != b'{' {
             self.pass()?;
             return Ok(false);
@@ -144,7 +144,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads an array, calling `item` for each of its values, which reads it. Anything but an array is passed over: false.
-    pub(super) fn array(&mut self, item: &mut dyn FnMut(&mut Self) -> Result<(), Stop>) -> Result<bool, Stop> {
+    pub(in crate::lightrag) fn array(&mut self, item: &mut dyn FnMut(&mut Self) -> Result<(), Stop>) -> Result<bool, Stop> {
         if self.peek()? != b'[' {
             self.pass()?;
             return Ok(false);
@@ -162,7 +162,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a string's text; anything else is passed over and is no text.
-    pub(super) fn text(&mut self, into: &mut Vec<u8>) -> Result<(), Stop> {
+    pub(in crate::lightrag) fn text(&mut self, into: &mut Vec<u8>) -> Result<(), Stop> {
         into.clear();
         if self.peek()? == b'"' { self.string(Some(into)).map(|_| ()) } else { self.pass() }
     }
@@ -173,7 +173,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a number without sign, point or exponent, or `true` as 1; anything else is passed over: `None`.
-    pub(super) fn number(&mut self) -> Result<Option<u64>, Stop> {
+    pub(in crate::lightrag) fn number(&mut self) -> Result<Option<u64>, Stop> {
         if matches!(self.peek()?, b'"' | b'{' | b'[') {
             return self.pass().map(|()| None);
         }
@@ -185,7 +185,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes over any value, checking its syntax.
-    pub(super) fn pass(&mut self) -> Result<(), Stop> {
+    pub(in crate::lightrag) fn pass(&mut self) -> Result<(), Stop> {
         self.open.clear();
         loop {
             match self.peek()? {

@@ -5,10 +5,10 @@
 
 mod cache;
 mod extract;
-mod graphml;
+pub(in crate::lightrag) mod graphml;
 mod join;
-mod json;
-mod pieces;
+pub(in crate::lightrag) mod json;
+pub(in crate::lightrag) mod pieces;
 mod read;
 mod rows;
 mod utf8;

@@ -1,7 +1,6 @@
 //! A file's bytes as they come: from the disk, or from an engine that reads the file anyway.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, BufRead, Read};
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ const READ_BYTES: usize = 256 * 1024;
 
 /// Why a file was not parsed to its end.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(in crate::lightrag) enum Stop {
     /// It is damaged.
     Malformed {
         /// How many bytes from its beginning on were good, or nearly so many.
@@ -31,7 +30,7 @@ pub(super) enum Stop {
 }
 
 enum Origin<'a> {
-    Disk { file: File, control: &'a Control },
+    Disk { file: Box<dyn Read + 'a>, control: &'a Control },
     Engine(Receiver<Option<Bytes>>),
     Collected(VecDeque<Bytes>),
 }
@@ -42,7 +41,7 @@ enum Piece {
 }
 
 /// The pieces of one file, one after the other.
-pub(super) struct Pieces<'a> {
+pub(in crate::lightrag) struct Pieces<'a> {
     origin: Origin<'a>,
     piece: Piece,
     at: usize,
@@ -53,8 +52,8 @@ pub(super) struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
-    pub(super) fn of_disk(file: File, control: &'a Control) -> Self {
-        Self::of(Origin::Disk { file, control }, Piece::Own(vec![0; READ_BYTES]))
+    pub(in crate::lightrag) fn of_disk(file: impl Read + 'a, control: &'a Control) -> Self {
+        Self::of(Origin::Disk { file: Box::new(file), control }, Piece::Own(vec![0; READ_BYTES]))
     }
 
     /// What an engine sends: pieces, then `None`.

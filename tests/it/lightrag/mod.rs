@@ -2,4 +2,5 @@
 
 mod audit;
 mod capture;
+mod differences;
 mod server;
