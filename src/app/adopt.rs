@@ -58,7 +58,9 @@ async fn adopt(services: &Services, graph_id: &GraphId) -> anyhow::Result<Reconc
 
 fn say(graph_id: &GraphId, report: &ReconcileReport) {
     println!("graph `{graph_id}`: {} snapshots in its repository, {} adopted", report.records, report.adopted_snapshot_ids.len());
-    for (what, ids) in [("its record is gone", &report.lost_snapshot_ids), ("its record has another name now", &report.renamed_snapshot_ids)] {
+    for (what, ids) in
+        [("its record is gone", &report.lost_snapshot_ids), ("its record has another name now", &report.renamed_snapshot_ids)]
+    {
         for id in ids {
             println!("  snapshot {id}: {what}");
         }

@@ -20,7 +20,11 @@ async fn run(services: &Services, operation: &Model, control: &Arc<Control>) -> 
         OperationKind::Restore => services.run_restore(operation, control).await,
         OperationKind::Delete => services.run_delete(operation, control).await,
         OperationKind::Unregister => services.run_unregister(operation, control).await,
+        OperationKind::Prune => services.run_prune(operation, control).await,
+        OperationKind::Verify => services.run_verify(operation, control).await,
+        OperationKind::Check => services.run_check(operation, control).await,
+        OperationKind::Repair => Err(Error::internal("x", "y")),
+        OperationKind::Reconcile => services.run_reconcile(operation, control).await,
         OperationKind::Cleanup => services.run_cleanup(operation, control).await,
-        _ => Err(Error::internal("x", "y")),
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Services;
 use super::error::{Error, ErrorKind};
-use super::operations::{payload, subject};
+use super::operations::{payload, subject, to_json};
 use super::paths::Places;
 use super::repository_lock::HeldLock;
 use super::snapshots::check_restorable;
@@ -16,9 +16,10 @@ use crate::base::failpoint;
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
+use crate::domain::report::RestoreReport;
 use crate::lightrag::apply::{Recovered, apply, preflight_target, recover_apply};
 use crate::lightrag::server::Server;
-use crate::repository::{LockKind, RecordId, Repository, RestoreRequest};
+use crate::repository::{self, LockKind, RecordId, Repository, RestoreRequest};
 use crate::store::entity::{operation, snapshot};
 use crate::store::operations::Ending;
 use crate::store::{self, operations, snapshots};
@@ -51,7 +52,7 @@ impl Services {
         self.reserve_target(operation, &payload.target_dir, control).await?;
         // An earlier attempt may have been interrupted half-way: first the target is made whole, the old tree or the new.
         if operation.attempt > 1 && self.is_done_already(operation, &payload.target_dir).await? {
-            return self.complete_restore(operation, &payload, control).await;
+            return self.complete_restore(operation, &payload, None, control).await;
         }
         let row = self.snapshot_of_operation(operation).await?;
         check_restorable(&row)?;
@@ -80,10 +81,10 @@ impl Services {
             control.begin_stage("restore", 0);
             self.beat(operation, control.progress()).await?;
         }
-        let (work, aside) = self
+        let (work, aside, report) = self
             .blocking(move || {
-                let aside = work.run()?;
-                Ok::<_, Error>((work, aside))
+                let (aside, report) = work.run()?;
+                Ok::<_, Error>((work, aside, report))
             })
             .await?;
         // Whoever has lost the lease touches nothing; and a next attempt learns from the stage how far this one came.
@@ -93,7 +94,7 @@ impl Services {
         self.blocking(move || work.put_in_place(aside)).await?;
         failpoint::reach("restore.applied");
         lock.release(self).await;
-        self.complete_restore(operation, &payload, control).await
+        self.complete_restore(operation, &payload, Some(report), control).await
     }
 
     /// Waits until no other restore works on the same directory.
@@ -118,9 +119,17 @@ impl Services {
         .await
     }
 
-    async fn complete_restore(&self, operation: &operation::Model, payload: &RestorePayload, control: &Control) -> Result<(), Error> {
+    /// Ends a restore; without a report when an earlier attempt has done it.
+    async fn complete_restore(
+        &self,
+        operation: &operation::Model,
+        payload: &RestorePayload,
+        report: Option<RestoreReport>,
+        control: &Control,
+    ) -> Result<(), Error> {
+        let ending = Ending { result: report.as_ref().map(to_json).transpose()?, ..Ending::succeeded() };
         let transaction = self.store().begin().await?;
-        operations::finish(&*transaction, operation, Ending::succeeded(), control.progress(), self.now()).await?;
+        operations::finish(&*transaction, operation, ending, control.progress(), self.now()).await?;
         self.register_fork(&transaction, operation, payload).await?;
         snapshots::update_restored(&*transaction, subject(operation)?).await?;
         Ok(store::commit(transaction).await?)
@@ -193,14 +202,14 @@ struct Restore {
 
 impl Restore {
     /// Restores beside the target.
-    fn run(&self) -> Result<Aside, Error> {
+    fn run(&self) -> Result<(Aside, RestoreReport), Error> {
         recover_apply(&self.target)?;
         let needed_bytes = u64::try_from(self.row.size_bytes).unwrap_or(0);
         preflight_target(&self.target, needed_bytes)?;
         let aside = Aside::make(self.aside.clone())?;
-        self.restore_to(&aside.0)?;
+        let report = self.restore_to(&aside.0)?;
         failpoint::reach("restore.verified");
-        Ok(aside)
+        Ok((aside, report))
     }
 
     fn put_in_place(&self, aside: Aside) -> Result<(), Error> {
@@ -219,21 +228,32 @@ impl Restore {
     }
 
     /// Every blob is verified on the way; the hash over all of it says that nothing is missing or has been added.
-    fn restore_to(&self, directory: &Path) -> Result<(), Error> {
+    fn restore_to(&self, directory: &Path) -> Result<RestoreReport, Error> {
         let record = self.row.record_id.as_deref().and_then(RecordId::parse).ok_or_else(|| self.damaged("its row names no record"))?;
         let recorded_path = Path::new(&self.row.source_dir);
-        let request = RestoreRequest { record, recorded_path, only: None, to: directory, sync: self.sync, control: &self.control };
-        let restored = self.repository.restore(&request, self.lock.lock())?;
-        if Some(hex::encode(restored.data_hash)) != self.row.data_hash {
+        let only = (!self.paths.is_empty()).then_some(self.paths.as_slice());
+        let request = RestoreRequest { record, recorded_path, only, to: directory, sync: self.sync, control: &self.control };
+        let restored = match self.repository.restore(&request, self.lock.lock()) {
+            Err(repository::Error::PathNotRecorded { path, .. }) if only.is_some() => return Err(not_in_snapshot(&self.row, &path)),
+            other => other?,
+        };
+        // A snapshot of restic's that was adopted has a hash too: that of its trees.
+        if only.is_none() && Some(hex::encode(restored.data_hash)) != self.row.data_hash {
             return Err(self.damaged("what was restored has another hash than what was saved"));
         }
-        Ok(())
+        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        Ok(RestoreReport { files: count(restored.files), size_bytes: count(restored.bytes) })
     }
 
     fn damaged(&self, what: &str) -> Error {
         let message = format!("snapshot `{}` is damaged: {what}", self.row.snapshot_id);
         Error::refused(ErrorKind::DataLoss, "SNAPSHOT_DAMAGED", message)
     }
+}
+
+fn not_in_snapshot(row: &snapshot::Model, path: &Path) -> Error {
+    let message = format!("File {} of snapshot {} not found", path.display(), row.snapshot_id);
+    Error::refused(ErrorKind::NotFound, "FILE_NOT_FOUND", message)
 }
 
 /// The directory beside the target where the restored tree is made. What is left of it goes when the work ends.

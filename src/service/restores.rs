@@ -163,7 +163,8 @@ impl Services {
         let caller = Caller { name: "operation", request_id: Some(operation.operation_id.to_string()) };
         if graphs::find(&**transaction, &fork).await?.is_some() {
             let target = payload.target_dir.display();
-            let message = format!("graph `{fork}` was registered meanwhile; the files are restored, register them under another id: {target}");
+            let message =
+                format!("graph `{fork}` was registered meanwhile; the files are restored, register them under another id: {target}");
             return Err(Error::refused(ErrorKind::AlreadyExists, "GRAPH_EXISTS", message));
         }
         let original = graphs::find(&**transaction, &operation.graph_id).await?;

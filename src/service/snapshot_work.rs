@@ -31,9 +31,12 @@ const QUIET_POLL: Duration = Duration::from_millis(500);
 /// How often a source is captured anew when what was captured is broken and the source has moved on.
 const CAPTURES_MAX: u32 = 5;
 
+/// What that tag begins with.
+pub(super) const SNAPSHOT_TAG: &str = "snapshot:";
+
 /// The tag by which an interrupted operation finds its record again.
 pub(super) fn snapshot_tag(snapshot: &snapshot::Model) -> String {
-    format!("snapshot:{}", snapshot.snapshot_id)
+    format!("{SNAPSHOT_TAG}{}", snapshot.snapshot_id)
 }
 
 /// What is needed on the blocking side, and what has been made there.

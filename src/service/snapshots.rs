@@ -90,7 +90,12 @@ impl Services {
         snapshots::find(connection, graph_id, parsed).await?.ok_or_else(missing)
     }
 
-    pub(super) async fn insert_snapshot(&self, transaction: &DatabaseTransaction, new: &NewSnapshot, source_dir: String) -> Result<Model, Error> {
+    pub(super) async fn insert_snapshot(
+        &self,
+        transaction: &DatabaseTransaction,
+        new: &NewSnapshot,
+        source_dir: String,
+    ) -> Result<Model, Error> {
         let snapshot_id = SnapshotId::new(self.ids(), self.now());
         let operation = self.new_operation(OperationKind::Snapshot, &new.graph_id, Some(snapshot_id), "{}".to_owned());
         let operation = self.enqueue(transaction, operation).await?;

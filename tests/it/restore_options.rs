@@ -74,6 +74,7 @@ on_each_database!(a_graph_is_saved_before_it_is_replaced, async |app: TestApp| {
     assert!(metadata.fields.contains_key("safety_snapshot_before_restore_of"));
     app.restore(&list[0], &app.data("again")).await.unwrap();
     assert!(app.data("again/extra").exists());
+    app.clock.advance(std::time::Duration::from_secs(1));
     restore(&app, &snapshot, &source, json!({ "safety_snapshot": false })).await.ok();
     restore(&app, &snapshot, &app.data("elsewhere"), json!({})).await.ok();
     assert_eq!(app.list("g").await.len(), 2, "neither asked for nor in its own place");

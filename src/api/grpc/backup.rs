@@ -2,11 +2,13 @@
 
 use tonic::{Request, Response, Status};
 
+use super::convert::{graph, looking, operation, restore, retention, snapshot, verification};
 use super::{caller, reading};
-use super::convert::{graph, looking, restore, retention, snapshot};
+use crate::domain::report::VerifyReport;
 use crate::proto::v1;
 use crate::proto::v1::backup_service_server::BackupService;
 use crate::service::Services;
+use crate::service::operations::report;
 
 /// Tells with a part of a file how many bytes the whole has.
 pub(in crate::api) const FILE_SIZE: &str = "x-file-size";
@@ -166,6 +168,29 @@ impl BackupService for BackupGrpc {
         let deleted_snapshots = self.0.count_cleaned(&queued, wait).await?;
         let operation_ids = queued.iter().map(|operation| operation.operation_id.to_string()).collect();
         Ok(Response::new(v1::CleanupSnapshotsResponse { deleted_snapshots, verdicts: Vec::new(), operation_ids }))
+    }
+
+    async fn verify_snapshot(&self, request: Request<v1::VerifySnapshotRequest>) -> Result<Response<v1::VerifySnapshotResponse>, Status> {
+        let (caller, wait) = (caller(&request), request.get_ref().wait.unwrap_or(true));
+        let queued = self.0.verify_snapshot(&caller, &verification::parse_new(request.into_inner())?).await?;
+        let ended = if wait { Some(self.0.wait_for(queued.operation_id).await?) } else { None };
+        let verification = match ended.as_ref().and_then(report::<VerifyReport>) {
+            Some(report) => Some(verification::to_proto(self.0.get_verification(&report.verification_id).await?)),
+            None => None,
+        };
+        let operation = self.0.get_operation(&queued.operation_id.to_string()).await?;
+        Ok(Response::new(v1::VerifySnapshotResponse { verification, operation: Some(operation::to_proto(operation)) }))
+    }
+
+    async fn list_verifications(
+        &self,
+        request: Request<v1::ListVerificationsRequest>,
+    ) -> Result<Response<v1::ListVerificationsResponse>, Status> {
+        let request = request.into_inner();
+        let (graph_id, page) = verification::parse_list(&request)?;
+        let page = self.0.list_verifications(&graph_id, &request.snapshot_id, &page).await?;
+        let verifications = page.items.into_iter().map(verification::to_proto).collect();
+        Ok(Response::new(v1::ListVerificationsResponse { verifications, next_page_token: page.next_page_token.unwrap_or_default() }))
     }
 
     async fn get_backup_stats(&self, _: Request<v1::GetBackupStatsRequest>) -> Result<Response<v1::BackupStats>, Status> {

@@ -4,9 +4,11 @@ mod backup;
 mod convert;
 mod operation;
 mod reading;
+mod repository;
 
 pub use backup::BackupGrpc;
 pub use operation::OperationGrpc;
+pub use repository::RepositoryGrpc;
 
 use crate::api::auth::Authenticated;
 use crate::api::request_id::CallName;

@@ -43,7 +43,9 @@ async fn send_all(services: &Services, content_type: &str, mut open: OpenFile, s
     let mut is_first = true;
     loop {
         let (message, rest) = match services.read_on(open).await {
-            Ok(Some((data, rest))) => (Ok(HttpBody { content_type: content_type.to_owned(), data: data.into(), extensions: Vec::new() }), Some(rest)),
+            Ok(Some((data, rest))) => {
+                (Ok(HttpBody { content_type: content_type.to_owned(), data: data.into(), extensions: Vec::new() }), Some(rest))
+            }
             Ok(None) if is_first => (Ok(HttpBody { content_type: content_type.to_owned(), ..HttpBody::default() }), None),
             Ok(None) => return,
             Err(error) => (Err(Status::from(error)), None),

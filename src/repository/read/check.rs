@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use sha2::{Digest as _, Sha256};
+
 use super::blobs::BlobReader;
 use super::{check_pack, spans};
 use crate::base::control::Control;
 use crate::repository::Repository;
 use crate::repository::backend::FileKind;
 use crate::repository::error::Error;
+use crate::repository::format::FormatError;
 use crate::repository::format::crypto::OVERHEAD_BYTES;
 use crate::repository::format::id::{BlobId, BlobKind, FileId, IdSet};
 use crate::repository::format::node::{Node, NodeKind};
@@ -22,6 +25,11 @@ use crate::repository::lock::{Lock, LockKind};
 pub enum CheckDepth {
     /// Records, trees, index and the presence and length of packs.
     Structure,
+    /// Also whole packs, chosen at random until so many bytes are read.
+    Sample {
+        /// Bytes of packs.
+        bytes: u64,
+    },
     /// Also every byte of every pack.
     AllData,
 }
@@ -86,6 +94,26 @@ pub(crate) struct IndexedPack {
     pub(crate) blobs: Vec<(BlobKind, BlobId, Location)>,
 }
 
+/// The packs whose data is read.
+fn choose(mut packs: Vec<IndexedPack>, depth: CheckDepth) -> Result<Vec<IndexedPack>, Error> {
+    let limit = match depth {
+        CheckDepth::Structure => 0,
+        CheckDepth::AllData => return Ok(packs),
+        CheckDepth::Sample { bytes } => bytes,
+    };
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| Error::encode("a random choice of packs")(FormatError::new(error.to_string())))?;
+    // Names of packs are hashes: with a random number before them they come in a random order.
+    packs.sort_by_cached_key(|pack| <[u8; 32]>::from(Sha256::new().chain_update(seed).chain_update(pack.id.as_bytes()).finalize()));
+    let mut bytes = 0;
+    packs.retain(|pack| {
+        let wanted = bytes < limit;
+        bytes += if wanted { pack.bytes } else { 0 };
+        wanted
+    });
+    Ok(packs)
+}
+
 impl Repository {
     /// Checks the repository.
     ///
@@ -100,9 +128,9 @@ impl Repository {
         let packs = self.indexed_packs();
         report.packs = packs.len() as u64;
         report.blobs = packs.iter().map(|pack| pack.blobs.len() as u64).sum();
-        let present = self.check_presence(packs, &problems, &mut report)?;
-        control.begin_stage("check", if depth == CheckDepth::AllData { present.iter().map(|pack| pack.bytes).sum() } else { 0 });
-        if depth == CheckDepth::AllData {
+        let present = choose(self.check_presence(packs, &problems, &mut report)?, depth)?;
+        control.begin_stage("check", present.iter().map(|pack| pack.bytes).sum());
+        if depth != CheckDepth::Structure {
             let begin = || (BlobReader::new(), Vec::new());
             spans::for_each(self.options.threads.get(), &present, begin, |(reader, buffer), pack| {
                 match check_pack::check(self, pack, reader, buffer, &problems, control) {

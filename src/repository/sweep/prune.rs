@@ -102,7 +102,8 @@ impl Repository {
         };
         drop(used);
         if request.dry_run {
-            let bytes = |ids: &HashSet<FileId>, of: fn(&Packed) -> u64| ids.iter().filter_map(|id| survey.packs.get(id)).map(of).sum::<u64>();
+            let bytes =
+                |ids: &HashSet<FileId>, of: fn(&Packed) -> u64| ids.iter().filter_map(|id| survey.packs.get(id)).map(of).sum::<u64>();
             pruned.written_bytes = bytes(&plan.repack, |pack| pack.used_bytes);
             pruned.reclaimed_bytes = bytes(&plan.remove, |pack| pack.bytes) + bytes(&plan.repack, Packed::unused_bytes);
             return Ok(pruned);

@@ -23,12 +23,7 @@ pub(super) struct Repacked<'a> {
 
 impl<'a> Repacked<'a> {
     /// Copies what is used out of these packs. Each blob is proven first: a damaged one ends the prune before anything is deleted.
-    pub(super) fn write(
-        repository: &'a Repository,
-        survey: &Survey,
-        packs: &HashSet<FileId>,
-        control: &Control,
-    ) -> Result<Self, Error> {
+    pub(super) fn write(repository: &'a Repository, survey: &Survey, packs: &HashSet<FileId>, control: &Control) -> Result<Self, Error> {
         let mut repacked = Self { repository, packs: Vec::new() };
         let (open, mut reader) = (OpenPacks::default(), BlobReader::new());
         let mut seen = HashSet::new();

@@ -13,8 +13,10 @@ use lightkeep::api::rest::router;
 use lightkeep::base::clock::SystemClock;
 use lightkeep::base::ids::IdSource;
 use lightkeep::base::secret::Secret;
+use lightkeep::proto::google::api::HttpBody;
 use lightkeep::proto::v1::backup_service_server::{BackupService, BackupServiceServer};
 use lightkeep::proto::v1::operation_service_server::{OperationService, OperationServiceServer};
+
 use lightkeep::proto::v1::*;
 use serde_json::Value as Json;
 use tonic::{Code, Response as Answer, Status};
@@ -112,6 +114,21 @@ impl BackupService for Fake {
     }
     async fn cleanup_snapshots(&self, _: tonic::Request<CleanupSnapshotsRequest>) -> Reply<CleanupSnapshotsResponse> {
         Ok(Answer::new(CleanupSnapshotsResponse { deleted_snapshots: 3, ..CleanupSnapshotsResponse::default() }))
+    }
+    async fn browse_snapshot(&self, _: tonic::Request<BrowseSnapshotRequest>) -> Reply<BrowseSnapshotResponse> {
+        Ok(Answer::new(BrowseSnapshotResponse::default()))
+    }
+    type ReadSnapshotFileStream = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<HttpBody, Status>> + Send>>;
+    async fn read_snapshot_file(&self, request: tonic::Request<ReadSnapshotFileRequest>) -> Reply<Self::ReadSnapshotFileStream> {
+        let data = request.into_inner().path.into_bytes();
+        let broken = fail(Code::DataLoss, "REPOSITORY_DAMAGED", "damaged");
+        Ok(Answer::new(Box::pin(tokio_stream::iter([Ok(HttpBody { data, ..HttpBody::default() }), Err(broken)]))))
+    }
+    async fn verify_snapshot(&self, _: tonic::Request<VerifySnapshotRequest>) -> Reply<VerifySnapshotResponse> {
+        Ok(Answer::new(VerifySnapshotResponse { verification: None, operation: Some(Operation::default()) }))
+    }
+    async fn list_verifications(&self, _: tonic::Request<ListVerificationsRequest>) -> Reply<ListVerificationsResponse> {
+        Ok(Answer::new(ListVerificationsResponse::default()))
     }
     async fn get_backup_stats(&self, _: tonic::Request<GetBackupStatsRequest>) -> Reply<BackupStats> {
         Ok(Answer::new(BackupStats { graphs: vec![GraphStats::default()], ..BackupStats::default() }))

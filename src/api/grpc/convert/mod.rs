@@ -4,6 +4,7 @@ pub(super) mod graph;
 mod json;
 pub(super) mod looking;
 pub(super) mod operation;
+pub(super) mod repository;
 pub(super) mod restore;
 pub(super) mod retention;
 pub(super) mod snapshot;

@@ -1,0 +1,95 @@
+//! Giving back the space of deleted snapshots, and checking repositories.
+
+use std::sync::Arc;
+
+use super::Services;
+use super::error::Error;
+use super::operations::payload;
+use super::repositories::{CheckWish, PruneWish};
+use super::repository_lock::HeldLock;
+use crate::base::control::Control;
+use crate::domain::report::{self, PROBLEMS_MAX, PruneReport};
+use crate::domain::verification::RepositoryCheckDepth;
+use crate::repository::{CheckDepth, CheckReport, LockKind, PruneRequest, Pruned};
+use crate::store::entity::operation::Model;
+
+/// What a check after a prune reads, and a sample where nobody says, bytes.
+pub const SAMPLE_BYTES: u64 = 64 << 20;
+
+impl Services {
+    /// Prunes the repository of an operation; then its structure and a sample of its data are checked.
+    ///
+    /// # Errors
+    /// Something that is needed cannot be read: then nothing was removed.
+    pub async fn run_prune(&self, operation: &Model, control: &Arc<Control>) -> Result<(), Error> {
+        let PruneWish { max_unused_percent, max_repack_bytes, validate_only } = payload(operation)?;
+        let (repository, lock) = self.lock_for_deleting(operation, control).await?;
+        let (held, progress) = (lock.clone(), Arc::clone(control));
+        let report = self
+            .blocking(move || {
+                let request = PruneRequest { max_unused_percent, max_repack_bytes, dry_run: validate_only, control: &progress };
+                let mut report = prune_report(&repository.prune(&request, held.lock())?);
+                if !validate_only {
+                    let checked = repository.check(CheckDepth::Sample { bytes: SAMPLE_BYTES }, &progress, held.lock())?;
+                    report.check = Some(check_report(&checked));
+                }
+                Ok::<_, Error>(report)
+            })
+            .await?;
+        if let Some(check) = report.check.as_ref().filter(|check| check.total_problems > 0) {
+            tracing::error!(graph_id = operation.graph_id.as_str(), problems = ?check.problems, "the repository is damaged, repair it");
+        }
+        lock.release(self).await;
+        self.finish_with(operation, &report, control).await
+    }
+
+    /// Checks the repository of an operation.
+    ///
+    /// # Errors
+    /// It cannot be listed; what is wrong with it is in the report.
+    pub async fn run_check(&self, operation: &Model, control: &Arc<Control>) -> Result<(), Error> {
+        let CheckWish { depth, sample_bytes } = payload(operation)?;
+        let depth = match depth {
+            RepositoryCheckDepth::Structure => CheckDepth::Structure,
+            RepositoryCheckDepth::Sample => CheckDepth::Sample { bytes: sample_bytes },
+            RepositoryCheckDepth::AllData => CheckDepth::AllData,
+        };
+        let (services, root) = (self.clone(), self.repository_root(&operation.graph_id));
+        let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
+        let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
+        let (held, progress) = (lock.clone(), Arc::clone(control));
+        let checked = self.blocking(move || repository.check(depth, &progress, held.lock())).await?;
+        lock.release(self).await;
+        self.finish_with(operation, &check_report(&checked), control).await
+    }
+}
+
+fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn prune_report(pruned: &Pruned) -> PruneReport {
+    PruneReport {
+        snapshots: count(pruned.snapshots),
+        used_bytes: count(pruned.used_bytes),
+        removed_packs: count(pruned.removed_packs),
+        repacked_packs: count(pruned.repacked_packs),
+        repacked_bytes: count(pruned.repacked_bytes),
+        written_bytes: count(pruned.written_bytes),
+        reclaimed_bytes: count(pruned.reclaimed_bytes),
+        unused_bytes: count(pruned.unused_bytes_left),
+        finished: pruned.finished,
+        check: None,
+    }
+}
+
+fn check_report(report: &CheckReport) -> report::CheckReport {
+    report::CheckReport {
+        packs: count(report.packs),
+        blobs: count(report.blobs),
+        snapshots: count(report.snapshots),
+        unindexed_packs: count(report.unindexed_packs),
+        total_problems: i64::try_from(report.problems.len()).unwrap_or(i64::MAX),
+        problems: report.problems.iter().take(PROBLEMS_MAX).map(ToString::to_string).collect(),
+    }
+}
