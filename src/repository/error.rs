@@ -64,6 +64,13 @@ pub enum Error {
         /// What refers to it.
         needed_by: String,
     },
+    /// The manifest of a snapshot could not be made.
+    #[error("cannot make the snapshot's manifest")]
+    ManifestNotMade {
+        /// Why: an error of the one who makes it, which may be had back by a downcast.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Something could not be prepared for writing.
     #[error("cannot encode {subject}")]
     Encode {

@@ -12,6 +12,7 @@ mod format;
 mod index;
 mod keyring;
 mod lock;
+mod manifest;
 mod read;
 mod record;
 mod sweep;
@@ -40,7 +41,7 @@ pub use read::restore::{RestorePlan, RestoreRequest, Restored};
 pub use read::verify::{SnapshotDepth, Verified, VerifyRequest};
 pub use record::{NewRecord, Record};
 pub use sweep::prune::{PruneRequest, Pruned};
-pub use write::{BackupRequest, Skip, Source, Stored};
+pub use write::{BackupRequest, Figures, MakeManifest, Skip, Source, Stored};
 
 use self::backend::FileKind;
 use self::backend::local::Local;

@@ -59,7 +59,7 @@ impl From<repository::Error> for Error {
             E::TargetNotEmpty { .. } => (ErrorKind::FailedPrecondition, "TARGET_CONFLICT"),
             // A full disk, a missing permission: the operator's to mend, so the text goes out.
             E::Io { .. } => (ErrorKind::FailedPrecondition, "FILE_SYSTEM"),
-            E::AlreadyExists { .. } | E::Encode { .. } | E::WrongLock { .. } | E::WorkerStopped => {
+            E::AlreadyExists { .. } | E::ManifestNotMade { .. } | E::Encode { .. } | E::WrongLock { .. } | E::WorkerStopped => {
                 return Self::internal("work on a repository", error);
             }
         };

@@ -249,7 +249,8 @@ impl TakeSnapshot {
     }
 
     fn store(&self, source: Source<'_>, tap: &(dyn Fn(&Entry) -> Option<Tap> + Sync)) -> Result<Stored, repository::Error> {
-        let request = BackupRequest { source, recorded_path: &self.source, parent: self.parent, tap, control: &self.control };
+        let request =
+            BackupRequest { source, recorded_path: &self.source, parent: self.parent, tap, manifest: None, control: &self.control };
         self.repository.back_up(&request, self.lock.lock())
     }
 }

@@ -4,7 +4,7 @@ pub(crate) mod blobs;
 pub(crate) mod browse;
 pub(crate) mod check;
 mod check_pack;
-mod content;
+pub(crate) mod content;
 pub(crate) mod file;
 pub(crate) mod locate;
 mod metadata;

@@ -29,8 +29,8 @@ const MOST_PROBLEMS: usize = 100;
 /// How much of a snapshot is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SnapshotDepth {
-    /// Its record and all its trees are readable, all its content is in the index, and the packs that hold it are there and long
-    /// enough.
+    /// Its record, all its trees and its manifest are readable, all its content is in the index, and the packs that hold it are
+    /// there and long enough.
     Record,
     /// Also every piece of its content is read, authenticated and hashed.
     Data,
@@ -58,7 +58,7 @@ pub struct Verified {
     pub data_hash: Option<[u8; 32]>,
     /// Stored bytes of content that were read from packs.
     pub read_bytes: u64,
-    /// Everything that is wrong: the record, directories, packs, and each file that lacks content or has damaged content. At most
+    /// Everything that is wrong: the record, the manifest, directories, packs, and each file that lacks content or has damaged content. At most
     /// 100, and one more that counts the rest. Empty for a sound snapshot.
     pub problems: Vec<Problem>,
 }
@@ -122,6 +122,10 @@ impl Repository {
             self.look_for_packs(&mut plan, &found, request.control)?;
             if request.depth == SnapshotDepth::Data {
                 verified.read_bytes = self.verify_content(&plan, &found, request.control)?;
+            }
+            // small enough to be read at each depth
+            if let Err(error) = self.load_manifest(&request.root.record) {
+                found.take("the manifest", error)?;
             }
         }
         lock.protect(self, "verifying a snapshot", LockKind::Shared)?;

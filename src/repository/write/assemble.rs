@@ -5,17 +5,20 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::Stored;
 use super::content::Content;
 use super::data_hash::DataHash;
 use super::pack::PackWriter;
+use super::reader::LARGEST_PIECE_BYTES;
 use super::seal::Sealer;
 use super::work::Shared;
+use super::{Figures, Stored};
 use crate::repository::error::Error;
+use crate::repository::format::FormatError;
 use crate::repository::format::id::{BlobId, BlobKind};
 use crate::repository::format::node::Node;
 use crate::repository::format::snapshot::Summary;
 use crate::repository::format::tree::TreeWriter;
+use crate::repository::manifest;
 use crate::repository::read::blobs::BlobReader;
 
 /// What the parent snapshot says of a file.
@@ -51,6 +54,8 @@ struct Assembler<'s, 'a> {
     tree_reader: BlobReader,
     root: TreeWriter,
     open: Vec<OpenDirectory>,
+    /// The first directory of the recorded path, kept until the manifest beside it is known: a tree is written in order.
+    top: Option<Node>,
     hash: DataHash,
     files: u64,
     size_bytes: u64,
@@ -66,6 +71,7 @@ pub(crate) fn run(shared: &Shared<'_>, found: &Receiver<Found>, finished: &Sende
         tree_reader: BlobReader::new(),
         root: TreeWriter::new(),
         open: Vec::new(),
+        top: None,
         hash: DataHash::new(),
         files: 0,
         size_bytes: 0,
@@ -128,11 +134,46 @@ impl Assembler<'_, '_> {
             Some(_) => self.summary.dirs_changed += 1,
         }
         node.subtree = Some(id);
-        self.tree().add(&node);
+        if self.open.is_empty() && self.shared.request.manifest.is_some() {
+            self.top = Some(node);
+        } else {
+            self.tree().add(&node);
+        }
         Ok(())
     }
 
+    /// Asks for the manifest, stores it and completes the root tree. All files are stored by now, so that it goes into the packs
+    /// that are open still.
+    fn add_manifest(&mut self, figures: &Figures) -> Result<(), Error> {
+        let Some(make) = self.shared.request.manifest else { return Ok(()) };
+        let mut nodes: Vec<Node> = self.top.take().into_iter().collect();
+        if let Some(bytes) = make(figures)? {
+            nodes.push(self.store_manifest(&bytes)?);
+        }
+        self.shared.go_on()?;
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        nodes.iter().for_each(|node| self.root.add(node));
+        Ok(())
+    }
+
+    fn store_manifest(&mut self, bytes: &[u8]) -> Result<Node, Error> {
+        if bytes.len() > manifest::LARGEST_BYTES {
+            let source = FormatError::new(format!("it has {} bytes, more than {}", bytes.len(), manifest::LARGEST_BYTES));
+            return Err(Error::Encode { subject: "the manifest".into(), source });
+        }
+        let mut content = Vec::new();
+        for piece in bytes.chunks(LARGEST_PIECE_BYTES) {
+            content.push(self.shared.store(&mut self.sealer, self.finished, BlobKind::Data, piece)?);
+        }
+        let mut tree = TreeWriter::new();
+        tree.add(&manifest::file(bytes.len() as u64, content));
+        Ok(manifest::directory(self.store_tree(&tree.finish(), None)?))
+    }
+
     fn finish(mut self) -> Result<Stored, Error> {
+        let hash = std::mem::replace(&mut self.hash, DataHash::new());
+        let figures = Figures { files: self.files, size_bytes: self.size_bytes, data_hash: hash.finish() };
+        self.add_manifest(&figures)?;
         let root = std::mem::replace(&mut self.root, TreeWriter::new());
         let tree = self.store_tree(&root.finish(), None)?;
         let counts = &self.shared.counts;
@@ -141,15 +182,15 @@ impl Assembler<'_, '_> {
             tree_blobs: counts.tree_blobs.load(Ordering::Relaxed),
             data_added: counts.plain_bytes.load(Ordering::Relaxed),
             data_added_packed: counts.sealed_bytes.load(Ordering::Relaxed),
-            total_files_processed: self.files,
-            total_bytes_processed: self.size_bytes,
+            total_files_processed: figures.files,
+            total_bytes_processed: figures.size_bytes,
             ..self.summary
         };
         Ok(Stored {
             tree,
-            files: self.files,
-            size_bytes: self.size_bytes,
-            data_hash: self.hash.finish(),
+            files: figures.files,
+            size_bytes: figures.size_bytes,
+            data_hash: figures.data_hash,
             added_bytes: 0, // known when the last pack is written
             files_unchanged: summary.files_unmodified,
             summary,

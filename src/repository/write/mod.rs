@@ -42,12 +42,20 @@ pub struct BackupRequest<'a> {
     pub parent: Option<RecordId>,
     /// Asked for each file that is read whether somebody wants to see its bytes.
     pub tap: &'a (dyn Fn(&Entry) -> Option<Tap> + Sync),
+    /// Makes the snapshot's manifest, if it is to have one.
+    pub manifest: Option<MakeManifest<'a>>,
     /// Shows progress and stops the work.
     pub control: &'a Control,
 }
 
 /// Says which paths, relative to the source, are left out.
 pub type Skip<'a> = &'a (dyn Fn(&Path) -> bool + Sync);
+
+/// Makes a snapshot's manifest of at most 16 MiB, or none: a file that is no part of the source, and is read by
+/// [`Repository::read_manifest`]. Asked once, when all files are stored and all taps are dropped; it costs hardly more than its
+/// bytes, as it goes into packs that are written anyway. An error, such as [`Error::ManifestNotMade`], ends the backup and comes out
+/// of it as it is.
+pub type MakeManifest<'a> = &'a (dyn Fn(&Figures) -> Result<Option<Vec<u8>>, Error> + Sync);
 
 /// Where a source's entries come from.
 pub enum Source<'a> {
@@ -62,12 +70,23 @@ pub enum Source<'a> {
     Listed(&'a [Entry]),
 }
 
+/// What is known of the files before the last pack is written: as in [`Stored`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Number of regular files.
+    pub files: u64,
+    /// Sum of their sizes in bytes.
+    pub size_bytes: u64,
+    /// Hash of the files' content and paths.
+    pub data_hash: [u8; 32],
+}
+
 /// What was stored; it becomes a snapshot by [`Repository::write_record`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stored {
     /// The root tree.
     pub tree: BlobId,
-    /// Number of regular files.
+    /// Number of regular files, without the manifest.
     pub files: u64,
     /// Sum of their sizes.
     pub size_bytes: u64,
@@ -88,7 +107,7 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::SourceChanged`] and [`Error::SourceUnreadable`] for the first file that cannot be had as it was captured;
-    /// [`Error::Cancelled`]; [`Error::LockLost`], [`Error::WrongLock`]; [`Error::Io`] and others for the repository itself.
+    /// [`Error::UnusablePath`]; whatever the manifest's maker gives; [`Error::Cancelled`]; [`Error::LockLost`], [`Error::WrongLock`]; [`Error::Io`] and others for the repository itself.
     pub fn back_up(&self, request: &BackupRequest<'_>, lock: &Lock) -> Result<Stored, Error> {
         lock.protect(self, "adding a snapshot", LockKind::Shared)?;
         let stored = pipeline::run(self, request)?;

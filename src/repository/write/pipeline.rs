@@ -15,7 +15,7 @@ use crate::base::failpoint;
 use crate::repository::backend::FileKind;
 use crate::repository::backend::local::Local;
 use crate::repository::error::Error;
-use crate::repository::{Repository, threads};
+use crate::repository::{Repository, manifest, threads};
 
 /// Jobs that wait for a worker: pieces hold their blocks, so that the budget of blocks bounds them too.
 const QUEUED_JOBS: usize = 32;
@@ -29,7 +29,8 @@ const WALK_STACK_BYTES: usize = 16 << 20;
 /// Stores a request. After an error the packs that were published are removed again: no index names them.
 pub(crate) fn run(repository: &Repository, request: &BackupRequest<'_>) -> Result<Stored, Error> {
     request.control.go_on()?;
-    source::components(request.recorded_path)?;
+    let names = source::components(request.recorded_path)?;
+    manifest::check_room(request.recorded_path, &names, request.manifest.is_some())?;
     request.control.begin_stage("store", 0);
     let shared = Shared::new(repository, request);
     let written = Mutex::new(Vec::new());
@@ -77,6 +78,8 @@ fn run_threads(shared: &Shared<'_>, written: &Mutex<Vec<WrittenPack>>) -> Result
         // these ends are held by the threads alone, so that each side sees when the other has ended
         drop((packs, jobs));
         let walk = move || {
+            // the assembler must not take the walk's failure for its end: the failure is known before this end is dropped
+            let _open = found_sender.clone();
             guard(shared, || {
                 let mut walk = Walk::new(shared, job_sender, found_sender);
                 source::walk(&mut walk)

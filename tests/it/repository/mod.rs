@@ -3,6 +3,7 @@
 mod choosing;
 mod damage;
 mod locks;
+mod manifest;
 mod opening;
 mod reading;
 mod referee;

@@ -102,6 +102,7 @@ pub(crate) fn request<'a>(source: &'a Path, parent: Option<RecordId>, control: &
         recorded_path: source,
         parent,
         tap: &|_: &Entry| None,
+        manifest: None,
         control,
     }
 }
