@@ -40,6 +40,8 @@ pub struct Quiescence {
     pub dirty_namespaces: Vec<String>,
     /// LightRAG's version, where told.
     pub core_version: Option<String>,
+    /// The model that its vectors come from, where told: no store file names it.
+    pub embedding_model: Option<String>,
 }
 
 /// How waiting for a server ended.
@@ -68,6 +70,7 @@ struct Health {
 #[derive(Deserialize)]
 struct Configuration {
     workspace: Option<String>,
+    embedding_model: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +114,7 @@ impl Quiescence {
             pipeline_active: told || busy,
             dirty_namespaces: dirty.map(|(name, _)| name.clone()).collect(),
             core_version: health.core_version,
+            embedding_model: health.configuration.and_then(|configuration| configuration.embedding_model),
         }
     }
 }

@@ -87,8 +87,7 @@ impl Services {
                     Err(repository::Error::PathNotRecorded { .. }) => return Err(missing),
                     other => other?,
                 };
-                let manifest: Option<Vec<u8>> = None;
-                let _ = with_manifest;
+                let manifest = if with_manifest { repository.read_manifest(&root.record, lock.lock())? } else { None };
                 let manifest = manifest.filter(|bytes| Manifest::parse(bytes).is_some()).and_then(|bytes| String::from_utf8(bytes).ok());
                 let after = page.after.as_deref().map(str::as_bytes);
                 let name = |entry: &Listed| hex::encode(entry.name.as_encoded_bytes());

@@ -1,5 +1,6 @@
 //! What a snapshot says of itself, inside the snapshot: `/.lightkeep/manifest.json`, which restic reads too. With it, nothing that
-//! matters is known to the database alone.
+//! matters is known to the database alone. The record says the rest: the snapshot's id is in its tags, and when it was asked for is its
+//! time. So the manifest of an unchanged graph is the same, and costs nothing again.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +19,6 @@ pub(super) struct Manifest {
     pub(super) lightkeep_version: String,
     /// The graph.
     pub(super) graph_id: String,
-    /// The snapshot, a UUID.
-    pub(super) snapshot_id: String,
-    /// When it was asked for, RFC 3339 in UTC.
-    pub(super) created_at: String,
     /// The directory that it was taken from.
     pub(super) source_dir: String,
     /// Regular files.

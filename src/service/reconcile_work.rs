@@ -152,7 +152,7 @@ fn look(repository: &Arc<Repository>, lock: &HeldLock, record: &Record, control:
             }
             other => {
                 let verified = other?;
-                let manifest: Option<Vec<u8>> = None;
+                let manifest = repository.read_manifest(&record.id, lock.lock())?;
                 let manifest = manifest.and_then(|bytes| Manifest::parse(&bytes));
                 return Ok(Looked { root, verified, manifest });
             }

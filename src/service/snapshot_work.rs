@@ -1,12 +1,13 @@
 //! Taking a snapshot: quiet, capture, back up with the audit beside it, judge, record.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
 use super::lower_errors::SOURCE_CHANGED;
+use super::manifest::Manifest;
 use super::paths::Places;
 use super::repository_lock::HeldLock;
 use crate::base::control::Control;
@@ -16,11 +17,12 @@ use crate::domain::entry::Entry;
 use crate::domain::finding::{Consistency, Verdict};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::domain::snapshot::SnapshotStatus;
+use crate::lightrag;
 use crate::lightrag::audit::{Audit, AuditCache};
 use crate::lightrag::capture::{Capture, capture};
-use crate::lightrag::server::{Server, Waited};
-use crate::lightrag::workspace::Layout;
-use crate::repository::{self, BackupRequest, LockKind, NewRecord, RecordId, Repository, Source, Stored};
+use crate::lightrag::server::{Quiescence, Server, Waited};
+use crate::lightrag::workspace::{Layout, Store};
+use crate::repository::{self, BackupRequest, Figures, LockKind, MakeManifest, NewRecord, RecordId, Repository, Source, Stored};
 use crate::store::entity::{graph, operation, snapshot};
 use crate::store::operations::Ending;
 use crate::store::{self, operations, snapshots};
@@ -68,7 +70,7 @@ impl Services {
         if operation.attempt > 1 && row.data_hash.is_some() && self.adopt_record(operation, &mut row, &repository).await? {
             return Ok(());
         }
-        self.wait_until_quiet(&graph, control).await?;
+        let server = self.wait_until_quiet(&graph, control).await?;
         let parent = parent.and_then(|parent| parent.record_id).and_then(|id| RecordId::parse(&id));
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
 
@@ -81,6 +83,14 @@ impl Services {
             lock: lock.clone(),
             parent,
             control: Arc::clone(control),
+            manifest: Manifest {
+                graph_id: row.graph_id.to_string(),
+                source_dir: row.source_dir.clone(),
+                metadata: row.metadata.clone(),
+                lightrag_version: server.as_ref().and_then(|server| server.core_version.clone()),
+                embedding_model: server.and_then(|server| server.embedding_model),
+                ..Manifest::default()
+            },
         };
         let taken = self.blocking(move || work.run()).await?;
         check_policy(&graph, &taken.verdict)?;
@@ -104,24 +114,25 @@ impl Services {
         self.complete_snapshot(operation, row, &record_id, control).await
     }
 
-    async fn wait_until_quiet(&self, graph: &graph::Model, control: &Control) -> Result<(), Error> {
-        let Some(url) = &graph.server_url else { return Ok(()) };
+    /// What the graph's server says of itself, if it has one that answers.
+    async fn wait_until_quiet(&self, graph: &graph::Model, control: &Control) -> Result<Option<Quiescence>, Error> {
+        let Some(url) = &graph.server_url else { return Ok(None) };
         control.begin_stage("wait", 0);
         let server = Server::new(url, self.server_api_key(graph).await?)?;
         let limit = Duration::from_secs(u64::try_from(graph.quiet_wait_seconds).unwrap_or(0));
-        let error = match server.wait_until_quiet(limit, QUIET_POLL, control).await {
-            Ok(Waited::Quiet(_)) => return Ok(()),
-            Ok(Waited::StillBusy { why, .. }) => {
+        let (error, told) = match server.wait_until_quiet(limit, QUIET_POLL, control).await {
+            Ok(Waited::Quiet(told)) => return Ok(Some(told)),
+            Ok(Waited::StillBusy { why, last }) => {
                 let message = format!("the LightRAG server of graph `{}` is still busy: {why}", graph.graph_id);
-                Error::refused(ErrorKind::FailedPrecondition, "SERVER_BUSY", message)
+                (Error::refused(ErrorKind::FailedPrecondition, "SERVER_BUSY", message), Some(last))
             }
-            Err(error) => Error::from(error),
+            Err(error) => (Error::from(error), None),
         };
         if graph.busy_policy == BusyPolicy::Fail || error.kind() == ErrorKind::Cancelled {
             return Err(error);
         }
         tracing::warn!(graph_id = graph.graph_id.as_str(), why = error.chain(), "the snapshot does not wait any longer");
-        Ok(())
+        Ok(told)
     }
 
     /// Confirms the lease, since who has lost it writes no record, and keeps what is known of the content: an operation that is
@@ -205,6 +216,8 @@ struct TakeSnapshot {
     lock: HeldLock,
     parent: Option<RecordId>,
     control: Arc<Control>,
+    /// What is known before the capture.
+    manifest: Manifest,
 }
 
 impl TakeSnapshot {
@@ -237,21 +250,66 @@ impl TakeSnapshot {
         if *captured.layout() == Layout::Plain {
             let skip = |path: &Path| Capture::skips(path);
             let source = Source::Directory { root: &self.source, skip: &skip };
-            let stored = self.store(source, &|_| None)?;
-            return Ok(Taken { stored, verdict: Verdict::not_applicable() });
+            let verdict = Verdict::not_applicable();
+            let manifest = |figures: &Figures| self.manifest(figures, captured, &verdict).map(Some);
+            let stored = self.store(source, &|_| None, &manifest)?;
+            return Ok(Taken { stored, verdict });
         }
         let audit = Audit::new(Some(&self.cache));
-        let stored = self.store(Source::Listed(captured.entries()), &|entry| audit.tap(entry));
-        let stored = stored.map_err(|error| name_in_source(error, captured))?;
-        self.control.begin_stage("audit", 0);
-        let verdict = audit.finish(captured.entries(), &self.control)?;
+        let judged = Mutex::new(None);
+        // Asked when everything is stored and the audit has seen it all: the verdict becomes part of the snapshot.
+        let manifest = |figures: &Figures| {
+            self.control.begin_stage("audit", 0);
+            let verdict = audit.finish(captured.entries(), &self.control).map_err(not_made)?;
+            let bytes = self.manifest(figures, captured, &verdict)?;
+            *judged.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
+            Ok(Some(bytes))
+        };
+        let stored = self.store(Source::Listed(captured.entries()), &|entry| audit.tap(entry), &manifest);
+        let stored = stored.map_err(|error| made_again(name_in_source(error, captured)))?;
+        let verdict = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let verdict = verdict.ok_or_else(|| Error::internal("judge a capture", "the engine has not asked for its manifest"))?;
         Ok(Taken { stored, verdict })
     }
 
-    fn store(&self, source: Source<'_>, tap: &(dyn Fn(&Entry) -> Option<Tap> + Sync)) -> Result<Stored, repository::Error> {
-        let request =
-            BackupRequest { source, recorded_path: &self.source, parent: self.parent, tap, manifest: None, control: &self.control };
+    fn manifest(&self, figures: &Figures, captured: &Capture, verdict: &Verdict) -> Result<Vec<u8>, repository::Error> {
+        let storages = captured.entries().iter().filter_map(|entry| Store::of_path(&entry.path)).map(|store| store.file_name().to_owned());
+        let manifest = Manifest {
+            files: figures.files,
+            size_bytes: figures.size_bytes,
+            data_hash: hex::encode(figures.data_hash),
+            storages: storages.collect(),
+            verdict: Some(verdict.clone()),
+            ..self.manifest.clone()
+        };
+        manifest.to_bytes().map_err(not_made)
+    }
+
+    fn store(
+        &self,
+        source: Source<'_>,
+        tap: &(dyn Fn(&Entry) -> Option<Tap> + Sync),
+        manifest: MakeManifest<'_>,
+    ) -> Result<Stored, repository::Error> {
+        let manifest = Some(manifest);
+        let request = BackupRequest { source, recorded_path: &self.source, parent: self.parent, tap, manifest, control: &self.control };
         self.repository.back_up(&request, self.lock.lock())
+    }
+}
+
+/// What keeps the manifest from being made, on its way through the engine.
+fn not_made(error: impl std::error::Error + Send + Sync + 'static) -> repository::Error {
+    repository::Error::ManifestNotMade { source: Box::new(error) }
+}
+
+/// The audit's own error, which came through the engine.
+fn made_again(error: repository::Error) -> Error {
+    match error {
+        repository::Error::ManifestNotMade { source } => match source.downcast::<lightrag::Error>() {
+            Ok(error) => (*error).into(),
+            Err(source) => Error::internal("make a snapshot's manifest", source),
+        },
+        error => error.into(),
     }
 }
 

@@ -20,7 +20,7 @@ on_each_database!(directories_are_listed_and_files_are_read_in_parts, async |app
     let path = format!("{GRAPHS}/g/snapshots/{}/files", snapshot.backup_id);
     let top = get(&app, &path).await.ok();
     assert_eq!(top["entries"].as_array().unwrap().len(), 13);
-    assert_eq!(top["manifest"]["snapshot_id"], json!(snapshot.backup_id));
+    assert_eq!(top["manifest"]["graph_id"], json!("g"));
     assert_eq!(top["manifest"]["verdict"]["census"]["entities"], json!(34));
     assert_eq!(top["manifest"]["data_hash"], json!(snapshot.data_hash));
     let notes = get(&app, &format!("{path}?path=notes")).await.ok();

@@ -61,7 +61,7 @@ impl Audit {
     ///
     /// # Errors
     /// [`Error::AuditRead`] and [`Error::Cancelled`]; damaged files are findings, not errors.
-    pub fn finish(self, entries: &[Entry], control: &Control) -> Result<Verdict, Error> {
+    pub fn finish(&self, entries: &[Entry], control: &Control) -> Result<Verdict, Error> {
         let files: BTreeMap<Store, &Entry> = entries.iter().filter_map(|entry| Some((store_of(entry)?, entry))).collect();
         if files.is_empty() {
             return Ok(Verdict::not_applicable());
