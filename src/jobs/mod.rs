@@ -23,7 +23,7 @@ async fn run(services: &Services, operation: &Model, control: &Arc<Control>) -> 
         OperationKind::Prune => services.run_prune(operation, control).await,
         OperationKind::Verify => services.run_verify(operation, control).await,
         OperationKind::Check => services.run_check(operation, control).await,
-        OperationKind::Repair => Err(Error::internal("x", "y")),
+        OperationKind::Repair => services.run_repair(operation, control).await,
         OperationKind::Reconcile => services.run_reconcile(operation, control).await,
         OperationKind::Cleanup => services.run_cleanup(operation, control).await,
     }

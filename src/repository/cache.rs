@@ -65,6 +65,14 @@ impl Repositories {
         }
     }
 
+    /// The repository at `root`, which may be damaged, to check or repair it. It is not kept.
+    ///
+    /// # Errors
+    /// As [`Repository::open_damaged`].
+    pub fn open_damaged(&self, root: &Path) -> Result<Arc<Repository>, Error> {
+        Repository::open_damaged(root, &self.password).map(Arc::new)
+    }
+
     /// Closes the repository at `root`, as before its directory is taken away.
     pub fn forget(&self, root: &Path) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(root);

@@ -124,13 +124,29 @@ impl Repository {
         }
         let mut index = self.with_index(Index::emptied);
         for id in &listed {
-            let bytes = self.load(FileKind::Index, id)?;
-            let packs = index::parse(&bytes).map_err(Error::damaged(subject(FileKind::Index, id)))?;
-            index.add_indexed(packs).map_err(Error::damaged(subject(FileKind::Index, id)))?;
+            let added = self.load_index_file(id).and_then(|packs| {
+                let damaged = Error::damaged(subject(FileKind::Index, id));
+                index.add_indexed(packs).map_err(damaged)
+            });
+            match added {
+                Err(Error::Damaged { .. } | Error::Io { .. }) if self.is_tolerant => {}
+                other => other?,
+            }
         }
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
         *known = Some(listed);
         Ok(())
+    }
+
+    /// Reads an index file.
+    pub(crate) fn load_index_file(&self, id: &FileId) -> Result<Vec<IndexedPack>, Error> {
+        let bytes = self.load(FileKind::Index, id)?;
+        index::parse(&bytes).map_err(Error::damaged(subject(FileKind::Index, id)))
+    }
+
+    /// Has the index loaded anew when it is looked at next, as its files were changed by more than what was added.
+    pub(crate) fn forget_index(&self) {
+        *self.index_files.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Writes the index of new packs and makes their blobs known to this handle.

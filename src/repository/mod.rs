@@ -40,7 +40,9 @@ pub use read::locate::SnapshotRoot;
 pub use read::restore::{RestorePlan, RestoreRequest, Restored};
 pub use read::verify::{SnapshotDepth, Verified, VerifyRequest};
 pub use record::{NewRecord, Record};
+pub use sweep::losses::Loss;
 pub use sweep::prune::{PruneRequest, Pruned};
+pub use sweep::repair::Repaired;
 pub use write::{BackupRequest, Figures, MakeManifest, Skip, Source, Stored};
 
 use self::backend::FileKind;
@@ -82,6 +84,8 @@ pub struct Repository {
     index_files: Mutex<Option<BTreeSet<FileId>>>,
     /// Records that were read; they never change.
     records: Mutex<IdMap<RecordId, Record>>,
+    /// Opened to be checked or repaired: index files that cannot be read are as none.
+    is_tolerant: bool,
 }
 
 impl std::fmt::Debug for Repository {
@@ -151,7 +155,25 @@ impl Repository {
         Self::open_from(root, password, options, &Keyring::default())
     }
 
+    /// Opens a repository that may be damaged, to check or repair it: index files that cannot be read do not count. Not for other
+    /// work.
+    ///
+    /// # Errors
+    /// As [`Repository::open`]: without config and key there is nothing to repair.
+    pub fn open_damaged(root: &Path, password: &Secret) -> Result<Self, Error> {
+        let repository = Self::unlock(root, password, Options::default(), &Keyring::default())?;
+        let repository = Self { is_tolerant: true, ..repository };
+        repository.refresh_index()?;
+        Ok(repository)
+    }
+
     pub(crate) fn open_from(root: &Path, password: &Secret, options: Options, keyring: &Keyring) -> Result<Self, Error> {
+        let repository = Self::unlock(root, password, options, keyring)?;
+        repository.refresh_index()?;
+        Ok(repository)
+    }
+
+    fn unlock(root: &Path, password: &Secret, options: Options, keyring: &Keyring) -> Result<Self, Error> {
         let backend = Local::new(root, options.sync);
         let config_path = backend.config_path();
         let sealed = match fs::read(&config_path) {
@@ -163,9 +185,7 @@ impl Repository {
         if config.version != VERSION {
             return Err(Error::UnsupportedVersion { root: root.to_path_buf(), version: config.version });
         }
-        let repository = Self::assemble(backend, options, master, None);
-        repository.refresh_index()?;
-        Ok(repository)
+        Ok(Self::assemble(backend, options, master, None))
     }
 
     fn assemble(backend: Local, options: Options, key: Key, index_files: Option<BTreeSet<FileId>>) -> Self {
@@ -176,6 +196,7 @@ impl Repository {
             index: RwLock::default(),
             index_files: Mutex::new(index_files),
             records: Mutex::default(),
+            is_tolerant: false,
         }
     }
 

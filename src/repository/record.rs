@@ -120,6 +120,12 @@ impl Repository {
         Ok(record)
     }
 
+    /// Reads a record from its file, whatever was known of it.
+    pub(crate) fn read_record_anew(&self, id: &RecordId) -> Result<Record, Error> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.read_record(id)
+    }
+
     /// Reads all records, oldest first.
     ///
     /// # Errors

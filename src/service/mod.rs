@@ -15,6 +15,7 @@ pub mod paths;
 pub mod pins;
 pub mod prune_work;
 pub mod reconcile_work;
+pub mod repair_work;
 pub mod repositories;
 mod repository_lock;
 pub mod restore_plan;

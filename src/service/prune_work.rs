@@ -55,7 +55,7 @@ impl Services {
             RepositoryCheckDepth::AllData => CheckDepth::AllData,
         };
         let (services, root) = (self.clone(), self.repository_root(&operation.graph_id));
-        let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
+        let repository = self.blocking(move || services.repositories().open_damaged(&root)).await?;
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
         let (held, progress) = (lock.clone(), Arc::clone(control));
         let checked = self.blocking(move || repository.check(depth, &progress, held.lock())).await?;

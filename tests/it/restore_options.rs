@@ -80,6 +80,7 @@ on_each_database!(a_graph_is_saved_before_it_is_replaced, async |app: TestApp| {
     assert_eq!(app.list("g").await.len(), 2, "neither asked for nor in its own place");
     // A graph that is lost needs no saving.
     fs::remove_dir_all(&source).unwrap();
+    app.clock.advance(std::time::Duration::from_secs(1));
     restore(&app, &snapshot, &source, json!({})).await.ok();
     assert_eq!(app.list("g").await.len(), 2);
     app

@@ -128,6 +128,24 @@ impl Local {
         }
     }
 
+    /// Moves a file to `set-aside/<kind>` in the repository, where nobody looks for it; false when it was gone already.
+    pub(crate) fn set_aside(&self, kind: FileKind, id: &FileId) -> Result<bool, Error> {
+        let directory = self.root.join("set-aside").join(kind.directory());
+        create_directory(&directory, self.sync)?;
+        let path = self.path(kind, id);
+        match fs::rename(&path, directory.join(id.to_string())) {
+            Ok(()) => {
+                if self.sync {
+                    sync_directory(&directory)?;
+                    sync_directory(path.parent().unwrap_or(&self.root))?;
+                }
+                Ok(true)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("set aside", path)(error)),
+        }
+    }
+
     /// When a file was written; `None` when it is gone.
     pub(crate) fn modified(&self, kind: FileKind, id: &FileId) -> Result<Option<Timestamp>, Error> {
         let path = self.path(kind, id);

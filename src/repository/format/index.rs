@@ -9,7 +9,7 @@ use super::id::{BlobId, BlobKind, FileId};
 use super::pack::PackedBlob;
 
 /// One blob's place, as an index file gives it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct IndexedBlob {
     /// Its id.
     pub(crate) id: BlobId,
@@ -32,6 +32,19 @@ pub(crate) struct IndexedPack {
     pub(crate) id: FileId,
     /// Its blobs.
     pub(crate) blobs: Vec<IndexedBlob>,
+}
+
+impl IndexedPack {
+    /// A pack that was just written.
+    pub(crate) fn of_written(id: FileId, blobs: &[PackedBlob]) -> Self {
+        let mut offset = 0;
+        let place = |blob: &PackedBlob| {
+            let at = offset;
+            offset += blob.stored_bytes;
+            IndexedBlob { id: blob.id, kind: blob.kind, offset: at, length: blob.stored_bytes, uncompressed_length: blob.plain_bytes }
+        };
+        Self { id, blobs: blobs.iter().map(place).collect() }
+    }
 }
 
 #[derive(Deserialize)]

@@ -12,6 +12,7 @@ use crate::base::control::Control;
 use crate::repository::Repository;
 use crate::repository::backend::FileKind;
 use crate::repository::error::Error;
+use crate::repository::files::subject;
 use crate::repository::format::FormatError;
 use crate::repository::format::crypto::OVERHEAD_BYTES;
 use crate::repository::format::id::{BlobId, BlobKind, FileId, IdSet};
@@ -144,8 +145,26 @@ impl Repository {
             })?;
         }
         report.snapshots = self.check_snapshots(&problems, control)?;
+        self.check_small_files(&problems, control)?;
         report.problems = problems.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(report)
+    }
+
+    /// Index files and keys; that the config is good, the repository's being open says.
+    fn check_small_files(&self, problems: &Problems, control: &Control) -> Result<(), Error> {
+        for (id, _) in self.backend.list(FileKind::Index)? {
+            control.go_on()?;
+            if let Err(error) = self.load_index_file(&id) {
+                problems.add_error(subject(FileKind::Index, &id), &error);
+            }
+        }
+        for (id, _) in self.backend.list(FileKind::Key)? {
+            let bytes = self.backend.read(FileKind::Key, &id)?;
+            if FileId::of(&bytes) != id {
+                problems.add(subject(FileKind::Key, &id), "its content does not match its name");
+            }
+        }
+        Ok(())
     }
 
     fn indexed_packs(&self) -> Vec<IndexedPack> {

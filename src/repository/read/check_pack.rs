@@ -12,7 +12,7 @@ use crate::repository::Repository;
 use crate::repository::backend::FileKind;
 use crate::repository::error::Error;
 use crate::repository::format::FormatError;
-use crate::repository::format::id::{BlobId, BlobKind};
+use crate::repository::format::id::{BlobId, BlobKind, FileId};
 use crate::repository::format::pack::{self, PackedBlob};
 
 /// Reads the whole pack in spans: memory does not grow with the size of packs.
@@ -25,7 +25,7 @@ pub(crate) fn check(
     control: &Control,
 ) -> Result<(), Error> {
     let subject = format!("pack `{}`", pack.id);
-    let (blobs, header) = read_header(repository, pack)?;
+    let (blobs, header) = read_header(repository, &pack.id, pack.bytes)?;
     compare_with_index(pack, &blobs, &subject, problems);
     let mut places = Vec::with_capacity(blobs.len());
     let mut end = 0;
@@ -65,17 +65,17 @@ pub(crate) fn check(
 }
 
 /// The blobs that the header lists, and the sealed header with its length.
-fn read_header(repository: &Repository, pack: &IndexedPack) -> Result<(Vec<PackedBlob>, Vec<u8>), Error> {
-    let damaged = || Error::damaged(format!("the header of pack `{}`", pack.id));
+pub(crate) fn read_header(repository: &Repository, id: &FileId, bytes: u64) -> Result<(Vec<PackedBlob>, Vec<u8>), Error> {
+    let damaged = || Error::damaged(format!("the header of pack `{id}`"));
     let mut length = [0; pack::LENGTH_BYTES];
-    let length_at = pack.bytes.saturating_sub(length.len() as u64);
-    repository.backend.read_range(FileKind::Pack, &pack.id, length_at, &mut length)?;
+    let length_at = bytes.saturating_sub(length.len() as u64);
+    repository.backend.read_range(FileKind::Pack, id, length_at, &mut length)?;
     let header_bytes = u64::from(u32::from_le_bytes(length));
     let Some(header_at) = length_at.checked_sub(header_bytes) else {
         return Err(damaged()(FormatError::new("its length is impossible")));
     };
-    let mut header = vec![0; usize::try_from(pack.bytes - header_at).unwrap_or(usize::MAX)];
-    repository.backend.read_range(FileKind::Pack, &pack.id, header_at, &mut header)?;
+    let mut header = vec![0; usize::try_from(bytes - header_at).unwrap_or(usize::MAX)];
+    repository.backend.read_range(FileKind::Pack, id, header_at, &mut header)?;
     let mut sealed = header[..header.len() - pack::LENGTH_BYTES].to_vec();
     let plain = repository.key.open_in_place(&mut sealed).map_err(damaged())?;
     Ok((pack::parse_header(plain).map_err(damaged())?, header))

@@ -3,7 +3,7 @@
 pub(crate) mod blobs;
 pub(crate) mod browse;
 pub(crate) mod check;
-mod check_pack;
+pub(crate) mod check_pack;
 pub(crate) mod content;
 pub(crate) mod file;
 pub(crate) mod locate;
@@ -13,5 +13,5 @@ mod pieces;
 mod plan;
 pub(crate) mod restore;
 mod selection;
-mod spans;
+pub(crate) mod spans;
 pub(crate) mod verify;

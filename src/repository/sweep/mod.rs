@@ -1,6 +1,9 @@
-//! Giving back space: what snapshots use is kept, everything else goes. Everything here deletes, so it stops at the first doubt.
+//! Putting a repository in order: prune gives back the space of what nobody uses, repair keeps what can be kept of a damaged one.
 
+mod examine;
+pub(crate) mod losses;
 pub(crate) mod prune;
 mod repack;
+pub(crate) mod repair;
 mod survey;
 mod used;

@@ -5,10 +5,9 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
-use std::sync::PoisonError;
 
 use super::repack::Repacked;
-use super::survey::{Packed, Survey, load};
+use super::survey::{Packed, Survey};
 use super::used::Used;
 use crate::base::control::Control;
 use crate::base::failpoint;
@@ -112,9 +111,7 @@ impl Repository {
         let before = self.bytes_on_disk()?;
         let done = self.carry_out(&survey, &plan, request.control, lock);
         // However it ended, what is known of the index may be another now.
-        let mut known = self.index_files.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = None;
-        drop(known);
+        self.forget_index();
         self.refresh_index()?;
         pruned.written_bytes = done?;
         pruned.reclaimed_bytes = before.saturating_sub(self.bytes_on_disk()?);
@@ -165,7 +162,7 @@ impl Repository {
         let mut writer = IndexWriter::new(self);
         let mut seen = HashSet::new();
         for file in &survey.index_files {
-            for indexed in load(self, file)? {
+            for indexed in self.load_index_file(file)? {
                 let stays = survey.packs.contains_key(&indexed.id) && !gone.contains(&indexed.id);
                 if stays && seen.insert(indexed.id) {
                     writer.add(indexed)?;
@@ -182,7 +179,7 @@ impl Repository {
 /// Whether an index file names packs that are gone, as after a prune that broke off.
 fn names_missing_packs(repository: &Repository, survey: &Survey) -> Result<bool, Error> {
     for file in &survey.index_files {
-        if load(repository, file)?.iter().any(|indexed| !survey.packs.contains_key(&indexed.id)) {
+        if repository.load_index_file(file)?.iter().any(|indexed| !survey.packs.contains_key(&indexed.id)) {
             return Ok(true);
         }
     }

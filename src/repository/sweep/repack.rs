@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::survey::{Survey, load};
+use super::survey::Survey;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::repository::Repository;
@@ -11,7 +11,6 @@ use crate::repository::backend::local::Local;
 use crate::repository::error::Error;
 use crate::repository::format::id::FileId;
 use crate::repository::format::index::{IndexedBlob, IndexedPack};
-use crate::repository::format::pack::PackedBlob;
 use crate::repository::read::blobs::BlobReader;
 use crate::repository::write::pack::{OpenPacks, WrittenPack};
 
@@ -28,7 +27,7 @@ impl<'a> Repacked<'a> {
         let (open, mut reader) = (OpenPacks::default(), BlobReader::new());
         let mut seen = HashSet::new();
         for file in &survey.index_files {
-            for indexed in load(repository, file)? {
+            for indexed in repository.load_index_file(file)? {
                 if packs.contains(&indexed.id) && seen.insert(indexed.id) {
                     repacked.copy(&indexed, survey, &open, &mut reader, control)?;
                 }
@@ -82,7 +81,7 @@ impl<'a> Repacked<'a> {
 
     /// The new packs as an index file names them.
     pub(super) fn indexed(&self) -> impl Iterator<Item = IndexedPack> {
-        self.packs.iter().map(|pack| IndexedPack { id: pack.id, blobs: indexed_blobs(&pack.blobs) })
+        self.packs.iter().map(|pack| IndexedPack::of_written(pack.id, &pack.blobs))
     }
 
     /// From now on an index names them.
@@ -99,14 +98,4 @@ impl Drop for Repacked<'_> {
             let _ = unsynced.delete(FileKind::Pack, &pack.id);
         }
     }
-}
-
-fn indexed_blobs(blobs: &[PackedBlob]) -> Vec<IndexedBlob> {
-    let mut offset = 0;
-    let place = |blob: &PackedBlob| {
-        let at = offset;
-        offset += blob.stored_bytes;
-        IndexedBlob { id: blob.id, kind: blob.kind, offset: at, length: blob.stored_bytes, uncompressed_length: blob.plain_bytes }
-    };
-    blobs.iter().map(place).collect()
 }

@@ -11,7 +11,7 @@ use crate::repository::files::subject;
 use crate::repository::format::FormatError;
 use crate::repository::format::crypto::OVERHEAD_BYTES;
 use crate::repository::format::id::{BlobId, BlobKind, FileId, IdMap};
-use crate::repository::format::index::{self, IndexedPack};
+use crate::repository::format::index::IndexedPack;
 use crate::repository::format::pack;
 
 /// What is known of one pack.
@@ -61,7 +61,7 @@ impl Survey {
         for (file, _) in repository.backend.list(FileKind::Index)? {
             control.go_on()?;
             survey.index_files.push(file);
-            for indexed in load(repository, &file)? {
+            for indexed in repository.load_index_file(&file)? {
                 survey.add(&indexed, used)?;
             }
         }
@@ -110,10 +110,4 @@ impl Survey {
             BlobKind::Tree => self.trees.get(id).copied(),
         }
     }
-}
-
-/// Reads an index file.
-pub(super) fn load(repository: &Repository, file: &FileId) -> Result<Vec<IndexedPack>, Error> {
-    let bytes = repository.load(FileKind::Index, file)?;
-    index::parse(&bytes).map_err(Error::damaged(subject(FileKind::Index, file)))
 }

@@ -1,0 +1,116 @@
+//! Which snapshots lack content.
+
+use crate::base::control::Control;
+use crate::repository::Repository;
+use crate::repository::error::Error;
+use crate::repository::format::id::{BlobId, BlobKind, IdMap, RecordId};
+use crate::repository::format::node::{Node, NodeKind};
+use crate::repository::lock::{Lock, LockKind};
+use crate::repository::read::blobs::BlobReader;
+
+/// How many files a loss names.
+const EXAMPLES_MAX: usize = 10;
+
+/// What a snapshot has lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loss {
+    /// Its record.
+    pub record: RecordId,
+    /// The record's tags.
+    pub tags: Vec<String>,
+    /// Files that lack content.
+    pub files: u64,
+    /// Some of these, and of the directories that cannot be read, by their absolute paths.
+    pub examples: Vec<String>,
+    /// Directories that cannot be read, with all that was in them.
+    pub whole_trees: u64,
+}
+
+/// Trees that were walked, and whether everything below them is there.
+type Seen = IdMap<BlobId, bool>;
+
+/// A directory on the way down.
+struct Open {
+    tree: BlobId,
+    path: String,
+    nodes: std::vec::IntoIter<Node>,
+    is_whole: bool,
+}
+
+impl Repository {
+    /// The snapshots that lack content now. Trees that are whole are read once, however many snapshots have them. Content counts as
+    /// there when the index names it: whether it can be read, a check or a repair says.
+    ///
+    /// # Errors
+    /// [`Error::WrongLock`], [`Error::LockLost`], [`Error::Cancelled`]; [`Error::Io`] and [`Error::Damaged`] for records.
+    pub fn find_losses(&self, control: &Control, lock: &Lock) -> Result<Vec<Loss>, Error> {
+        lock.protect(self, "looking for losses", LockKind::Shared)?;
+        control.begin_stage("losses", 0);
+        let (mut seen, mut reader, mut losses) = (Seen::default(), BlobReader::new(), Vec::new());
+        for record in self.records()? {
+            let mut loss = Loss { record: record.id, tags: record.tags, files: 0, examples: Vec::new(), whole_trees: 0 };
+            self.walk(record.tree, &mut seen, &mut reader, &mut loss, control)?;
+            if loss.files > 0 || loss.whole_trees > 0 {
+                losses.push(loss);
+            }
+        }
+        Ok(losses)
+    }
+
+    fn walk(&self, root: BlobId, seen: &mut Seen, reader: &mut BlobReader, loss: &mut Loss, control: &Control) -> Result<(), Error> {
+        let mut open: Vec<Open> = Vec::new();
+        self.enter(root, String::new(), &mut open, seen, reader, loss);
+        while let Some(mut directory) = open.pop() {
+            control.go_on()?;
+            let Some(node) = directory.nodes.next() else {
+                seen.insert(directory.tree, directory.is_whole);
+                if let Some(parent) = open.last_mut() {
+                    parent.is_whole &= directory.is_whole;
+                }
+                continue;
+            };
+            let path = format!("{}/{}", directory.path, String::from_utf8_lossy(&node.name));
+            if node.kind == NodeKind::File && !node.content.iter().all(|id| self.has_blob(BlobKind::Data, id)) {
+                directory.is_whole = false;
+                loss.files += 1;
+                loss.name(&path);
+            }
+            match node.subtree {
+                Some(tree) if seen.get(&tree) != Some(&true) => {
+                    let entered = open.len();
+                    open.push(directory);
+                    self.enter(tree, path, &mut open, seen, reader, loss);
+                    if open.len() == entered + 1
+                        && let Some(directory) = open.last_mut()
+                    {
+                        directory.is_whole = false;
+                    }
+                }
+                _ => open.push(directory),
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a directory, or counts it as lost.
+    fn enter(&self, tree: BlobId, path: String, open: &mut Vec<Open>, seen: &Seen, reader: &mut BlobReader, loss: &mut Loss) {
+        if seen.get(&tree) == Some(&true) {
+            return;
+        }
+        match self.load_tree(reader, &tree, &path) {
+            Ok(nodes) => open.push(Open { tree, path, nodes: nodes.into_iter(), is_whole: true }),
+            Err(_) => {
+                loss.whole_trees += 1;
+                loss.name(if path.is_empty() { "/" } else { &path });
+            }
+        }
+    }
+}
+
+impl Loss {
+    fn name(&mut self, path: &str) {
+        if self.examples.len() < EXAMPLES_MAX {
+            self.examples.push(path.to_owned());
+        }
+    }
+}
