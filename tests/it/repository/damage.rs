@@ -108,3 +108,32 @@ fn trees_of_the_parent_that_cannot_be_read_are_stored_again() {
         }
     }
 }
+
+#[test]
+fn content_of_the_parent_that_the_index_has_lost_is_read_again() {
+    // by a handle that knew the content, and by a new one
+    for is_new in [false, true] {
+        let scratch = Scratch::new();
+        fs::write(scratch.source().join("kept"), noise(1, 2_000_000)).unwrap();
+        let repository = scratch.init();
+        let (_, parent) = scratch.save(&repository, None);
+        let kept = files(scratch.root().join("data"));
+        fs::write(scratch.source().join("lost"), noise(2, 9_000_000)).unwrap();
+        let (before, parent) = scratch.save(&repository, Some(parent));
+        let (unchanged, _) = scratch.save(&repository, Some(parent));
+        assert_eq!((unchanged.files_unchanged, unchanged.summary.data_blobs), (2, 0));
+        let content = |pack: &PathBuf| !kept.contains(pack) && fs::metadata(pack).unwrap().len() > 100_000;
+        for pack in files(scratch.root().join("data")).into_iter().filter(content) {
+            fs::remove_file(pack).unwrap();
+        }
+        // as a repair leaves it
+        scratch.restic(&["rebuild-index"]);
+        let repository = if is_new { scratch.open() } else { repository };
+        let (stored, id) = scratch.save(&repository, Some(parent));
+        assert_eq!((stored.files_unchanged, stored.data_hash), (1, before.data_hash));
+        assert!(stored.added_bytes >= 9_000_000, "{stored:?}");
+        let to = scratch.path("target");
+        assert_eq!(scratch.restore(&repository, id, &scratch.source(), &to).unwrap().data_hash, before.data_hash);
+        assert_eq!(describe(&to, true), describe(&scratch.source(), true));
+    }
+}
