@@ -35,6 +35,7 @@ pub use format::snapshot::Summary;
 pub use lock::{Lock, LockKind};
 pub use read::browse::{Listed, ListedKind};
 pub use read::check::{CheckDepth, CheckReport, Problem};
+pub use read::differences::{Change, Difference, DifferenceCounts, FileCount};
 pub use read::file::SnapshotFile;
 pub use read::locate::SnapshotRoot;
 pub use read::restore::{RestorePlan, RestoreRequest, Restored};

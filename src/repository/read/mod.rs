@@ -1,10 +1,11 @@
-//! Reading: blobs, looking into a snapshot, restoring and verifying it, checking a repository.
+//! Reading: blobs, looking into a snapshot, restoring, verifying and comparing it, checking a repository.
 
 pub(crate) mod blobs;
 pub(crate) mod browse;
 pub(crate) mod check;
 pub(crate) mod check_pack;
 pub(crate) mod content;
+pub(crate) mod differences;
 pub(crate) mod file;
 pub(crate) mod locate;
 mod metadata;

@@ -2,6 +2,7 @@
 
 mod choosing;
 mod damage;
+mod differences;
 mod locks;
 mod manifest;
 mod opening;
