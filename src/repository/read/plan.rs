@@ -79,7 +79,8 @@ pub(crate) struct Plan {
     pub(crate) is_whole: bool,
 }
 
-/// Says what becomes of an entry, named by its path, that cannot be planned: an error ends the planning, else the entry is left out.
+/// Says what becomes of an entry that cannot be planned, named by its path, which is empty for the top: an error ends the planning,
+/// else the entry is left out.
 pub(crate) type Problem<'a> = &'a dyn Fn(&Path, Error) -> Result<(), Error>;
 
 struct Planner {
@@ -125,7 +126,7 @@ pub(crate) fn make(
             match repository.entries(&mut reader, &node, named) {
                 Ok(nodes) => open.push((number, chosen, nodes.into_iter())),
                 Err(error) => {
-                    problem(named, error)?;
+                    problem(path, error)?;
                     planner.plan.is_whole = false;
                 }
             }

@@ -58,8 +58,9 @@ pub struct Verified {
     pub data_hash: Option<[u8; 32]>,
     /// Stored bytes of content that were read from packs.
     pub read_bytes: u64,
-    /// Everything that is wrong: the record, the manifest, directories, packs, and each file that lacks content or has damaged content. At most
-    /// 100, and one more that counts the rest. Empty for a sound snapshot.
+    /// Everything that is wrong: the record, the manifest, directories, packs, and each file, relative to the
+    /// source, that lacks content or has damaged content; of a hard-linked one the first name. At most 100, and one more that counts
+    /// the rest. Empty for a sound snapshot.
     pub problems: Vec<Problem>,
 }
 
@@ -114,7 +115,11 @@ impl Repository {
         request.control.begin_stage("verify", 0);
         let (mut verified, found) = (Verified::default(), Found::default());
         if let Some(top) = self.look_for_top(request.root, &found)? {
-            let problem = |path: &Path, error| found.take(format!("`{}`", path.display()), error);
+            let problem = |path: &Path, error| {
+                let is_top = path.as_os_str().is_empty();
+                let path = if is_top { &request.root.recorded_path } else { path };
+                found.take(format!("`{}`", path.display()), error)
+            };
             let mut plan = plan::make(self, top, Selection::of(&request.root.record, None)?, request.control, &problem)?;
             verified.files = plan.file_count;
             verified.size_bytes = plan.size_bytes;

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lightkeep::base::control::Control;
 use lightkeep::repository::*;
 
 use super::damage::files;
@@ -101,6 +102,33 @@ fn files_are_read_whole_and_in_parts() {
     for none in ["nothing", "deep", "link", "pipe", "", "..", "deep/../plain", "plain/below", absolute.to_str().unwrap()] {
         assert!(open(&repository, &root, none).is_none(), "{none}");
     }
+}
+
+#[test]
+fn what_restic_stored_is_read_and_verified() {
+    let scratch = Scratch::new();
+    odd_tree(&scratch.source());
+    scratch.restic(&["init", "--repository-version", "2"]);
+    scratch.restic(&["backup", scratch.source().to_str().unwrap()]);
+    let repository = Arc::new(scratch.open());
+    let record = repository.records().unwrap().pop().unwrap().id;
+    let root = SnapshotRoot { record, recorded_path: scratch.source() };
+    let lock = repository.lock(LockKind::Shared, now(), HOST).unwrap();
+    let mut read = 0;
+    for entry in repository.list_directory(&root, Path::new(""), &lock).unwrap() {
+        if entry.kind != ListedKind::File {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        open(&repository, &root, &entry.name).unwrap().read_to_end(&mut bytes).unwrap();
+        assert!(bytes == fs::read(scratch.source().join(&entry.name)).unwrap(), "{:?}", entry.name);
+        read += 1;
+    }
+    assert!(read >= 10);
+    let request = VerifyRequest { root: &root, depth: SnapshotDepth::Data, control: &Control::default() };
+    let verified = repository.verify_snapshot(&request, &lock).unwrap();
+    assert_eq!((verified.problems, verified.files), (vec![], read + 3));
+    assert_eq!(repository.read_manifest(&record, &lock).unwrap(), None);
 }
 
 #[test]

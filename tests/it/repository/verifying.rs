@@ -130,6 +130,13 @@ fn a_directory_that_cannot_be_read_does_not_hide_the_rest() {
     fs::write(&new, bytes).unwrap();
     let found = problems(&scratch, id, SnapshotDepth::Data);
     assert!(found.len() == 2 && found[0].starts_with("`b`"), "{found:?}");
+    // the source itself
+    let root = SnapshotRoot { record: id, recorded_path: scratch.source().join("deep") };
+    let lock = repository.lock(LockKind::Shared, now(), HOST).unwrap();
+    let request = VerifyRequest { root: &root, depth: SnapshotDepth::Record, control: &Control::default() };
+    let verified = repository.verify_snapshot(&request, &lock).unwrap();
+    let deep = format!("`{}`", root.recorded_path.display());
+    assert!(verified.problems.len() == 1 && verified.problems[0].subject == deep, "{:?}", verified.problems);
 }
 
 #[test]
