@@ -18,7 +18,8 @@ use super::read::content::Content;
 /// No manifest is larger.
 pub(crate) const LARGEST_BYTES: usize = 16 << 20;
 
-const DIRECTORY: &str = ".lightkeep";
+/// The directory in a snapshot's root that holds the manifest.
+pub(crate) const DIRECTORY: &str = ".lightkeep";
 const PATH: &str = "/.lightkeep/manifest.json";
 
 impl Repository {

@@ -3,6 +3,7 @@
 mod adoption;
 pub mod cleanup;
 pub mod delete_work;
+pub mod differences;
 mod error;
 pub mod graph_updates;
 pub mod graphs;

@@ -15,7 +15,7 @@ use crate::base::control::Control;
 use crate::domain::report::{LostContent, RepairReport};
 use crate::lightrag::capture::{Capture, capture};
 use crate::lightrag::workspace::Layout;
-use crate::repository::{BackupRequest, LockKind, Loss, Repaired, Repository, Source};
+use crate::repository::{BackupRequest, LockKind, Loss, RecordId, Repaired, Repository, Source};
 use crate::store::entity::operation;
 use crate::store::entity::snapshot::Model;
 use crate::store::{operations, snapshots};
@@ -43,11 +43,16 @@ impl Services {
             operation_id: operation.operation_id.to_string(),
             control: Arc::clone(control),
         };
-        let (repaired, restored_bytes, losses) = self.blocking(move || work.run()).await?;
+        let Done { repaired, restored_bytes, losses, renamed } = self.blocking(move || work.run()).await?;
         lock.release(self).await;
         // Whoever has it open knows the index as it was.
         self.repositories().forget(&self.repository_root(&operation.graph_id));
         operations::confirm(self.store().read(), operation).await?;
+        for (old, new) in renamed {
+            if let Some(row) = rows.iter().find(|row| row.record_id.as_deref() == Some(&old.to_string())) {
+                snapshots::update(self.store().read(), Model { record_id: Some(new.to_string()), ..row.clone() }).await?;
+            }
+        }
         let mut report = RepairReport {
             index_rebuilt: repaired.index_rebuilt,
             saved_blobs: i64::try_from(repaired.blobs_saved).unwrap_or(i64::MAX),
@@ -119,6 +124,15 @@ fn lines(loss: &Loss) -> Vec<String> {
     lines
 }
 
+/// What the blocking part has done.
+struct Done {
+    repaired: Repaired,
+    restored_bytes: u64,
+    losses: Vec<Loss>,
+    /// Records that were written anew without their manifests.
+    renamed: Vec<(RecordId, RecordId)>,
+}
+
 /// The blocking part.
 struct Repair {
     repository: Arc<Repository>,
@@ -129,7 +143,7 @@ struct Repair {
 }
 
 impl Repair {
-    fn run(&self) -> Result<(Repaired, u64, Vec<Loss>), Error> {
+    fn run(&self) -> Result<Done, Error> {
         let repaired = self.repository.repair(&self.control, self.lock.lock())?;
         let mut losses = self.repository.find_losses(&self.control, self.lock.lock())?;
         let mut restored_bytes = 0;
@@ -147,7 +161,12 @@ impl Repair {
             }
             losses = self.repository.find_losses(&self.control, self.lock.lock())?;
         }
-        Ok((repaired, restored_bytes, losses))
+        let (manifests, losses): (Vec<Loss>, Vec<Loss>) = losses.into_iter().partition(Loss::is_manifest_only);
+        let mut renamed = Vec::new();
+        for loss in manifests {
+            renamed.push((loss.record, self.repository.drop_manifest(&loss.record, self.lock.lock())?));
+        }
+        Ok(Done { repaired, restored_bytes, losses, renamed })
     }
 
     /// Stores a source without a record: whatever of it the repository has lost is there again.

@@ -113,6 +113,22 @@ pub async fn find_latest(connection: &impl ConnectionTrait, graph_id: &GraphId, 
     query.one(connection).await.map_err(Error::during("find the latest snapshot"))
 }
 
+/// The newest restorable snapshot of the same directory that is older than this one.
+///
+/// # Errors
+/// The database's.
+pub async fn find_before(connection: &impl ConnectionTrait, snapshot: &Model) -> Result<Option<Model>, Error> {
+    let key = Expr::tuple([Expr::col(Column::CreatedAt), Expr::col(Column::SnapshotId)]);
+    let query = Entity::find()
+        .filter(Column::GraphId.eq(snapshot.graph_id.clone()))
+        .filter(Column::SourceDir.eq(snapshot.source_dir.as_str()))
+        .filter(Column::Status.is_in(SnapshotStatus::RESTORABLE))
+        .filter(key.lt(Expr::tuple([Expr::val(snapshot.created_at), Expr::val(snapshot.snapshot_id)])))
+        .order_by_desc(Column::CreatedAt)
+        .order_by_desc(Column::SnapshotId);
+    query.one(connection).await.map_err(Error::during("find the snapshot before"))
+}
+
 /// Whether a graph's repository has ever got a record.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::convert::{graph, looking, operation, restore, retention, snapshot, verification};
+use super::convert::{difference, graph, looking, operation, restore, retention, snapshot, verification};
 use super::{caller, reading};
 use crate::domain::report::VerifyReport;
 use crate::proto::v1;
@@ -137,6 +137,14 @@ impl BackupService for BackupGrpc {
         // How long the whole file is, for whoever asked for a part of it.
         response.metadata_mut().insert(FILE_SIZE, size_bytes.into());
         Ok(response)
+    }
+
+    async fn diff_snapshots(&self, request: Request<v1::DiffSnapshotsRequest>) -> Result<Response<v1::DiffSnapshotsResponse>, Status> {
+        let request = request.into_inner();
+        let wanted = difference::parse(&request)?;
+        let base = Some(request.base_snapshot_id.as_str()).filter(|id| !id.is_empty());
+        let compared = self.0.diff_snapshots(&wanted.graph_id, &request.snapshot_id, base, wanted.only, wanted.page).await?;
+        Ok(Response::new(difference::to_proto(compared)))
     }
 
     async fn pin_snapshot(&self, request: Request<v1::PinSnapshotRequest>) -> Result<Response<v1::Snapshot>, Status> {

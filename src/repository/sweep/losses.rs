@@ -6,6 +6,7 @@ use crate::repository::error::Error;
 use crate::repository::format::id::{BlobId, BlobKind, IdMap, RecordId};
 use crate::repository::format::node::{Node, NodeKind};
 use crate::repository::lock::{Lock, LockKind};
+use crate::repository::manifest::DIRECTORY;
 use crate::repository::read::blobs::BlobReader;
 
 /// How many files a loss names.
@@ -108,6 +109,12 @@ impl Repository {
 }
 
 impl Loss {
+    /// Whether nothing of the source is lost, only what the snapshot says of itself.
+    pub fn is_manifest_only(&self) -> bool {
+        let own = self.examples.iter().filter_map(|path| path.strip_prefix('/')?.strip_prefix(DIRECTORY)).count() as u64;
+        own > 0 && own == self.files + self.whole_trees
+    }
+
     fn name(&mut self, path: &str) {
         if self.examples.len() < EXAMPLES_MAX {
             self.examples.push(path.to_owned());

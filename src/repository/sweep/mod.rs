@@ -7,3 +7,4 @@ mod repack;
 pub(crate) mod repair;
 mod survey;
 mod used;
+mod without_manifest;

@@ -14,7 +14,7 @@ pub(crate) mod pack;
 mod parent;
 mod pipeline;
 mod reader;
-mod seal;
+pub(crate) mod seal;
 mod source;
 mod walk;
 mod work;

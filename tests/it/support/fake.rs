@@ -118,6 +118,9 @@ impl BackupService for Fake {
     async fn browse_snapshot(&self, _: tonic::Request<BrowseSnapshotRequest>) -> Reply<BrowseSnapshotResponse> {
         Ok(Answer::new(BrowseSnapshotResponse::default()))
     }
+    async fn diff_snapshots(&self, _: tonic::Request<DiffSnapshotsRequest>) -> Reply<DiffSnapshotsResponse> {
+        Ok(Answer::new(DiffSnapshotsResponse::default()))
+    }
     type ReadSnapshotFileStream = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<HttpBody, Status>> + Send>>;
     async fn read_snapshot_file(&self, request: tonic::Request<ReadSnapshotFileRequest>) -> Reply<Self::ReadSnapshotFileStream> {
         let data = request.into_inner().path.into_bytes();
