@@ -62,13 +62,14 @@ impl Doors {
         for reflection in [Reflection::V1, Reflection::V1Alpha] {
             routes = reflection.add_to(routes, &names)?;
         }
+        let needs_key = api_key.is_some();
         let grpc = door(routes, Auth::new(api_key), services.ids().clone(), Arc::clone(services.clock()));
         let bag = services.clone();
         let ready = move || {
             let bag = bag.clone();
             async move { !bag.stopping().is_cancelled() && bag.store().ping().await.is_ok() }
         };
-        let rest = rest::router(FILE_DESCRIPTOR_SET, &names, grpc.clone(), ready).context("cannot make the REST routes")?;
+        let rest = rest::router(FILE_DESCRIPTOR_SET, &names, grpc.clone(), needs_key, ready).context("cannot make the REST routes")?;
         // The empty name stands for the server as a whole.
         names.push("");
         Ok(Self { grpc, rest, health, names })

@@ -12,6 +12,7 @@ mod graphs;
 mod lightrag;
 mod looking;
 mod maintenance;
+mod openapi;
 mod operations;
 mod permissions;
 mod repository;

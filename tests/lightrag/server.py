@@ -89,12 +89,12 @@ class Server:
     def tail(self):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
 
-    def request(self, method, path, body=None, raw=False):
+    def request(self, method, path, body=None, raw=False, headers=None):
         """One REST request; the answer's JSON, or (status, bytes) where `raw`."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=600)
         try:
             content = None if body is None else json.dumps(body)
-            connection.request(method, path, content, {"content-type": "application/json"} if content else {})
+            connection.request(method, path, content, ({"content-type": "application/json"} if content else {}) | (headers or {}))
             answer = connection.getresponse()
             status, text = answer.status, answer.read()
         finally:

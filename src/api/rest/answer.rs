@@ -26,30 +26,22 @@ const NEXT_PAGE: HeaderName = HeaderName::from_static("x-next-page-token");
 /// The page size with which whole lists are fetched: the largest that the services take.
 const WHOLE_PAGE: i32 = 1000;
 
-/// A message that is no JSON but a document of its own type.
-const DOCUMENT: &str = "google.api.HttpBody";
-
 /// Calls the route's RPC and answers.
 pub(super) async fn answer(shim: &Arc<Shim>, route: &Arc<Route>, headers: &HeaderMap, mut asked: Asked) -> Response<Body> {
     let list = route.answer.as_ref().filter(|field| field.is_list());
     let result = match list {
         _ if route.streams => stream(shim, route, headers, &asked).await,
-        Some(field) if !asked.one_page && is_paged(route) => whole_list(shim, route, field, headers, &mut asked.message).await,
+        Some(field) if !asked.one_page && route.is_paged() => whole_list(shim, route, field, headers, &mut asked.message).await,
         _ => single(shim, route, headers, &asked.message).await,
     };
     result.unwrap_or_else(|failure| error_answer(&failure.status, asked.body.as_ref(), failure.request_id.as_ref()))
-}
-
-fn is_paged(route: &Route) -> bool {
-    let has = |message: &MessageDescriptor, name: &str| message.get_field_by_name(name).is_some();
-    has(&route.input, "page_size") && has(&route.input, "page_token") && has(&route.output, "next_page_token")
 }
 
 async fn single(shim: &Shim, route: &Route, headers: &HeaderMap, message: &DynamicMessage) -> Result<Response<Body>, Failure> {
     let (bytes, request_id) = call_unary(&shim.door, &route.rpc, headers, message).await?;
     let fail = |status: Status| Failure { request_id: request_id.clone(), status: Box::new(status) };
     let message = decode(&route.output, bytes).map_err(fail)?;
-    if route.output.full_name() == DOCUMENT {
+    if route.is_document() {
         return Ok(document(&message, request_id));
     }
     let json = match &route.answer {
@@ -110,7 +102,7 @@ async fn whole_list(
 async fn stream(shim: &Arc<Shim>, route: &Arc<Route>, headers: &HeaderMap, asked: &Asked) -> Result<Response<Body>, Failure> {
     let mut answer = call(&shim.door, &route.rpc, headers, &asked.message).await?;
     let request_id = answer.request_id.clone();
-    if route.output.full_name() == DOCUMENT {
+    if route.is_document() {
         // The first message says what the document is; a failure before it is an error answer.
         let fail = |status: Status| Failure { request_id: request_id.clone(), status: Box::new(status) };
         let first = answer.next().await.transpose().map_err(fail)?.unwrap_or_default();

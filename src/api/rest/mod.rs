@@ -5,13 +5,14 @@ mod answer;
 mod call;
 mod dialect;
 mod json;
+mod openapi;
 mod range;
 mod request;
 mod routes;
 mod status;
 mod template;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::routing::get;
@@ -24,7 +25,7 @@ use tonic::Code;
 
 use self::dialect::Dialect;
 use self::routes::{BodyRule, Found, Route, Routes};
-use self::status::{Refusal, error_answer, json_response};
+use self::status::{Refusal, error_answer, json_bytes, json_response};
 use super::door::GrpcService;
 
 /// The longest body that is read.
@@ -58,26 +59,45 @@ struct Shim {
     dialect: Dialect,
     routes: Routes,
     door: GrpcService,
+    openapi: Openapi,
 }
 
-/// The REST interface: all routes of these services in `descriptors`, their old aliases, and `/health`, `/healthz`, `/readyz`.
-/// `ready` tells whether the server can do its work. Other routers may be merged in: this one has the fallback.
+/// What the OpenAPI document is made from when it is first asked for, and the document then.
+#[derive(Debug)]
+struct Openapi {
+    pool: DescriptorPool,
+    needs_key: bool,
+    document: OnceLock<Bytes>,
+}
+
+/// The REST interface: all routes of these services in `descriptors`, their old aliases, `/health`, `/healthz`, `/readyz`, and
+/// `/openapi.json`, which describes them; `needs_key` tells it that calls need the API key. `ready` tells whether the server can do its
+/// work. Other routers may be merged in: this one has the fallback.
 ///
 /// # Errors
 /// [`RouterError`] when the protos cannot be served.
-pub fn router<R, F>(descriptors: &[u8], services: &[&str], grpc: GrpcService, ready: R) -> Result<axum::Router, RouterError>
+pub fn router<R, F>(
+    descriptors: &[u8],
+    services: &[&str],
+    grpc: GrpcService,
+    needs_key: bool,
+    ready: R,
+) -> Result<axum::Router, RouterError>
 where
     R: Fn() -> F + Clone + Send + Sync + 'static,
     F: Future<Output = bool> + Send + 'static,
 {
     let pool = DescriptorPool::decode(descriptors).map_err(RouterError::Descriptors)?;
-    let shim = Arc::new(Shim { dialect: Dialect::new(&pool), routes: Routes::new(&pool, services)?, door: grpc });
-    let fallback = shim.clone();
+    let (dialect, routes) = (Dialect::new(&pool), Routes::new(&pool, services)?);
+    let openapi = Openapi { pool, needs_key, document: OnceLock::new() };
+    let shim = Arc::new(Shim { dialect, routes, door: grpc, openapi });
+    let (fallback, described) = (shim.clone(), shim.clone());
     let alive = || async { json_response(StatusCode::OK, &json!({ "status": "ok" }), None) };
     Ok(axum::Router::new()
         .route("/health", get(alive))
         .route("/healthz", get(alive))
         .route("/readyz", get(move || readiness(ready())))
+        .route(openapi::PATH, get(move || async move { described.openapi() }))
         .method_not_allowed_fallback(move |request: Request<Body>| async move {
             shim.refuse(request.headers(), Refusal::wrong_method("GET, HEAD")).await
         })
@@ -94,6 +114,12 @@ async fn readiness(ready: impl Future<Output = bool>) -> Response<Body> {
 }
 
 impl Shim {
+    fn openapi(&self) -> Response<Body> {
+        let Openapi { pool, needs_key, document } = &self.openapi;
+        let document = document.get_or_init(|| openapi::document(pool, &self.routes, &self.dialect, *needs_key).to_string().into());
+        json_bytes(StatusCode::OK, document.clone(), None)
+    }
+
     async fn handle(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
         let is_head = request.method() == Method::HEAD;
         let response = self.answer(request).await;
@@ -132,7 +158,7 @@ impl Shim {
     /// Where a path with slashes at its end leads, if there is something.
     fn without_slash(&self, method: &Method, path: &str, query: Option<&str>) -> Option<Response<Body>> {
         let shorter = path.strip_suffix('/')?;
-        let is_endpoint = ["/health", "/healthz", "/readyz"].contains(&shorter);
+        let is_endpoint = ["/health", "/healthz", "/readyz", openapi::PATH].contains(&shorter);
         if !is_endpoint && matches!(self.find(method, shorter), Err(_) | Ok(Found::Nothing)) {
             return None;
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode_str;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value};
 use serde_json::{Value as Json, json};
 
 use super::dialect::Dialect;
@@ -84,7 +84,7 @@ fn query(route: &Route, dialect: &Dialect, parts: &Parts<'_>, message: &mut Dyna
 }
 
 /// Secrets do not belong in addresses, which are logged everywhere; maps have no form there.
-fn fits_query(dialect: &Dialect, field: &FieldDescriptor) -> bool {
+pub(super) fn fits_query(dialect: &Dialect, field: &FieldDescriptor) -> bool {
     let traits = dialect.traits(field);
     !traits.input_only && !traits.output_only && !field.is_map()
 }
@@ -157,12 +157,14 @@ fn parse(body: &Bytes) -> Result<Json, Refusal> {
     })
 }
 
+/// The field of a request that the header `Idempotency-Key` fills.
+pub(super) fn idempotency_field(request: &MessageDescriptor) -> Option<FieldDescriptor> {
+    request.get_field_by_name(REQUEST_ID).filter(|field| field.kind() == Kind::String && !field.is_list())
+}
+
 fn idempotency_key(headers: &HeaderMap, message: &mut DynamicMessage) -> Result<(), Refusal> {
     let Some(key) = headers.get("idempotency-key") else { return Ok(()) };
-    let Some(field) = message.descriptor().get_field_by_name(REQUEST_ID).filter(|field| field.kind() == Kind::String && !field.is_list())
-    else {
-        return Ok(());
-    };
+    let Some(field) = idempotency_field(&message.descriptor()) else { return Ok(()) };
     let key = key.to_str().map_err(|_| parameter("Idempotency-Key", "expected a UUID"))?.trim();
     let given = message.get_field(&field).as_str().unwrap_or_default().to_owned();
     if !given.is_empty() && given != key {

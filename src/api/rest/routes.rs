@@ -10,6 +10,9 @@ use prost_reflect::{
 use super::RouterError;
 use super::template::Template;
 
+/// A message that is no JSON but a document of its own type.
+const DOCUMENT: &str = "google.api.HttpBody";
+
 /// What the request's body is.
 #[derive(Debug, Clone)]
 pub(super) enum BodyRule {
@@ -76,6 +79,11 @@ impl Routes {
         Ok(Self(routes))
     }
 
+    /// The routes of an RPC, named by its path.
+    pub(super) fn of_rpc(&self, rpc: &str) -> impl Iterator<Item = &Route> {
+        self.0.iter().map(AsRef::as_ref).filter(move |route| route.rpc == rpc)
+    }
+
     /// Looks a decoded path up.
     pub(super) fn find(&self, method: &Method, path: &[String]) -> Found {
         // What answers GET answers HEAD; the body is dropped later.
@@ -91,6 +99,25 @@ impl Routes {
             }
         }
         if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) }
+    }
+}
+
+impl Route {
+    /// The answer is one page of a list.
+    pub(super) fn is_paged(&self) -> bool {
+        let has = |message: &MessageDescriptor, name: &str| message.get_field_by_name(name).is_some();
+        has(&self.input, "page_size") && has(&self.input, "page_token") && has(&self.output, "next_page_token")
+    }
+
+    /// The answer is no JSON but a document of its own type.
+    pub(super) fn is_document(&self) -> bool {
+        self.output.full_name() == DOCUMENT
+    }
+
+    /// The answer is a document that can be read from any place on.
+    pub(super) fn is_ranged(&self) -> bool {
+        let has = |name: &str| self.input.get_field_by_name(name).is_some();
+        self.is_document() && has("offset") && has("length")
     }
 }
 

@@ -141,8 +141,8 @@ pub(super) fn json_response(status: StatusCode, body: &Json, request_id: Option<
 }
 
 /// An answer in JSON that is written already.
-pub(super) fn json_bytes(status: StatusCode, body: Vec<u8>, request_id: Option<&HeaderValue>) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
+pub(super) fn json_bytes(status: StatusCode, body: impl Into<Body>, request_id: Option<&HeaderValue>) -> Response<Body> {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(request_id) = request_id {

@@ -1,5 +1,7 @@
 //! Path templates of google.api.http, and paths that fit them.
 
+use std::fmt;
+
 use percent_encoding::percent_decode_str;
 
 /// One step of a template; more exact steps come first in the order.
@@ -64,6 +66,17 @@ impl Template {
     }
 }
 
+impl fmt::Display for Template {
+    /// As OpenAPI writes it: each field in braces, whatever it takes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|step| match step {
+            Step::Literal(literal) => write!(f, "/{literal}"),
+            Step::One(Some(field)) | Step::Rest(Some(field)) => write!(f, "/{{{field}}}"),
+            Step::One(None) | Step::Rest(None) => f.write_str("/*"),
+        })
+    }
+}
+
 impl Step {
     fn parse(segment: &str, is_last: bool) -> Option<Self> {
         let (field, pattern) = match segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')) {
@@ -110,6 +123,7 @@ mod tests {
             assert_eq!(fit(template, path), None, "{template} {path}");
         }
         assert_eq!(segments("/%ff"), Err(NotText));
+        assert_eq!(Template::parse("/a/{id}/{path=**}").unwrap().to_string(), "/a/{id}/{path}");
     }
 
     #[test]

@@ -195,7 +195,8 @@ impl App {
         let auth = Auth::new(key.map(|key| Secret::new(key.into())));
         let door = door(routes, auth, Arc::new(IdSource::counted(1)), Arc::new(SystemClock));
         let services = ["lightkeep.v1.BackupService", "lightkeep.v1.OperationService"];
-        let router = router(lightkeep::proto::FILE_DESCRIPTOR_SET, &services, door.clone(), move || async move { ready }).unwrap();
+        let router =
+            router(lightkeep::proto::FILE_DESCRIPTOR_SET, &services, door.clone(), key.is_some(), move || async move { ready }).unwrap();
         Self { fake, door, router }
     }
 

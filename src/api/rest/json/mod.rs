@@ -12,6 +12,8 @@ mod write;
 
 pub(crate) use read::{Reader, Violation};
 pub(crate) use scalar::from_text;
+pub(crate) use well_known::{Form, form};
+pub(crate) use words::word;
 pub(crate) use write::{FieldJson, MessageJson};
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use prost_reflect::{DynamicMessage, Value};
 
 /// The forms that a message can take in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// An object with a member for each field.
     Object,
     /// RFC 3339.
@@ -28,7 +28,7 @@ pub(super) enum Form {
 }
 
 /// The form of the message type of that name.
-pub(super) fn form(full_name: &str) -> Form {
+pub(crate) fn form(full_name: &str) -> Form {
     match full_name {
         "google.rpc.Status" => return Form::Status,
         "google.protobuf.Timestamp" => return Form::Timestamp,

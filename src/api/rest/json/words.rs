@@ -3,7 +3,7 @@
 use prost_reflect::EnumDescriptor;
 
 /// The word of a value, or `None` for the value that means "not set" and for numbers that the proto does not know.
-pub(super) fn word(descriptor: &EnumDescriptor, number: i32) -> Option<String> {
+pub(crate) fn word(descriptor: &EnumDescriptor, number: i32) -> Option<String> {
     let value = descriptor.get_value(number)?;
     let word = shorten(descriptor.name(), value.name());
     if number == 0 && word == "unspecified" { None } else { Some(word) }
