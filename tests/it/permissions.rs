@@ -79,3 +79,36 @@ async fn a_target_that_may_not_be_written_is_refused_and_stays() {
     assert_eq!(error.code(), Code::PermissionDenied, "{error:?}");
     assert_eq!(files::describe(&parent), before);
 }
+
+/// Where something cannot be listed, nobody knows what is used: nothing goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unreadable_directory_of_a_repository_stops_a_prune() {
+    let (directory, server) = scene();
+    let source = directory.path().join("source");
+    let first = snapshot(&server, &source).await.unwrap();
+    fs::write(source.join("notes"), "more").unwrap();
+    give(&source);
+    let second = snapshot(&server, &source).await.unwrap();
+    let (graph_id, snapshot_id) = (first.graph_id, first.backup_id);
+    let request = v1::DeleteSnapshotRequest { graph_id, snapshot_id, request_id: String::new() };
+    server.backup().await.delete_snapshot(request).await.unwrap();
+    let repository = directory.path().join("lightrag_backups/graph1");
+    let before = files::describe(&repository);
+    let packs = fs::read_dir(repository.join("data")).unwrap().next().unwrap().unwrap().path();
+    for hidden in [packs, repository.join("snapshots"), repository.join("index")] {
+        fs::set_permissions(&hidden, fs::Permissions::from_mode(0o000)).unwrap();
+        let request = v1::PruneRepositoryRequest { graph_id: "graph1".to_owned(), max_unused_percent: Some(0), ..Default::default() };
+        let error = server.repository().await.prune_repository(request).await.unwrap_err();
+        assert!(error.message().contains(hidden.to_str().unwrap()), "{error:?}");
+        fs::set_permissions(&hidden, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let names = |lines: Vec<String>| lines.into_iter().filter(|line| line.contains("bytes, hash")).collect::<Vec<_>>();
+    assert_eq!(names(files::describe(&repository)), names(before));
+    let request = v1::PruneRepositoryRequest { graph_id: "graph1".to_owned(), max_unused_percent: Some(0), ..Default::default() };
+    let report = server.repository().await.prune_repository(request).await.unwrap().into_inner().report.unwrap();
+    assert!(report.finished && report.reclaimed_bytes > 0, "{report:?}");
+    let target_dir = directory.path().join("again").to_str().unwrap().to_owned();
+    let (graph_id, snapshot_id) = (second.graph_id, second.backup_id);
+    let request = v1::RestoreSnapshotRequest { graph_id, snapshot_id, target_dir, ..Default::default() };
+    server.backup().await.restore_snapshot(request).await.unwrap();
+}

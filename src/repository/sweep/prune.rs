@@ -126,15 +126,13 @@ impl Repository {
     /// Gives the bytes of the new packs.
     fn carry_out(&self, survey: &Survey, plan: &Plan, control: &Control, lock: &Lock) -> Result<u64, Error> {
         let gone: HashSet<FileId> = plan.remove.union(&plan.repack).copied().collect();
-        if gone.is_empty() {
-            return Ok(0);
-        }
+        // Packs that no index names go without a new one.
+        let is_named = |id: &FileId| survey.packs.get(id).is_some_and(|pack| pack.indexed);
+        let reindex = survey.is_index_untidy || gone.iter().any(is_named);
         control.begin_stage("prune", plan.repack_bytes);
         let repacked = Repacked::write(self, survey, &plan.repack, control)?;
         let written_bytes = repacked.bytes();
         failpoint::reach("prune.packs_written");
-        // Packs that no index names go without one.
-        let reindex = gone.iter().any(|id| survey.packs.get(id).is_some_and(|pack| pack.indexed)) || names_missing_packs(self, survey)?;
         if reindex {
             control.go_on()?;
             lock.protect(self, "pruning", LockKind::Exclusive)?;
@@ -174,16 +172,6 @@ impl Repository {
         }
         writer.finish()
     }
-}
-
-/// Whether an index file names packs that are gone, as after a prune that broke off.
-fn names_missing_packs(repository: &Repository, survey: &Survey) -> Result<bool, Error> {
-    for file in &survey.index_files {
-        if repository.load_index_file(file)?.iter().any(|indexed| !survey.packs.contains_key(&indexed.id)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn plan(survey: &Survey, request: &PruneRequest<'_>) -> Plan {

@@ -143,11 +143,12 @@ impl Repository {
     }
 }
 
-/// Whether the index names exactly the packs that are there, and their blobs where they lie. Packs that no index names are no damage.
+/// Whether the index names exactly the packs that are there, and their blobs where they lie. A pack that no index names may be left
+/// over from a snapshot that broke off, or all that is left where an index file was lost: it is named again, and a prune decides.
 fn is_as_found(indexed: &Indexed, whole: &[Examined]) -> bool {
     let places = |blobs: &[IndexedBlob]| -> BTreeMap<u32, (BlobId, u32, u32)> {
         blobs.iter().map(|blob| (blob.offset, (blob.id, blob.length, blob.uncompressed_length))).collect()
     };
     let found: HashMap<FileId, &Examined> = whole.iter().map(|pack| (pack.id, pack)).collect();
-    indexed.iter().all(|(id, blobs)| found.get(id).is_some_and(|pack| places(blobs) == places(&pack.good)))
+    indexed.len() == whole.len() && indexed.iter().all(|(id, blobs)| found.get(id).is_some_and(|pack| places(blobs) == places(&pack.good)))
 }

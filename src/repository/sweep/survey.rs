@@ -42,6 +42,8 @@ impl Packed {
 pub(super) struct Survey {
     pub(super) packs: HashMap<FileId, Packed>,
     pub(super) index_files: Vec<FileId>,
+    /// The index files name packs that are gone, or one pack twice, as after a prune that broke off.
+    pub(super) is_index_untidy: bool,
     data: IdMap<BlobId, FileId>,
     trees: IdMap<BlobId, FileId>,
 }
@@ -75,10 +77,10 @@ impl Survey {
 
     fn add(&mut self, indexed: &IndexedPack, used: &Used) -> Result<(), Error> {
         // A pack that is gone: what it held must lie elsewhere too.
-        let Some(packed) = self.packs.get_mut(&indexed.id) else { return Ok(()) };
-        if packed.indexed {
+        let Some(packed) = self.packs.get_mut(&indexed.id).filter(|packed| !packed.indexed) else {
+            self.is_index_untidy = true;
             return Ok(());
-        }
+        };
         packed.indexed = true;
         packed.kind = indexed.blobs.first().map_or(BlobKind::Data, |blob| blob.kind);
         for blob in &indexed.blobs {
