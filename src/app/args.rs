@@ -18,7 +18,6 @@ pub struct Args {
 
 /// What to do.
 #[derive(Debug, Clone, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "made once per process")]
 pub enum Command {
     /// Serve gRPC and REST until SIGTERM.
     Serve(ServeArgs),
