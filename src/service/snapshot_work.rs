@@ -203,6 +203,7 @@ fn fill_in(row: &mut snapshot::Model, taken: &Taken) -> Result<(), Error> {
     row.relations = count(census.relations);
     row.vectors = count(census.vectors);
     row.documents_in_flight = count(taken.verdict.documents_in_flight);
+    row.lightrag_layout = taken.verdict.layout.map(|layout| layout.as_str().to_owned());
     Ok(())
 }
 
@@ -273,12 +274,14 @@ impl TakeSnapshot {
     }
 
     fn manifest(&self, figures: &Figures, captured: &Capture, verdict: &Verdict) -> Result<Vec<u8>, repository::Error> {
-        let storages = captured.entries().iter().filter_map(|entry| Store::of_path(&entry.path)).map(|store| store.file_name().to_owned());
+        let store_files = captured.entries().iter().filter(|entry| Store::of_path(&entry.path).is_some());
         let manifest = Manifest {
             files: figures.files,
             size_bytes: figures.size_bytes,
             data_hash: hex::encode(figures.data_hash),
-            storages: storages.collect(),
+            lightrag_layout: verdict.layout.map(|layout| layout.as_str().to_owned()),
+            embedding_dimension: verdict.embedding_dimension,
+            storages: store_files.map(|entry| entry.path.display().to_string()).collect(),
             verdict: Some(verdict.clone()),
             ..self.manifest.clone()
         };
