@@ -211,12 +211,17 @@ impl Repository {
         Ok(packs)
     }
 
-    /// Walks the trees of all snapshots, each tree once.
+    /// Walks the trees of all snapshots, each tree once. An operator's restic may add snapshots meanwhile: the index is looked at
+    /// after the records, as it has all that the listed ones need, while one that was loaded before them may not.
     fn check_snapshots(&self, problems: &Problems, control: &Control) -> Result<u64, Error> {
         let mut reader = BlobReader::new();
         let mut seen: IdSet<BlobId> = IdSet::default();
         let mut count = 0;
-        for (id, _) in self.backend.list(FileKind::Snapshot)? {
+        let records = self.backend.list(FileKind::Snapshot)?;
+        if let Err(error) = self.refresh_index() {
+            problems.add_error("the index", &error);
+        }
+        for (id, _) in records {
             count += 1;
             let mut open = match self.load(FileKind::Snapshot, &id).and_then(|_| self.record(&id.into())) {
                 Ok(record) => vec![(record.tree, format!("snapshot `{id}`"))],
