@@ -24,7 +24,7 @@ impl Used {
     pub(super) fn find(repository: &Repository, control: &Control) -> Result<Self, Error> {
         let mut used = Self::default();
         let mut reader = BlobReader::new();
-        for record in repository.records()? {
+        for record in repository.records_alone()? {
             used.snapshots += 1;
             let mut open = vec![(record.tree, format!("snapshot `{}`", record.id))];
             while let Some((tree, name)) = open.pop() {

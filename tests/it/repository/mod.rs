@@ -3,6 +3,7 @@
 mod choosing;
 mod damage;
 mod differences;
+mod doubts;
 mod locks;
 mod manifest;
 mod opening;

@@ -8,7 +8,7 @@ use lightkeep::repository::*;
 use super::damage::files;
 use super::support::*;
 
-fn prune(repository: &Repository, max_unused_percent: u8, max_repack_bytes: Option<u64>) -> Result<Pruned, Error> {
+pub(crate) fn prune(repository: &Repository, max_unused_percent: u8, max_repack_bytes: Option<u64>) -> Result<Pruned, Error> {
     let control = Control::default();
     let lock = repository.lock(LockKind::Exclusive, now(), HOST).unwrap();
     repository.prune(&PruneRequest { max_unused_percent, max_repack_bytes, dry_run: false, control: &control }, &lock)
