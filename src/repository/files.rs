@@ -190,9 +190,12 @@ impl Repository {
     /// Reads and verifies a directory's tree, from whichever pack has it whole; `needed_by` names the directory in messages. Only a
     /// tree that is damaged in all its places is called damaged.
     pub(crate) fn load_tree(&self, reader: &mut BlobReader, id: &BlobId, needed_by: &str) -> Result<Vec<Node>, Error> {
-        let mut failure: Option<Error> = None;
-        for (pack, location) in self.with_index(|index| index.tree_places(id)) {
-            match self.load_tree_from(reader, id, needed_by, &pack, location) {
+        let (mut sealed, mut failure) = (Vec::new(), None::<Error>);
+        for (pack, location) in self.with_index(|index| index.places(BlobKind::Tree, id)) {
+            let named = || format!("tree `{id}` of {needed_by} in pack `{pack}`");
+            let read = self.read_blob(reader, &mut sealed, id, &pack, &location, named);
+            let parsed = read.and_then(|plain| tree::parse(plain).map_err(Error::damaged(named())));
+            match parsed {
                 Ok(nodes) => return Ok(nodes),
                 Err(error) if failure.as_ref().is_none_or(|failure| failure.is_damage() && !error.is_damage()) => failure = Some(error),
                 Err(_) => {}
@@ -201,20 +204,29 @@ impl Repository {
         Err(failure.unwrap_or_else(|| Error::MissingBlob { id: *id, needed_by: needed_by.to_owned() }))
     }
 
-    fn load_tree_from(
+    /// Reads a blob from one of its places and verifies it. `sealed` is a buffer; `named` names the blob in messages.
+    pub(crate) fn read_blob<'r>(
         &self,
-        reader: &mut BlobReader,
+        reader: &'r mut BlobReader,
+        sealed: &'r mut Vec<u8>,
         id: &BlobId,
-        needed_by: &str,
         pack: &FileId,
-        location: Location,
-    ) -> Result<Vec<Node>, Error> {
-        let mut sealed = vec![0; location.stored_bytes as usize];
-        self.backend.read_range(FileKind::Pack, pack, u64::from(location.offset), &mut sealed)?;
-        let plain = reader
-            .open(&self.key, &mut sealed, location.compressed_from, id)
-            .map_err(|source| Error::Damaged { subject: format!("tree `{id}` of {needed_by} in pack `{pack}`"), source })?;
-        tree::parse(plain).map_err(|source| Error::Damaged { subject: format!("tree `{id}` of {needed_by}"), source })
+        location: &Location,
+        named: impl FnOnce() -> String,
+    ) -> Result<&'r [u8], Error> {
+        sealed.resize(location.stored_bytes as usize, 0);
+        self.backend.read_range(FileKind::Pack, pack, u64::from(location.offset), sealed)?;
+        reader.open(&self.key, sealed, location.compressed_from, id).map_err(|source| Error::Damaged { subject: named(), source })
+    }
+
+    /// The plain bytes of content that lies in several places and cannot be read from one of them; `None` where none has it whole.
+    pub(crate) fn read_copy(&self, reader: &mut BlobReader, id: &BlobId) -> Option<Vec<u8>> {
+        let mut sealed = Vec::new();
+        let places = Some(self.with_index(|index| index.places(BlobKind::Data, id))).filter(|places| places.len() > 1)?;
+        places.iter().find_map(|(pack, location)| {
+            let read = self.read_blob(reader, &mut sealed, id, pack, location, String::new);
+            read.ok().map(<[u8]>::to_vec)
+        })
     }
 }
 

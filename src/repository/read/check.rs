@@ -78,14 +78,19 @@ impl Problems {
 
     /// Notes an error with its causes.
     fn add_error(&self, subject: impl Into<String>, error: &Error) {
-        let mut reason = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            reason = format!("{reason}: {error}");
-            cause = error.source();
-        }
-        self.add(subject, reason);
+        self.add(subject, with_causes(error));
     }
+}
+
+/// What an error says, with its causes.
+pub(crate) fn with_causes(error: &Error) -> String {
+    let mut reason = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        reason = format!("{reason}: {error}");
+        cause = error.source();
+    }
+    reason
 }
 
 /// A pack with the blobs that the index places in it.

@@ -1,6 +1,7 @@
 //! The repository engine by its public door, with stock restic as referee.
 
 mod choosing;
+mod copies;
 mod damage;
 mod differences;
 mod doubts;
