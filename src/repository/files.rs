@@ -190,13 +190,18 @@ impl Repository {
     /// Reads and verifies a directory's tree, from whichever pack has it whole; `needed_by` names the directory in messages. Only a
     /// tree that is damaged in all its places is called damaged.
     pub(crate) fn load_tree(&self, reader: &mut BlobReader, id: &BlobId, needed_by: &str) -> Result<Vec<Node>, Error> {
+        self.find_tree(reader, id, needed_by).map(|(_, nodes)| nodes)
+    }
+
+    /// As [`Repository::load_tree`], and gives the pack that it was read from.
+    pub(crate) fn find_tree(&self, reader: &mut BlobReader, id: &BlobId, needed_by: &str) -> Result<(FileId, Vec<Node>), Error> {
         let (mut sealed, mut failure) = (Vec::new(), None::<Error>);
         for (pack, location) in self.with_index(|index| index.places(BlobKind::Tree, id)) {
             let named = || format!("tree `{id}` of {needed_by} in pack `{pack}`");
             let read = self.read_blob(reader, &mut sealed, id, &pack, &location, named);
             let parsed = read.and_then(|plain| tree::parse(plain).map_err(Error::damaged(named())));
             match parsed {
-                Ok(nodes) => return Ok(nodes),
+                Ok(nodes) => return Ok((pack, nodes)),
                 Err(error) if failure.as_ref().is_none_or(|failure| failure.is_damage() && !error.is_damage()) => failure = Some(error),
                 Err(_) => {}
             }

@@ -8,6 +8,7 @@ mod doubts;
 mod locks;
 mod manifest;
 mod opening;
+mod prune_limits;
 mod pruning;
 mod reading;
 mod referee;
