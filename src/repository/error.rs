@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use super::format::FormatError;
 use super::format::id::{BlobId, RecordId};
 use crate::base::control::Cancelled;
@@ -182,8 +184,36 @@ impl Error {
         move |source| Self::Encode { subject, source }
     }
 
+    /// Whether the bytes themselves cannot be had: they are damaged, cut off, or on a bad place of the disk. Any other error of
+    /// the system, such as a missing permission or too many open files, says nothing of them: they may be whole.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Io { source, .. } => {
+                source.kind() == io::ErrorKind::UnexpectedEof || source.raw_os_error() == Some(Errno::IO.raw_os_error())
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a file was not there.
     pub(crate) fn is_missing_file(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_said_of_the_bytes_is_damage() {
+        let io = |source: io::Error| Error::io("read", "/file")(source).is_damage();
+        assert!(io(Errno::IO.into()) && io(io::ErrorKind::UnexpectedEof.into()));
+        for errno in [Errno::ACCESS, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::LOOP, Errno::NOENT, Errno::STALE] {
+            assert!(!io(errno.into()), "{errno}");
+        }
+        assert!(Error::damaged("a pack")(FormatError::new("its header is malformed")).is_damage());
+        assert!(!Error::from(Cancelled).is_damage());
     }
 }

@@ -114,27 +114,38 @@ impl Repository {
     }
 
     /// Loads the index again if the set of index files is another than the one that is loaded: an operator's restic may have
-    /// added to the repository or pruned it.
+    /// added to the repository or pruned it. A handle that was opened for a damaged repository goes without the files that it cannot
+    /// read, and looks for them each time.
     pub(crate) fn refresh_index(&self) -> Result<(), Error> {
+        self.load_index(self.is_tolerant)
+    }
+
+    /// As [`Repository::refresh_index`], but every file must be readable, whatever the handle was opened for: what is judged by the
+    /// index, or deleted, is judged by all of it.
+    pub(crate) fn complete_index(&self) -> Result<(), Error> {
+        self.load_index(false)
+    }
+
+    fn load_index(&self, is_tolerant: bool) -> Result<(), Error> {
         // held over the IO: only other changes of the index wait for it, readers go on with the old one
         let mut known = self.index_files.lock().unwrap_or_else(PoisonError::into_inner);
         let listed: BTreeSet<FileId> = self.backend.list(FileKind::Index)?.into_iter().map(|(id, _)| id).collect();
         if known.as_ref() == Some(&listed) {
             return Ok(());
         }
-        let mut index = self.with_index(Index::emptied);
+        let (mut index, mut is_complete) = (self.with_index(Index::emptied), true);
         for id in &listed {
             let added = self.load_index_file(id).and_then(|packs| {
                 let damaged = Error::damaged(subject(FileKind::Index, id));
                 index.add_indexed(packs).map_err(damaged)
             });
             match added {
-                Err(Error::Damaged { .. } | Error::Io { .. }) if self.is_tolerant => {}
+                Err(Error::Damaged { .. } | Error::Io { .. }) if is_tolerant => is_complete = false,
                 other => other?,
             }
         }
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
-        *known = Some(listed);
+        *known = is_complete.then_some(listed);
         Ok(())
     }
 
@@ -176,34 +187,51 @@ impl Repository {
         self.with_index(|index| index.find(kind, id).is_some())
     }
 
-    /// Reads and verifies a directory's tree, from whichever pack has it whole; `needed_by` names the directory in messages.
+    /// Reads and verifies a directory's tree, from whichever pack has it whole; `needed_by` names the directory in messages. Only a
+    /// tree that is damaged in all its places is called damaged.
     pub(crate) fn load_tree(&self, reader: &mut BlobReader, id: &BlobId, needed_by: &str) -> Result<Vec<Node>, Error> {
-        let mut failure = None;
-        for (pack, location) in self.with_index(|index| index.tree_places(id)) {
-            match self.load_tree_from(reader, id, needed_by, &pack, location) {
-                Ok(nodes) => return Ok(nodes),
-                Err(error) => {
-                    failure.get_or_insert(error);
-                }
+        self.find_tree(reader, id, needed_by).map(|(_, nodes)| nodes)
+    }
+
+    /// As [`Repository::load_tree`], and gives the pack that it was read from.
+    pub(crate) fn find_tree(&self, reader: &mut BlobReader, id: &BlobId, needed_by: &str) -> Result<(FileId, Vec<Node>), Error> {
+        let (mut sealed, mut failure) = (Vec::new(), None::<Error>);
+        for (pack, location) in self.with_index(|index| index.places(BlobKind::Tree, id)) {
+            let named = || format!("tree `{id}` of {needed_by} in pack `{pack}`");
+            let read = self.read_blob(reader, &mut sealed, id, &pack, &location, named);
+            let parsed = read.and_then(|plain| tree::parse(plain).map_err(Error::damaged(named())));
+            match parsed {
+                Ok(nodes) => return Ok((pack, nodes)),
+                Err(error) if failure.as_ref().is_none_or(|failure| failure.is_damage() && !error.is_damage()) => failure = Some(error),
+                Err(_) => {}
             }
         }
         Err(failure.unwrap_or_else(|| Error::MissingBlob { id: *id, needed_by: needed_by.to_owned() }))
     }
 
-    fn load_tree_from(
+    /// Reads a blob from one of its places and verifies it. `sealed` is a buffer; `named` names the blob in messages.
+    pub(crate) fn read_blob<'r>(
         &self,
-        reader: &mut BlobReader,
+        reader: &'r mut BlobReader,
+        sealed: &'r mut Vec<u8>,
         id: &BlobId,
-        needed_by: &str,
         pack: &FileId,
-        location: Location,
-    ) -> Result<Vec<Node>, Error> {
-        let mut sealed = vec![0; location.stored_bytes as usize];
-        self.backend.read_range(FileKind::Pack, pack, u64::from(location.offset), &mut sealed)?;
-        let plain = reader
-            .open(&self.key, &mut sealed, location.compressed_from, id)
-            .map_err(|source| Error::Damaged { subject: format!("tree `{id}` of {needed_by} in pack `{pack}`"), source })?;
-        tree::parse(plain).map_err(|source| Error::Damaged { subject: format!("tree `{id}` of {needed_by}"), source })
+        location: &Location,
+        named: impl FnOnce() -> String,
+    ) -> Result<&'r [u8], Error> {
+        sealed.resize(location.stored_bytes as usize, 0);
+        self.backend.read_range(FileKind::Pack, pack, u64::from(location.offset), sealed)?;
+        reader.open(&self.key, sealed, location.compressed_from, id).map_err(|source| Error::Damaged { subject: named(), source })
+    }
+
+    /// The plain bytes of content that lies in several places and cannot be read from one of them; `None` where none has it whole.
+    pub(crate) fn read_copy(&self, reader: &mut BlobReader, id: &BlobId) -> Option<Vec<u8>> {
+        let mut sealed = Vec::new();
+        let places = Some(self.with_index(|index| index.places(BlobKind::Data, id))).filter(|places| places.len() > 1)?;
+        places.iter().find_map(|(pack, location)| {
+            let read = self.read_blob(reader, &mut sealed, id, pack, location, String::new);
+            read.ok().map(<[u8]>::to_vec)
+        })
     }
 }
 

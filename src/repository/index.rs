@@ -29,6 +29,31 @@ impl Location {
     }
 }
 
+/// The places of the blobs of one kind.
+#[derive(Debug, Default)]
+struct Places {
+    /// The place of each blob that is looked at first.
+    first: IdMap<BlobId, Location>,
+    /// The other places of the few blobs that lie in several packs: one that was damaged was stored again, say, or two processes
+    /// stored the same at once.
+    others: IdMap<BlobId, Vec<Location>>,
+}
+
+impl Places {
+    /// Adds a place. It becomes the first: what was stored last is most likely whole.
+    fn add(&mut self, id: BlobId, location: Location) {
+        let Some(before) = self.first.insert(id, location).filter(|before| *before != location) else { return };
+        let others = self.others.entry(id).or_default();
+        others.retain(|other| *other != location);
+        others.push(before);
+    }
+
+    /// All places of a blob, the first one first.
+    fn of<'a>(&'a self, id: &BlobId) -> impl Iterator<Item = &'a Location> + use<'a> {
+        self.first.get(id).into_iter().chain(self.others.get(id).into_iter().flatten())
+    }
+}
+
 /// Which pack holds which blob: 48 bytes for each blob.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -36,10 +61,8 @@ pub(crate) struct Index {
     numbers: IdMap<FileId, u32>,
     /// Whether a pack is in the index files of now; others only keep their numbers.
     present: Vec<bool>,
-    data: IdMap<BlobId, Location>,
-    trees: IdMap<BlobId, Location>,
-    /// Other places of trees that lie in several packs: one that was damaged was stored again, say.
-    tree_copies: IdMap<BlobId, Vec<Location>>,
+    data: Places,
+    trees: Places,
     stored_bytes: u64,
 }
 
@@ -49,16 +72,16 @@ impl Index {
         Self { packs: self.packs.clone(), numbers: self.numbers.clone(), present: vec![false; self.packs.len()], ..Self::default() }
     }
 
-    fn map(&self, kind: BlobKind) -> &IdMap<BlobId, Location> {
+    fn of_kind(&self, kind: BlobKind) -> &Places {
         match kind {
             BlobKind::Data => &self.data,
             BlobKind::Tree => &self.trees,
         }
     }
 
-    /// Where a blob lies.
+    /// Where a blob lies: of several places the first.
     pub(crate) fn find(&self, kind: BlobKind, id: &BlobId) -> Option<Location> {
-        self.map(kind).get(id).copied()
+        self.of_kind(kind).first.get(id).copied()
     }
 
     /// All packs that ever were in the index while it is held; a location's `pack` counts into them.
@@ -71,9 +94,9 @@ impl Index {
         self.present.get(pack).copied().unwrap_or(false)
     }
 
-    /// All blobs of a kind.
+    /// All blobs of a kind, each with its first place.
     pub(crate) fn blobs(&self, kind: BlobKind) -> impl Iterator<Item = (&BlobId, &Location)> {
-        self.map(kind).iter()
+        self.of_kind(kind).first.iter()
     }
 
     /// Bytes of all packs: blobs, headers and their lengths.
@@ -101,15 +124,8 @@ impl Index {
             self.stored_bytes += u64::from(location.stored_bytes) + pack::entry_bytes(location.compressed_from > 0) as u64;
         }
         match kind {
-            BlobKind::Data => {
-                self.data.insert(id, location);
-            }
-            BlobKind::Tree => {
-                let other = self.trees.insert(id, location).filter(|other| *other != location);
-                if let Some(other) = other {
-                    self.tree_copies.entry(id).or_default().push(other);
-                }
-            }
+            BlobKind::Data => self.data.add(id, location),
+            BlobKind::Tree => self.trees.add(id, location),
         }
     }
 
@@ -144,11 +160,9 @@ impl Index {
         self.find(kind, id).ok_or_else(|| Error::MissingBlob { id: *id, needed_by: needed_by() })
     }
 
-    /// All places of a tree, the one that [`Index::find`] gives first.
-    pub(crate) fn tree_places(&self, id: &BlobId) -> Vec<(FileId, Location)> {
-        let copies = self.tree_copies.get(id).into_iter().flatten();
-        let all = self.trees.get(id).into_iter().chain(copies);
-        all.filter_map(|location| Some((self.pack_of(location)?, *location))).collect()
+    /// All places of a blob, the one that [`Index::find`] gives first.
+    pub(crate) fn places(&self, kind: BlobKind, id: &BlobId) -> Vec<(FileId, Location)> {
+        self.of_kind(kind).of(id).filter_map(|location| Some((self.pack_of(location)?, *location))).collect()
     }
 
     /// The pack that a location of this index names.

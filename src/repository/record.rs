@@ -93,16 +93,18 @@ impl Repository {
     }
 
     fn read_record(&self, id: &RecordId) -> Result<Record, Error> {
+        match self.load_record(id) {
+            Err(error) if error.is_missing_file() => Err(Error::RecordNotFound { id: *id, root: self.root().to_path_buf() }),
+            other => other,
+        }
+    }
+
+    fn load_record(&self, id: &RecordId) -> Result<Record, Error> {
         if let Some(record) = self.records.lock().unwrap_or_else(PoisonError::into_inner).get(id) {
             return Ok(record.clone());
         }
         let file = (*id).into();
-        let bytes = match self.load(FileKind::Snapshot, &file) {
-            Err(error) if error.is_missing_file() => {
-                return Err(Error::RecordNotFound { id: *id, root: self.root().to_path_buf() });
-            }
-            other => other?,
-        };
+        let bytes = self.load(FileKind::Snapshot, &file)?;
         let parsed = Snapshot::parse(&bytes).and_then(|snapshot| Ok((snapshot.time()?, snapshot)));
         let (time, snapshot) = parsed.map_err(Error::damaged(subject(FileKind::Snapshot, &file)))?;
         let record = Record {
@@ -120,10 +122,10 @@ impl Repository {
         Ok(record)
     }
 
-    /// Reads a record from its file, whatever was known of it.
+    /// Reads a record from its file, whatever was known of it. One that is not there is [`Error::Io`].
     pub(crate) fn read_record_anew(&self, id: &RecordId) -> Result<Record, Error> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        self.read_record(id)
+        self.load_record(id)
     }
 
     /// Reads all records, oldest first.
@@ -138,6 +140,18 @@ impl Repository {
                 other => records.push(other?),
             }
         }
+        records.sort_by_key(|record| (record.time, record.id));
+        Ok(records)
+    }
+
+    /// Reads all records, oldest first, under an exclusive lock: nobody removes one meanwhile, so that one which is listed and not
+    /// there is a reading error as any other.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] and [`Error::Io`].
+    pub(crate) fn records_alone(&self) -> Result<Vec<Record>, Error> {
+        let listed = self.backend.list(FileKind::Snapshot)?;
+        let mut records = listed.into_iter().map(|(id, _)| self.load_record(&id.into())).collect::<Result<Vec<_>, _>>()?;
         records.sort_by_key(|record| (record.time, record.id));
         Ok(records)
     }

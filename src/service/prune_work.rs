@@ -27,7 +27,8 @@ impl Services {
         let (held, progress) = (lock.clone(), Arc::clone(control));
         let report = self
             .blocking(move || {
-                let request = PruneRequest { max_unused_percent, max_repack_bytes, dry_run: validate_only, control: &progress };
+                let request =
+                    PruneRequest { max_unused_percent, max_repack_bytes, time_is_over: None, dry_run: validate_only, control: &progress };
                 let mut report = prune_report(&repository.prune(&request, held.lock())?);
                 if !validate_only {
                     let checked = repository.check(CheckDepth::Sample { bytes: SAMPLE_BYTES }, &progress, held.lock())?;

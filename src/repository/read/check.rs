@@ -78,14 +78,19 @@ impl Problems {
 
     /// Notes an error with its causes.
     fn add_error(&self, subject: impl Into<String>, error: &Error) {
-        let mut reason = error.to_string();
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            reason = format!("{reason}: {error}");
-            cause = error.source();
-        }
-        self.add(subject, reason);
+        self.add(subject, with_causes(error));
     }
+}
+
+/// What an error says, with its causes.
+pub(crate) fn with_causes(error: &Error) -> String {
+    let mut reason = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        reason = format!("{reason}: {error}");
+        cause = error.source();
+    }
+    reason
 }
 
 /// A pack with the blobs that the index places in it.
@@ -211,12 +216,17 @@ impl Repository {
         Ok(packs)
     }
 
-    /// Walks the trees of all snapshots, each tree once.
+    /// Walks the trees of all snapshots, each tree once. An operator's restic may add snapshots meanwhile: the index is looked at
+    /// after the records, as it has all that the listed ones need, while one that was loaded before them may not.
     fn check_snapshots(&self, problems: &Problems, control: &Control) -> Result<u64, Error> {
         let mut reader = BlobReader::new();
         let mut seen: IdSet<BlobId> = IdSet::default();
         let mut count = 0;
-        for (id, _) in self.backend.list(FileKind::Snapshot)? {
+        let records = self.backend.list(FileKind::Snapshot)?;
+        if let Err(error) = self.refresh_index() {
+            problems.add_error("the index", &error);
+        }
+        for (id, _) in records {
             count += 1;
             let mut open = match self.load(FileKind::Snapshot, &id).and_then(|_| self.record(&id.into())) {
                 Ok(record) => vec![(record.tree, format!("snapshot `{id}`"))],

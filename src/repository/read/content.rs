@@ -1,4 +1,4 @@
-//! A file's content, found and verified piece by piece.
+//! A file's content, found and verified piece by piece, from whichever pack has a piece whole.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -102,6 +102,20 @@ impl Content {
             return Ok(());
         }
         let goes_on = number == self.current.take().map_or(0, |current| current + 1);
+        if let Err(error) = self.open_in_span(repository, number, goes_on) {
+            self.plain = repository.read_copy(&mut self.reader, &self.ids[number]).ok_or(error)?;
+        }
+        if self.plain.len() as u64 != self.ends[number] - self.start(number) {
+            let source = FormatError::new("its plain length is another than the index said");
+            let subject = format!("blob `{}` of `{}`", self.ids[number], self.path.display());
+            return Err(Error::Damaged { subject, source });
+        }
+        self.current = Some(number);
+        Ok(())
+    }
+
+    /// Opens a piece from its first place, reading it, and those behind it if the file is gone through, unless they are read.
+    fn open_in_span(&mut self, repository: &Repository, number: usize, goes_on: bool) -> Result<(), Error> {
         if !self.span.numbers.contains(&number) {
             let most = if goes_on { MOST_AHEAD } else { 1 };
             // what lies behind may be cut off while this piece is whole
@@ -113,20 +127,12 @@ impl Content {
         let from = (place.offset - first.offset) as usize;
         let sealed = &mut self.span.bytes[from..from + place.stored_bytes as usize];
         let id = &self.ids[number];
-        let subject = || {
+        let plain = self.reader.open(&repository.key, sealed, place.compressed_from, id).map_err(|source| {
             let pack = self.span.pack.map(|pack| pack.to_string()).unwrap_or_default();
-            format!("blob `{id}` of `{}` in pack `{pack}`", self.path.display())
-        };
-        let plain = self.reader.open(&repository.key, sealed, place.compressed_from, id);
-        let plain = plain.map_err(|source| Error::Damaged { subject: subject(), source })?;
-        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
-        if plain.len() as u64 != self.ends[number] - start {
-            let source = FormatError::new("its plain length is another than the index said");
-            return Err(Error::Damaged { subject: subject(), source });
-        }
+            Error::Damaged { subject: format!("blob `{id}` of `{}` in pack `{pack}`", self.path.display()), source }
+        })?;
         self.plain.clear();
         self.plain.extend_from_slice(plain);
-        self.current = Some(number);
         Ok(())
     }
 

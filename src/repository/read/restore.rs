@@ -12,7 +12,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, syncfs};
 
 use super::blobs::BlobReader;
 use super::output::Outputs;
-use super::pieces::PieceReader;
+use super::pieces::{PieceReader, Reason, Unreadable};
 use super::plan::{self, Plan, PlannedOther};
 use super::selection::Selection;
 use super::spans;
@@ -134,9 +134,12 @@ fn restore_span(reader: &mut PieceReader<'_>, span: &Range<usize>, outputs: &Out
     reader.read(span.clone(), |read| {
         control.go_on()?;
         let Some(first) = read.pieces.first() else { return Ok(()) };
-        let plain = read.plain.map_err(|source| {
-            let file = outputs.relative_path(first.file);
-            Error::Damaged { subject: format!("blob `{}` of `{}` in pack `{}`", first.id, file.display(), read.pack), source }
+        let plain = read.plain.map_err(|Unreadable { pack, reason }| match reason {
+            Reason::Unread(error) => error,
+            Reason::Damaged(source) => {
+                let file = outputs.relative_path(first.file);
+                Error::Damaged { subject: format!("blob `{}` of `{}` in pack `{pack}`", first.id, file.display()), source }
+            }
         })?;
         for piece in read.pieces {
             outputs.write(piece.file, piece.at, plain)?;

@@ -1,14 +1,13 @@
 //! Verifying one snapshot: everything that it needs is looked at, and the first problem does not end it.
 
-use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::blobs::BlobReader;
-use super::check::Problem;
+use super::check::{Problem, with_causes};
 use super::locate::SnapshotRoot;
-use super::pieces::PieceReader;
+use super::pieces::{PieceReader, Reason, Unreadable};
 use super::plan::{self, Plan, PlannedPiece};
 use super::selection::Selection;
 use super::spans;
@@ -18,7 +17,7 @@ use crate::repository::backend::FileKind;
 use crate::repository::error::Error;
 use crate::repository::files::subject;
 use crate::repository::format::crypto::OVERHEAD_BYTES;
-use crate::repository::format::id::RecordId;
+use crate::repository::format::id::{BlobKind, RecordId};
 use crate::repository::format::node::Node;
 use crate::repository::format::pack;
 use crate::repository::lock::{Lock, LockKind};
@@ -83,13 +82,7 @@ impl Found {
         if !matches!(error, Error::Damaged { .. } | Error::MissingBlob { .. } | Error::Io { .. }) {
             return Err(error);
         }
-        let mut reason = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            reason = format!("{reason}: {error}");
-            cause = error.source();
-        }
-        self.add(subject, reason);
+        self.add(subject, with_causes(&error));
         Ok(())
     }
 
@@ -173,25 +166,43 @@ impl Repository {
             let end = pieces.iter().map(|piece| piece.location.end()).max().unwrap_or(0);
             let blobs = pieces.chunk_by(|a, b| a.location == b.location).filter_map(<[_]>::first);
             let entries: usize = blobs.map(|piece| pack::entry_bytes(piece.location.compressed_from > 0)).sum();
+            if length.is_some_and(|length| length >= end + (entries + OVERHEAD_BYTES + pack::LENGTH_BYTES) as u64) {
+                continue;
+            }
+            let is_missed = |piece: &PlannedPiece| length.is_none_or(|length| piece.location.end() > length);
+            let mut files = Vec::new();
+            for (position, piece) in pieces.iter().enumerate().filter(|(_, piece)| is_missed(piece)) {
+                if !self.lies_elsewhere(piece) {
+                    lost[from + position] = true;
+                    files.push(piece.file);
+                }
+            }
+            if files.is_empty() && pieces.iter().any(is_missed) {
+                // all that is missed is read from other packs
+                continue;
+            }
             match length {
-                Some(length) if length >= end + (entries + OVERHEAD_BYTES + pack::LENGTH_BYTES) as u64 => continue,
                 Some(length) => found.add(&name, format!("it is cut off: it has {length} bytes")),
                 None => found.add(&name, "it is missing"),
             }
-            let is_lost = |piece: &PlannedPiece| length.is_none_or(|length| piece.location.end() > length);
-            let mut files: Vec<u32> = pieces.iter().filter(|piece| is_lost(piece)).map(|piece| piece.file).collect();
             files.sort_unstable();
             files.dedup();
             for file in files {
                 found.add(file_subject(plan, file), format!("it has content in {name}, which is {}", missing_or_short(length)));
             }
-            for (position, piece) in pieces.iter().enumerate() {
-                lost[from + position] = is_lost(piece);
-            }
         }
         let mut lost = lost.into_iter();
         plan.pieces.retain(|_| lost.next() != Some(true));
         Ok(())
+    }
+
+    /// Whether a piece has another place, in a pack that is there and long enough.
+    fn lies_elsewhere(&self, piece: &PlannedPiece) -> bool {
+        let places = self.with_index(|index| index.places(BlobKind::Data, &piece.id));
+        places.iter().filter(|(_, location)| *location != piece.location).any(|(pack, location)| {
+            let length = self.backend.length(FileKind::Pack, pack);
+            matches!(length, Ok(Some(length)) if length >= location.end())
+        })
     }
 
     fn verify_content(&self, plan: &Plan, found: &Found, control: &Control) -> Result<u64, Error> {
@@ -200,50 +211,26 @@ impl Repository {
         control.begin_stage("verify", spans.iter().map(|span| plan.stored_bytes(span)).sum());
         let begin = || PieceReader::new(self, plan);
         spans::for_each(self.options.threads.get(), &spans, begin, |reader, span| {
-            if verify_span(reader, span.clone(), plan, found, control, &read_bytes).or_else(unless_unreadable)? {
-                return Ok(());
-            }
-            // one by one: a bad place of the disk must not hide what is around it
-            for number in span.clone() {
-                let read = verify_span(reader, number..number + 1, plan, found, control, &read_bytes);
-                if let Err(error) = read {
-                    found.take(file_subject(plan, plan.pieces[number].file), error)?;
+            let bytes = reader.read(span.clone(), |read| {
+                control.go_on()?;
+                let Err(Unreadable { pack, reason }) = read.plain else { return Ok(()) };
+                let mut last = None;
+                for piece in read.pieces.iter().filter(|piece| last.replace(piece.file) != Some(piece.file)) {
+                    let of_it = format!("blob `{}` of it in pack `{pack}`", piece.id);
+                    let reason = match &reason {
+                        Reason::Damaged(reason) => format!("{of_it} is damaged: {reason}"),
+                        Reason::Unread(error) => format!("{of_it} cannot be read: {}", with_causes(error)),
+                    };
+                    found.add(file_subject(plan, piece.file), reason);
                 }
-            }
+                Ok(())
+            })?;
+            control.add_done(bytes);
+            read_bytes.fetch_add(bytes, Ordering::Relaxed);
             Ok(())
         })?;
         Ok(read_bytes.into_inner())
     }
-}
-
-/// Turns the failure to read a span into `false`.
-fn unless_unreadable(error: Error) -> Result<bool, Error> {
-    if matches!(error, Error::Io { .. }) { Ok(false) } else { Err(error) }
-}
-
-fn verify_span(
-    reader: &mut PieceReader<'_>,
-    span: Range<usize>,
-    plan: &Plan,
-    found: &Found,
-    control: &Control,
-    read_bytes: &AtomicU64,
-) -> Result<bool, Error> {
-    let bytes = reader.read(span, |read| {
-        control.go_on()?;
-        let Err(reason) = read.plain else { return Ok(()) };
-        let mut last = None;
-        for piece in read.pieces {
-            if last.replace(piece.file) != Some(piece.file) {
-                let reason = format!("blob `{}` of it in pack `{}` is damaged: {reason}", piece.id, read.pack);
-                found.add(file_subject(plan, piece.file), reason);
-            }
-        }
-        Ok(())
-    })?;
-    control.add_done(bytes);
-    read_bytes.fetch_add(bytes, Ordering::Relaxed);
-    Ok(true)
 }
 
 fn missing_or_short(length: Option<u64>) -> &'static str {

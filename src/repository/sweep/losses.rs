@@ -30,6 +30,12 @@ pub struct Loss {
 /// Trees that were walked, and whether everything below them is there.
 type Seen = IdMap<BlobId, bool>;
 
+/// Whether a path is that of the manifest or of its directory.
+fn is_of_manifest(path: &str) -> bool {
+    let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(DIRECTORY));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// A directory on the way down.
 struct Open {
     tree: BlobId,
@@ -43,12 +49,15 @@ impl Repository {
     /// there when the index names it: whether it can be read, a check or a repair says.
     ///
     /// # Errors
-    /// [`Error::WrongLock`], [`Error::LockLost`], [`Error::Cancelled`]; [`Error::Io`] and [`Error::Damaged`] for records.
+    /// [`Error::WrongLock`] unless the lock is exclusive: beside a backup what it adds would count as lost; [`Error::LockLost`],
+    /// [`Error::Cancelled`]; [`Error::Damaged`] for records and index files; [`Error::Io`] for these, and for trees that may be whole
+    /// and cannot be read for now.
     pub fn find_losses(&self, control: &Control, lock: &Lock) -> Result<Vec<Loss>, Error> {
-        lock.protect(self, "looking for losses", LockKind::Shared)?;
+        lock.protect(self, "looking for losses", LockKind::Exclusive)?;
         control.begin_stage("losses", 0);
+        self.complete_index()?;
         let (mut seen, mut reader, mut losses) = (Seen::default(), BlobReader::new(), Vec::new());
-        for record in self.records()? {
+        for record in self.records_alone()? {
             let mut loss = Loss { record: record.id, tags: record.tags, files: 0, examples: Vec::new(), whole_trees: 0 };
             self.walk(record.tree, &mut seen, &mut reader, &mut loss, control)?;
             if loss.files > 0 || loss.whole_trees > 0 {
@@ -60,7 +69,7 @@ impl Repository {
 
     fn walk(&self, root: BlobId, seen: &mut Seen, reader: &mut BlobReader, loss: &mut Loss, control: &Control) -> Result<(), Error> {
         let mut open: Vec<Open> = Vec::new();
-        self.enter(root, String::new(), &mut open, seen, reader, loss);
+        self.enter(root, String::new(), &mut open, seen, reader, loss)?;
         while let Some(mut directory) = open.pop() {
             control.go_on()?;
             let Some(node) = directory.nodes.next() else {
@@ -80,7 +89,7 @@ impl Repository {
                 Some(tree) if seen.get(&tree) != Some(&true) => {
                     let entered = open.len();
                     open.push(directory);
-                    self.enter(tree, path, &mut open, seen, reader, loss);
+                    self.enter(tree, path, &mut open, seen, reader, loss)?;
                     if open.len() == entered + 1
                         && let Some(directory) = open.last_mut()
                     {
@@ -94,24 +103,34 @@ impl Repository {
     }
 
     /// Opens a directory, or counts it as lost.
-    fn enter(&self, tree: BlobId, path: String, open: &mut Vec<Open>, seen: &Seen, reader: &mut BlobReader, loss: &mut Loss) {
+    fn enter(
+        &self,
+        tree: BlobId,
+        path: String,
+        open: &mut Vec<Open>,
+        seen: &Seen,
+        reader: &mut BlobReader,
+        loss: &mut Loss,
+    ) -> Result<(), Error> {
         if seen.get(&tree) == Some(&true) {
-            return;
+            return Ok(());
         }
         match self.load_tree(reader, &tree, &path) {
             Ok(nodes) => open.push(Open { tree, path, nodes: nodes.into_iter(), is_whole: true }),
-            Err(_) => {
+            Err(error) if error.is_damage() || matches!(error, Error::MissingBlob { .. }) => {
                 loss.whole_trees += 1;
                 loss.name(if path.is_empty() { "/" } else { &path });
             }
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 }
 
 impl Loss {
     /// Whether nothing of the source is lost, only what the snapshot says of itself.
     pub fn is_manifest_only(&self) -> bool {
-        let own = self.examples.iter().filter_map(|path| path.strip_prefix('/')?.strip_prefix(DIRECTORY)).count() as u64;
+        let own = self.examples.iter().filter(|path| is_of_manifest(path)).count() as u64;
         own > 0 && own == self.files + self.whole_trees
     }
 

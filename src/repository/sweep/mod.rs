@@ -2,6 +2,8 @@
 
 mod examine;
 pub(crate) mod losses;
+mod plan;
+mod proven;
 pub(crate) mod prune;
 mod repack;
 pub(crate) mod repair;

@@ -3,9 +3,9 @@
 //! The order is that of restic (`doc/design.rst`, removal of data): new packs, an index of all that stays, then the old index files,
 //! then the packs that nobody needs. A process that ends anywhere on the way leaves every snapshot whole, and the next prune goes on.
 
-use std::cmp::Reverse;
 use std::collections::HashSet;
 
+use super::plan::Plan;
 use super::repack::Repacked;
 use super::survey::{Packed, Survey};
 use super::used::Used;
@@ -15,25 +15,19 @@ use crate::repository::Repository;
 use crate::repository::backend::FileKind;
 use crate::repository::error::Error;
 use crate::repository::files::IndexWriter;
-use crate::repository::format::id::{BlobKind, FileId};
+use crate::repository::format::id::FileId;
 use crate::repository::lock::{Lock, LockKind};
 
-/// A pack below this size is small: a quarter of a full one.
-const SMALL_BYTES: u64 = 4 << 20;
-
-/// So many small packs of a kind may stay; more are put together.
-const MOST_SMALL: usize = 8;
-
-/// After so many deletions it is looked again whether the lock is still ours.
-const PROTECT_EVERY: usize = 100;
-
 /// How a repository is pruned.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct PruneRequest<'a> {
     /// The share of unused bytes among all that may stay, percent; 0 writes every pack anew that has any.
     pub max_unused_percent: u8,
     /// Most bytes of packs that one run reads to write them anew; `None` for no limit.
     pub max_repack_bytes: Option<u64>,
+    /// Asked again and again whether the time of the run is over: it ends then, keeps what it has done, and the next run goes on.
+    /// Before it knows what is used it can do nothing: a run that is shorter than that has no effect. `None` for no limit.
+    pub time_is_over: Option<&'a dyn Fn() -> bool>,
     /// Look only.
     pub dry_run: bool,
     /// Shows progress and stops the work.
@@ -61,18 +55,16 @@ pub struct Pruned {
     pub reclaimed_bytes: u64,
     /// Bytes in packs that nobody uses and that stay.
     pub unused_bytes_left: u64,
-    /// Whether everything was done that was to be; false where the limit ended the run.
+    /// Whether everything was done that was to be; false where a limit ended the run. All figures are 0 where its time was over
+    /// before it knew what is used.
     pub finished: bool,
 }
 
-/// Which packs go and which are written anew.
-#[derive(Debug, Default)]
-struct Plan {
-    remove: HashSet<FileId>,
-    repack: HashSet<FileId>,
-    repack_bytes: u64,
-    unused_left: u64,
-    finished: bool,
+impl PruneRequest<'_> {
+    /// Whether the time of the run is over.
+    pub(super) fn is_out_of_time(&self) -> bool {
+        self.time_is_over.is_some_and(|time_is_over| time_is_over())
+    }
 }
 
 impl Repository {
@@ -85,16 +77,14 @@ impl Repository {
     pub fn prune(&self, request: &PruneRequest<'_>, lock: &Lock) -> Result<Pruned, Error> {
         lock.protect(self, "pruning", LockKind::Exclusive)?;
         request.control.begin_stage("prune", 0);
-        let used = Used::find(self, request.control)?;
-        let survey = Survey::make(self, &used, request.control)?;
-        let plan = plan(&survey, request);
+        self.complete_index()?;
+        let Some(used) = Used::find(self, request)? else { return Ok(Pruned::default()) };
+        let Some(survey) = Survey::make(self, &used, request)? else { return Ok(Pruned::default()) };
+        let plan = Plan::make(&survey, request);
         let mut pruned = Pruned {
             snapshots: used.snapshots,
             used_blobs: used.len(),
             used_bytes: survey.packs.values().map(|pack| pack.used_bytes).sum(),
-            removed_packs: (plan.remove.len() + plan.repack.len()) as u64,
-            repacked_packs: plan.repack.len() as u64,
-            repacked_bytes: plan.repack_bytes,
             unused_bytes_left: plan.unused_left,
             finished: plan.finished,
             ..Pruned::default()
@@ -103,17 +93,21 @@ impl Repository {
         if request.dry_run {
             let bytes =
                 |ids: &HashSet<FileId>, of: fn(&Packed) -> u64| ids.iter().filter_map(|id| survey.packs.get(id)).map(of).sum::<u64>();
+            pruned.removed_packs = plan.gone().count() as u64;
+            pruned.repacked_packs = plan.repack.len() as u64;
+            pruned.repacked_bytes = plan.repack_bytes;
             pruned.written_bytes = bytes(&plan.repack, |pack| pack.used_bytes);
             pruned.reclaimed_bytes = bytes(&plan.remove, |pack| pack.bytes) + bytes(&plan.repack, Packed::unused_bytes);
             return Ok(pruned);
         }
         failpoint::reach("prune.planned");
         let before = self.bytes_on_disk()?;
-        let done = self.carry_out(&survey, &plan, request.control, lock);
+        let done = self.carry_out(&survey, &plan, request, lock, &mut pruned);
         // However it ended, what is known of the index may be another now.
         self.forget_index();
-        self.refresh_index()?;
-        pruned.written_bytes = done?;
+        let reloaded = self.refresh_index();
+        done?;
+        reloaded?;
         pruned.reclaimed_bytes = before.saturating_sub(self.bytes_on_disk()?);
         Ok(pruned)
     }
@@ -123,43 +117,60 @@ impl Repository {
         Ok(sum(self.backend.list(FileKind::Pack)?) + sum(self.backend.list(FileKind::Index)?))
     }
 
-    /// Gives the bytes of the new packs.
-    fn carry_out(&self, survey: &Survey, plan: &Plan, control: &Control, lock: &Lock) -> Result<u64, Error> {
-        let gone: HashSet<FileId> = plan.remove.union(&plan.repack).copied().collect();
+    fn carry_out(&self, survey: &Survey, plan: &Plan, request: &PruneRequest<'_>, lock: &Lock, pruned: &mut Pruned) -> Result<(), Error> {
+        request.control.begin_stage("prune", plan.repack_bytes);
+        // Asked each time: nothing may be deleted when the lock is lost, and a synced deletion takes far longer than that.
+        let may_delete = || {
+            request.control.go_on()?;
+            lock.protect(self, "pruning", LockKind::Exclusive)
+        };
+        let mut repacked = Repacked::write(self, survey, plan, request)?;
+        let gone = repacked.take_emptied();
+        pruned.written_bytes = repacked.bytes();
+        failpoint::reach("prune.packs_written");
         // Packs that no index names go without a new one.
         let is_named = |id: &FileId| survey.packs.get(id).is_some_and(|pack| pack.indexed);
-        let reindex = survey.is_index_untidy || gone.iter().any(is_named);
-        control.begin_stage("prune", plan.repack_bytes);
-        let repacked = Repacked::write(self, survey, &plan.repack, control)?;
-        let written_bytes = repacked.bytes();
-        failpoint::reach("prune.packs_written");
-        if reindex {
-            control.go_on()?;
-            lock.protect(self, "pruning", LockKind::Exclusive)?;
-            let new = self.write_index(survey, &gone, &repacked)?;
+        if survey.is_index_untidy || gone.iter().any(is_named) {
+            may_delete()?;
+            let new = self.write_index(survey, &gone, &repacked, request.control)?;
             failpoint::reach("prune.index_written");
             repacked.keep();
             for file in survey.index_files.iter().filter(|file| !new.contains(file)) {
+                may_delete()?;
                 self.backend.delete(FileKind::Index, file)?;
                 failpoint::reach("prune.old_index_removed");
             }
         }
-        for (number, pack) in gone.iter().enumerate() {
-            if number % PROTECT_EVERY == 0 {
-                control.go_on()?;
-                lock.protect(self, "pruning", LockKind::Exclusive)?;
+        for (id, pack) in plan.gone().filter_map(|id| survey.packs.get_key_value(id)) {
+            if gone.contains(id) && plan.repack.contains(id) {
+                pruned.repacked_packs += 1;
+                pruned.repacked_bytes += pack.bytes;
             }
-            self.backend.delete(FileKind::Pack, pack)?;
+            if !gone.contains(id) || request.is_out_of_time() {
+                pruned.finished = false;
+                pruned.unused_bytes_left += if gone.contains(id) { pack.bytes } else { pack.unused_bytes() };
+                continue;
+            }
+            may_delete()?;
+            self.backend.delete(FileKind::Pack, id)?;
+            pruned.removed_packs += 1;
             failpoint::reach("prune.pack_removed");
         }
-        Ok(written_bytes)
+        Ok(())
     }
 
     /// Writes an index of all that stays: the old files without the packs that go, and the new packs.
-    fn write_index(&self, survey: &Survey, gone: &HashSet<FileId>, repacked: &Repacked<'_>) -> Result<HashSet<FileId>, Error> {
+    fn write_index(
+        &self,
+        survey: &Survey,
+        gone: &HashSet<FileId>,
+        repacked: &Repacked<'_>,
+        control: &Control,
+    ) -> Result<HashSet<FileId>, Error> {
         let mut writer = IndexWriter::new(self);
         let mut seen = HashSet::new();
         for file in &survey.index_files {
+            control.go_on()?;
             for indexed in self.load_index_file(file)? {
                 let stays = survey.packs.contains_key(&indexed.id) && !gone.contains(&indexed.id);
                 if stays && seen.insert(indexed.id) {
@@ -171,67 +182,5 @@ impl Repository {
             writer.add(indexed)?;
         }
         writer.finish()
-    }
-}
-
-fn plan(survey: &Survey, request: &PruneRequest<'_>) -> Plan {
-    let mut plan = Plan { finished: true, ..Plan::default() };
-    let (mut wasteful, mut used_bytes) = (Vec::new(), 0);
-    let mut small: [Vec<FileId>; 2] = Default::default();
-    for (id, pack) in &survey.packs {
-        if pack.used_blobs == 0 {
-            plan.remove.insert(*id);
-            continue;
-        }
-        used_bytes += pack.used_bytes;
-        plan.unused_left += pack.unused_bytes();
-        if pack.bytes < SMALL_BYTES {
-            small[usize::from(pack.kind == BlobKind::Tree)].push(*id);
-        }
-        if pack.unused_bytes() > 0 {
-            wasteful.push((*id, *pack));
-        }
-    }
-    // The share may be that of what is used and unused together.
-    let percent = u64::from(request.max_unused_percent.min(100));
-    let allowed = if percent == 100 { u64::MAX } else { (used_bytes / (100 - percent)).saturating_mul(percent) };
-    let share = |pack: &Packed| pack.unused_bytes() as f64 / pack.bytes.max(1) as f64;
-    wasteful.sort_by(|(a_id, a), (b_id, b)| share(b).total_cmp(&share(a)).then(Reverse(a_id).cmp(&Reverse(b_id))));
-    let limit = request.max_repack_bytes.unwrap_or(u64::MAX);
-    for (id, pack) in wasteful {
-        if plan.unused_left <= allowed {
-            break;
-        }
-        if !plan.take(id, &pack, limit) {
-            break;
-        }
-        plan.unused_left -= pack.unused_bytes();
-    }
-    for ids in &mut small {
-        ids.retain(|id| !plan.repack.contains(id));
-        ids.sort_unstable();
-        if ids.len() <= MOST_SMALL {
-            continue;
-        }
-        for id in ids.iter() {
-            let Some(pack) = survey.packs.get(id) else { continue };
-            if !plan.take(*id, pack, limit) {
-                break;
-            }
-            plan.unused_left -= pack.unused_bytes();
-        }
-    }
-    plan
-}
-
-impl Plan {
-    /// Has a pack written anew, if the limit of the run allows it.
-    fn take(&mut self, id: FileId, pack: &Packed, limit: u64) -> bool {
-        if self.repack_bytes.saturating_add(pack.bytes) > limit {
-            self.finished = false;
-            return false;
-        }
-        self.repack_bytes += pack.bytes;
-        self.repack.insert(id)
     }
 }

@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use super::plan::Plan;
+use super::proven;
+use super::prune::PruneRequest;
 use super::survey::Survey;
 use crate::base::control::Control;
 use crate::base::failpoint;
@@ -18,19 +21,29 @@ use crate::repository::write::pack::{OpenPacks, WrittenPack};
 pub(super) struct Repacked<'a> {
     repository: &'a Repository,
     packs: Vec<WrittenPack>,
+    emptied: HashSet<FileId>,
 }
 
 impl<'a> Repacked<'a> {
-    /// Copies what is used out of these packs. Each blob is proven first: a damaged one ends the prune before anything is deleted.
-    pub(super) fn write(repository: &'a Repository, survey: &Survey, packs: &HashSet<FileId>, control: &Control) -> Result<Self, Error> {
-        let mut repacked = Self { repository, packs: Vec::new() };
+    /// Copies what is used out of the packs of a plan, one after the other, until the time of the run is over. Each blob is proven
+    /// first: a damaged one ends the prune before anything is deleted.
+    pub(super) fn write(repository: &'a Repository, survey: &Survey, plan: &Plan, request: &PruneRequest<'_>) -> Result<Self, Error> {
+        let is_named = |id: &FileId| survey.packs.get(id).is_some_and(|pack| pack.indexed);
+        // What no index names is not looked for below, and nothing of it is used.
+        let emptied = plan.remove.iter().filter(|id| !is_named(id)).copied().collect();
+        let mut repacked = Self { repository, packs: Vec::new(), emptied };
         let (open, mut reader) = (OpenPacks::default(), BlobReader::new());
-        let mut seen = HashSet::new();
-        for file in &survey.index_files {
+        'all: for file in &survey.index_files {
             for indexed in repository.load_index_file(file)? {
-                if packs.contains(&indexed.id) && seen.insert(indexed.id) {
-                    repacked.copy(&indexed, survey, &open, &mut reader, control)?;
+                let is_planned = plan.remove.contains(&indexed.id) || plan.repack.contains(&indexed.id);
+                if !is_planned || repacked.emptied.contains(&indexed.id) {
+                    continue;
                 }
+                if request.is_out_of_time() {
+                    break 'all;
+                }
+                repacked.copy(&indexed, survey, &open, &mut reader, request.control)?;
+                repacked.emptied.insert(indexed.id);
             }
         }
         for pack in open.drain() {
@@ -49,20 +62,14 @@ impl<'a> Repacked<'a> {
         control: &Control,
     ) -> Result<(), Error> {
         let mut used: Vec<&IndexedBlob> = indexed.blobs.iter().collect();
-        used.retain(|blob| survey.place(blob.kind, &blob.id) == Some(indexed.id));
         used.sort_unstable_by_key(|blob| blob.offset);
-        used.dedup_by_key(|blob| (blob.kind, blob.id));
+        let mut seen = HashSet::new();
+        used.retain(|blob| survey.place(blob.kind, &blob.id) == Some(indexed.id) && seen.insert((blob.kind, blob.id)));
         for blob in used {
             control.go_on()?;
-            let mut sealed = vec![0; blob.length as usize];
-            self.repository.backend.read_range(FileKind::Pack, &indexed.id, u64::from(blob.offset), &mut sealed)?;
-            let mut proven = sealed.clone();
-            reader
-                .open(&self.repository.key, &mut proven, blob.uncompressed_length, &blob.id)
-                .map_err(Error::damaged(format!("blob `{}` in pack `{}`", blob.id, indexed.id)))?;
+            let sealed = proven::read(self.repository, &indexed.id, blob, reader)?;
             control.add_done(u64::from(blob.length));
             let mut pack = open.take(self.repository, blob.kind)?;
-            // A sealed blob stands for itself: the same bytes are valid in any pack.
             pack.add(blob.id, &sealed, blob.uncompressed_length)?;
             if pack.is_full() {
                 self.packs.push(pack.finish(self.repository)?);
@@ -72,6 +79,11 @@ impl<'a> Repacked<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The packs of the plan that nobody needs any more once an index names the new ones.
+    pub(super) fn take_emptied(&mut self) -> HashSet<FileId> {
+        std::mem::take(&mut self.emptied)
     }
 
     /// Bytes of the new packs.

@@ -41,12 +41,15 @@ impl Repository {
     /// Reads everything and repairs what can be repaired. The handle is best one that was opened for a damaged repository.
     ///
     /// # Errors
-    /// [`Error::WrongLock`] unless the lock is exclusive; [`Error::Io`] when the repository cannot be listed or written;
-    /// [`Error::LockLost`], [`Error::Cancelled`]: the next repair goes on.
+    /// [`Error::WrongLock`] unless the lock is exclusive; [`Error::Io`] when the repository cannot be listed or written, and for a
+    /// file that may be whole and cannot be read for now, as without permission: then nothing has changed; [`Error::LockLost`],
+    /// [`Error::Cancelled`]: the next repair goes on.
     pub fn repair(&self, control: &Control, lock: &Lock) -> Result<Repaired, Error> {
         lock.protect(self, "repairing", LockKind::Exclusive)?;
         let mut repaired = Repaired::default();
+        // All is read before anything moves: what may be whole and cannot be read for now ends the repair here.
         let (indexed, unreadable) = self.read_index_files(control)?;
+        let damaged_records = self.find_damaged_records(control)?;
         let examined = self.examine_packs(&indexed, control)?;
         let (whole, damaged): (Vec<_>, Vec<_>) = examined.into_iter().partition(|pack| pack.is_whole);
         let fits = unreadable.is_empty() && damaged.is_empty() && is_as_found(&indexed, &whole);
@@ -66,16 +69,14 @@ impl Repository {
                 self.backend.set_aside(FileKind::Index, file)?;
                 repaired.index_files_set_aside.push(file.to_string());
             }
-            self.forget_index();
-            self.refresh_index()?;
         }
-        for (id, _) in self.backend.list(FileKind::Snapshot)? {
-            control.go_on()?;
-            if let Err(Error::Damaged { .. } | Error::Io { .. }) = self.read_record_anew(&id.into()) {
-                self.backend.set_aside(FileKind::Snapshot, &id)?;
-                repaired.records_set_aside.push(id.to_string());
-            }
+        for id in &damaged_records {
+            self.backend.set_aside(FileKind::Snapshot, id)?;
+            repaired.records_set_aside.push(id.to_string());
         }
+        // Also where nothing was to be done: the handle may know less than what is there.
+        self.forget_index();
+        self.complete_index()?;
         Ok(repaired)
     }
 
@@ -85,11 +86,23 @@ impl Repository {
             control.go_on()?;
             match self.load_index_file(&file) {
                 Ok(packs) => indexed.extend(packs.into_iter().map(|pack| (pack.id, pack.blobs))),
-                Err(Error::Damaged { .. } | Error::Io { .. }) => unreadable.push(file),
+                Err(error) if error.is_damage() => unreadable.push(file),
                 Err(error) => return Err(error),
             }
         }
         Ok((indexed, unreadable))
+    }
+
+    fn find_damaged_records(&self, control: &Control) -> Result<Vec<FileId>, Error> {
+        let mut damaged = Vec::new();
+        for (id, _) in self.backend.list(FileKind::Snapshot)? {
+            control.go_on()?;
+            match self.read_record_anew(&id.into()) {
+                Err(error) if error.is_damage() => damaged.push(id),
+                other => drop(other?),
+            }
+        }
+        Ok(damaged)
     }
 
     fn examine_packs(&self, indexed: &Indexed, control: &Control) -> Result<Vec<Examined>, Error> {

@@ -12,7 +12,7 @@ pub(crate) fn files(directory: PathBuf) -> Vec<PathBuf> {
         let path = entry.unwrap().path();
         if path.is_dir() { found.extend(files(path)) } else { found.push(path) }
     }
-    found.sort_by_key(|path| fs::metadata(path).unwrap().len());
+    found.sort_by_key(|path| fs::symlink_metadata(path).unwrap().len());
     found
 }
 
@@ -78,6 +78,18 @@ fn a_missing_index_is_seen_and_damaged_records_are_not_left_out() {
     fs::write(repository.record_path(&id), "garbage").unwrap();
     assert!(matches!(scratch.open().records(), Err(Error::Damaged { .. })));
     assert!(check(&scratch, CheckDepth::Structure).iter().any(|problem| problem.contains(&id.to_string())));
+}
+
+#[test]
+fn a_check_beside_a_backup_reports_no_damage() {
+    let (scratch, _) = stored();
+    let repository = scratch.open();
+    let lock = repository.lock(LockKind::Shared, now(), HOST).unwrap();
+    // another process, which ends its backup after the check began
+    fs::write(scratch.source().join("b"), noise(2, 1_000_000)).unwrap();
+    scratch.restic(&["backup", scratch.source().to_str().unwrap()]);
+    let report = repository.check(CheckDepth::Structure, &Control::default(), &lock).unwrap();
+    assert_eq!((report.problems, report.snapshots), (vec![], 2));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use std::fs;
 use std::time::Duration;
 
+use lightkeep::base::control::Control;
 use lightkeep::repository::*;
 
 use super::support::*;
@@ -77,6 +78,8 @@ fn deleting_needs_an_exclusive_lock_of_that_repository() {
     let id = RecordId::parse(&"0".repeat(64)).unwrap();
     let shared = repository.lock(LockKind::Shared, now(), HOST).unwrap();
     assert!(matches!(repository.remove_record(&id, &shared), Err(Error::WrongLock { .. })));
+    // judged beside a backup, what is new to the index would count as lost
+    assert!(matches!(repository.find_losses(&Control::default(), &shared), Err(Error::WrongLock { .. })));
     let foreign = other.lock(LockKind::Exclusive, now(), HOST).unwrap();
     assert!(matches!(repository.remove_record(&id, &foreign), Err(Error::WrongLock { .. })));
 }

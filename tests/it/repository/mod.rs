@@ -1,11 +1,14 @@
 //! The repository engine by its public door, with stock restic as referee.
 
 mod choosing;
+mod copies;
 mod damage;
 mod differences;
+mod doubts;
 mod locks;
 mod manifest;
 mod opening;
+mod prune_limits;
 mod pruning;
 mod reading;
 mod referee;

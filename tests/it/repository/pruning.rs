@@ -8,13 +8,13 @@ use lightkeep::repository::*;
 use super::damage::files;
 use super::support::*;
 
-fn prune(repository: &Repository, max_unused_percent: u8, max_repack_bytes: Option<u64>) -> Result<Pruned, Error> {
+pub(crate) fn prune(repository: &Repository, max_unused_percent: u8, max_repack_bytes: Option<u64>) -> Result<Pruned, Error> {
     let control = Control::default();
     let lock = repository.lock(LockKind::Exclusive, now(), HOST).unwrap();
-    repository.prune(&PruneRequest { max_unused_percent, max_repack_bytes, dry_run: false, control: &control }, &lock)
+    repository.prune(&PruneRequest { max_unused_percent, max_repack_bytes, time_is_over: None, dry_run: false, control: &control }, &lock)
 }
 
-fn remove(repository: &Repository, record: RecordId) {
+pub(crate) fn remove(repository: &Repository, record: RecordId) {
     let lock = repository.lock(LockKind::Exclusive, now(), HOST).unwrap();
     repository.remove_record(&record, &lock).unwrap();
 }
@@ -47,7 +47,7 @@ fn three_states() -> (Scratch, Repository, Vec<(RecordId, Vec<String>)>) {
     (scratch, repository, kept)
 }
 
-fn assert_whole(scratch: &Scratch, repository: &Repository, kept: &[(RecordId, Vec<String>)]) {
+pub(crate) fn assert_whole(scratch: &Scratch, repository: &Repository, kept: &[(RecordId, Vec<String>)]) {
     for (number, (record, state)) in kept.iter().enumerate() {
         let target = scratch.path(&format!("target {number}"));
         scratch.restore(repository, *record, &scratch.source(), &target).unwrap();
@@ -75,7 +75,7 @@ fn what_nobody_uses_goes_and_all_else_stays() {
 fn the_share_that_may_stay_stays_and_a_limited_run_goes_on_later() {
     let (scratch, repository, kept) = three_states();
     let control = Control::default();
-    let look = PruneRequest { max_unused_percent: 0, max_repack_bytes: None, dry_run: true, control: &control };
+    let look = PruneRequest { max_unused_percent: 0, max_repack_bytes: None, time_is_over: None, dry_run: true, control: &control };
     let before = bytes(&scratch.root());
     let lock = repository.lock(LockKind::Exclusive, now(), HOST).unwrap();
     let planned = repository.prune(&look, &lock).unwrap();
@@ -133,7 +133,7 @@ fn a_doubt_stops_it_before_anything_goes() {
         let opened = Repository::open(&scratch.root(), &secret());
         let count = files(scratch.root()).len();
         let control = Control::default();
-        let request = PruneRequest { max_unused_percent: 0, max_repack_bytes: None, dry_run: false, control: &control };
+        let request = PruneRequest { max_unused_percent: 0, max_repack_bytes: None, time_is_over: None, dry_run: false, control: &control };
         let result = opened.and_then(|repository| repository.prune(&request, &lock));
         assert!(result.is_err(), "{what}: {result:?}");
         assert_eq!(files(scratch.root()).len(), count, "{what}: nothing is gone, and nothing is left over");

@@ -8,7 +8,7 @@ use super::damage::files;
 use super::support::*;
 
 /// Two snapshots that share nothing, each with data and trees in packs of its own.
-fn two() -> (Scratch, [(RecordId, Vec<String>); 2]) {
+pub(crate) fn two() -> (Scratch, [(RecordId, Vec<String>); 2]) {
     let scratch = Scratch::new();
     let repository = scratch.init();
     fs::create_dir(scratch.source().join("below")).unwrap();
@@ -21,7 +21,7 @@ fn two() -> (Scratch, [(RecordId, Vec<String>); 2]) {
     (scratch, both)
 }
 
-fn flip(path: &Path) {
+pub(crate) fn flip(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -38,13 +38,13 @@ fn check(repository: &Repository) -> Vec<String> {
     report.problems.iter().map(ToString::to_string).collect()
 }
 
-fn repair(repository: &Repository) -> (Repaired, Vec<Loss>) {
+pub(crate) fn repair(repository: &Repository) -> (Repaired, Vec<Loss>) {
     let (control, lock) = (Control::default(), repository.lock(LockKind::Exclusive, now(), HOST).unwrap());
     let repaired = repository.repair(&control, &lock).unwrap();
     (repaired, repository.find_losses(&control, &lock).unwrap())
 }
 
-fn restores(scratch: &Scratch, (record, state): &(RecordId, Vec<String>)) -> bool {
+pub(crate) fn restores(scratch: &Scratch, (record, state): &(RecordId, Vec<String>)) -> bool {
     let target = scratch.path("target");
     let _ = fs::remove_dir_all(&target);
     let restored = scratch.restore(&scratch.open(), *record, &scratch.source(), &target);
@@ -52,7 +52,7 @@ fn restores(scratch: &Scratch, (record, state): &(RecordId, Vec<String>)) -> boo
 }
 
 /// The packs that hold the second snapshot's data and its trees.
-fn packs_of_second(scratch: &Scratch) -> [PathBuf; 2] {
+pub(crate) fn packs_of_second(scratch: &Scratch) -> [PathBuf; 2] {
     let newest = |paths: Vec<PathBuf>| paths.into_iter().max_by_key(|path| fs::metadata(path).unwrap().modified().unwrap()).unwrap();
     let (large, small) = files(scratch.root().join("data")).into_iter().partition(|path| fs::metadata(path).unwrap().len() > 100_000);
     [newest(large), newest(small)]
