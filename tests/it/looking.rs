@@ -49,8 +49,20 @@ on_each_database!(directories_are_listed_and_files_are_read_in_parts, async |app
     let rest = send(&app, "GET", &file, &[("range", "bytes=8-")], "").await;
     assert_eq!((rest.status, rest.text.as_str(), rest.header("content-length")), (206, "89", "2"));
     assert_eq!(get(&app, &format!("{file}?offset=4&length=2")).await.text, "45");
-    assert_eq!(send(&app, "GET", &file, &[("range", "bytes=11-")], "").await.status, 416);
-    assert_eq!(get(&app, &format!("{path}/notes/empty")).await.text, "");
+    let all = send(&app, "GET", &file, &[("range", "bytes=0-9223372036854775807")], "").await;
+    assert_eq!((all.status, all.text.as_str(), all.header("content-range")), (206, "0123456789", "bytes 0-9/10"));
+    for range in ["bytes=10-", "bytes=11-12", "bytes=99999999999999999999-"] {
+        let behind = send(&app, "GET", &file, &[("range", range)], "").await;
+        assert_eq!((behind.refusal().0, behind.header("content-range")), (416, "bytes */10"), "{range}");
+        assert_eq!(behind.json["reason"], json!("OFFSET_OUT_OF_RANGE"));
+    }
+    let head = send(&app, "HEAD", &file, &[("range", "bytes=3-5")], "").await;
+    assert_eq!((head.status, head.text.as_str(), head.header("content-length"), head.header("content-range")), (200, "", "10", ""));
+    assert_eq!((whole.header("content-length"), get(&app, &format!("{file}?offset=4")).await.header("content-length")), ("10", "6"));
+    for range in ["bytes=0-", "bytes=0-5"] {
+        let empty = send(&app, "GET", &format!("{path}/notes/empty"), &[("range", range)], "").await;
+        assert_eq!((empty.status, empty.text.as_str(), empty.header("content-length")), (200, "", "0"), "{range}");
+    }
     for (query, status) in [("/none", 404), ("/notes", 404), ("/notes/link", 404), ("?path=none", 404), ("?path=..", 400)] {
         assert_eq!(get(&app, &format!("{path}{query}")).await.status, status, "{query}");
     }

@@ -15,6 +15,7 @@ mod maintenance;
 mod openapi;
 mod operations;
 mod permissions;
+mod reading;
 mod repository;
 mod rest;
 mod rest_rules;

@@ -22,7 +22,7 @@ const FAILURES: [Failure; 13] = [
     Failure { status: 404, name: "NotFound", when: "Something that is named does not exist." },
     Failure { status: 409, name: "Conflict", when: "The present state does not allow it, or the name or the `request_id` is in use." },
     Failure { status: 413, name: "BodyTooLarge", when: "The body is larger than 1 MiB." },
-    Failure { status: 416, name: "OutOfRange", when: "The part begins behind the end." },
+    Failure { status: 416, name: "OutOfRange", when: "There is no byte where the part begins." },
     Failure { status: 422, name: "BodyInvalid", when: "The body's form is wrong: `detail` lists what." },
     Failure { status: 429, name: "ResourceExhausted", when: "Too many wait already." },
     Failure { status: 499, name: "Cancelled", when: "The operation that was waited for was cancelled." },
@@ -66,6 +66,7 @@ pub(super) fn responses() -> Json {
     for failure in &FAILURES {
         let mut headers = json!({ "X-Request-Id": { "$ref": "#/components/headers/RequestName" } });
         match failure.status {
+            416 => headers["Content-Range"] = json!({ "schema": { "type": "string" } }),
             401 => headers["WWW-Authenticate"] = json!({ "schema": { "const": "Bearer" } }),
             429 | 503 => headers["Retry-After"] = json!({ "$ref": "#/components/headers/RetryAfter" }),
             _ => {}
