@@ -13,8 +13,10 @@ use super::snapshots::{check_restorable, snapshot_root};
 use crate::base::control::Control;
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::{Page, PageRequest};
-use crate::repository::{self, Listed, LockKind, Repository, SnapshotFile, SnapshotRoot};
+use crate::repository::{self, LockKind, Repository, SnapshotFile, SnapshotRoot};
 use crate::store::entity::snapshot::Model;
+
+pub use crate::repository::{Listed, ListedKind};
 
 /// How much of a file is read and sent at once, bytes.
 const PIECE_BYTES: usize = 256 << 10;

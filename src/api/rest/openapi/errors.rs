@@ -37,18 +37,18 @@ const FAILURES: [Failure; 13] = [
 
 /// The statuses that a route can refuse with.
 pub(super) fn statuses(route: &Route, needs_key: bool) -> Vec<u16> {
-    let paging = |name: &str| matches!(name, "page_size" | "page_token");
     let takes_any = route.input.fields().len() > 0;
-    let names_something = route.input.fields().any(|field| !paging(field.name()));
     let has_body = !matches!(route.body, BodyRule::None);
     let changes = route.method != Method::GET;
+    // What a query names only filters a list.
+    let names_something = route.template.fields().next().is_some() || changes && takes_any;
     let possible = |status: u16| match status {
         400 => takes_any,
         401 => needs_key,
-        404 | 409 => names_something,
+        404 | 409 | 429 => names_something,
         413 | 422 => has_body,
         416 => route.is_ranged(),
-        403 | 429 | 499 => changes && names_something,
+        403 | 499 => changes && names_something,
         _ => true,
     };
     FAILURES.iter().map(|failure| failure.status).filter(|status| possible(*status)).collect()
