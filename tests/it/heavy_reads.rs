@@ -88,12 +88,13 @@ async fn a_comparison_ends_with_its_caller() {
     let begun = Instant::now();
     assert_eq!(client().get(&url).send().await.unwrap().status(), 200);
     let whole = begun.elapsed();
-    let call = tokio::spawn(client().get(&url).send());
+    let mut calls = JoinSet::new();
+    calls.spawn(client().get(&url).send());
     // Each of the two snapshots is locked before the reading begins.
     while locks(&app) < 2 {
         tokio::task::yield_now().await;
     }
-    call.abort();
+    calls.abort_all();
     let given_up = Instant::now();
     while locks(&app) > 0 {
         tokio::task::yield_now().await;
