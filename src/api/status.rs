@@ -10,6 +10,9 @@ use super::auth::DOMAIN;
 use crate::domain::validate::Violations;
 use crate::service::{Error, ErrorKind, RecordedError};
 
+/// Tells with `OUT_OF_RANGE` how many bytes there are.
+pub(super) const SIZE_BYTES: &str = "size_bytes";
+
 /// The code of a meaning.
 pub fn code(kind: ErrorKind) -> Code {
     match kind {
@@ -31,7 +34,7 @@ pub fn code(kind: ErrorKind) -> Code {
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let code = code(error.kind());
-        let mut details = ErrorDetails::with_error_info(error.reason(), DOMAIN, HashMap::new());
+        let mut details = ErrorDetails::with_error_info(error.reason(), DOMAIN, metadata(&error));
         if error.is_hidden() {
             tracing::error!(error = error.chain(), "request has failed");
             return Self::with_error_details(code, "internal error", details);
@@ -47,9 +50,17 @@ impl From<Error> for Status {
             Error::Refused { retry_after: Some(retry_after), .. } => {
                 details.set_retry_info(Some(*retry_after));
             }
-            Error::Refused { .. } | Error::Recorded(_) | Error::Store(_) | Error::Internal { .. } => {}
+            Error::OutOfRange { .. } | Error::Refused { .. } | Error::Recorded(_) | Error::Store(_) | Error::Internal { .. } => {}
         }
         Self::with_error_details(code, error.to_string(), details)
+    }
+}
+
+/// What programs need beside the reason.
+fn metadata(error: &Error) -> HashMap<String, String> {
+    match error {
+        Error::OutOfRange { size_bytes, .. } => HashMap::from([(SIZE_BYTES.to_owned(), size_bytes.to_string())]),
+        _ => HashMap::new(),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::repository::sweep_temporary_files;
 use crate::service::graphs::Graph;
 use crate::service::idempotency::REMEMBERED;
 use crate::service::{Error, Services};
+use crate::store::graphs::GraphFilter;
 use crate::store::{idempotency_keys, leases, operations};
 
 /// How often is tidied up.
@@ -37,7 +38,7 @@ pub async fn recover(services: &Services) -> Result<(), Error> {
     }
     let mut page = PageRequest::<String> { size: MAX_PAGE_SIZE, after: None };
     loop {
-        let graphs = services.list_graphs(&page).await?;
+        let graphs = services.list_graphs(&GraphFilter::default(), &page).await?;
         for graph in &graphs.items {
             if let Err(error) = sweep(services, graph).await {
                 tracing::warn!(graph_id = graph.row.graph_id.as_str(), error = error.chain(), "cannot sweep what an earlier process left");

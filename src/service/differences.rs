@@ -79,7 +79,7 @@ impl Services {
     /// Compares a snapshot with another of its graph, or with the one before it of the same directory.
     ///
     /// # Errors
-    /// There is no such snapshot, or none before it; one of them cannot be read.
+    /// There is no such snapshot, or none before it; one of them cannot be read; too many read already.
     pub async fn diff_snapshots(
         &self,
         graph_id: &GraphId,
@@ -93,9 +93,10 @@ impl Services {
             Some(id) => self.get_snapshot(graph_id, id).await?,
             None => self.snapshot_before(&other).await?,
         };
+        let turn = self.turn_to_read().await?;
         let (base_opened, other_opened) = (self.open_snapshot(&base).await?, self.open_snapshot(&other).await?);
         let base_snapshot_id = base.snapshot_id.to_string();
-        self.blocking(move || compare(base_snapshot_id, &base_opened, other_opened, only, &page)).await
+        self.read_in_turn(turn, move |control| compare(base_snapshot_id, &base_opened, &other_opened, only, &page, control)).await
     }
 
     async fn snapshot_before(&self, snapshot: &Model) -> Result<Model, Error> {
@@ -110,11 +111,11 @@ impl Services {
 fn compare(
     base_snapshot_id: String,
     base: &Opened,
-    other: Opened,
+    other: &Opened,
     only: Option<Compared>,
     page: &PageRequest<DifferenceKey>,
+    control: &Control,
 ) -> Result<Comparison, Error> {
-    let control = Control::default();
     let wanted = usize::try_from(page.size).unwrap_or(usize::MAX).saturating_add(1);
     let with_files = only.is_none_or(|only| only == Compared::Files);
     let mut found = Vec::new();
@@ -132,7 +133,7 @@ fn compare(
         }
         Ok(())
     };
-    let counted = base.repository.differences(&base.root, &other.root, &control, other.lock.lock(), &mut take)?;
+    let counted = base.repository.differences(&base.root, &other.root, control, other.lock.lock(), &mut take)?;
     let files = |opened: &Opened| SnapshotFiles::new(Arc::clone(&opened.repository), opened.root.clone(), opened.lock.clone());
     let parts = match only {
         None => vec![],
@@ -145,9 +146,9 @@ fn compare(
         Compared::Graph(part) => Some((part, after.key)),
     });
     let filter = Filter { parts, changes: vec![] };
-    let (before_files, after_files) = (files(base), files(&other));
+    let (before_files, after_files) = (files(base), files(other));
     let (before, later): (&dyn Files, &dyn Files) = (&before_files, &after_files);
-    let (graph, items) = list_differences(before, later, &filter, after, room, &control)?;
+    let (graph, items) = list_differences(before, later, &filter, after, room, control)?;
     found.extend(items.into_iter().map(of_item));
     let items = page.page(found, |one| DifferenceKey { part: one.part, key: one.key.clone() });
     Ok(Comparison { base_snapshot_id, files: counts(&counted), graph, items })

@@ -56,6 +56,14 @@ pub enum Error {
         /// What was asked for.
         id: String,
     },
+    /// A file has no byte there.
+    #[error("`offset` lies behind the last byte of the file, which has {size_bytes} bytes: {offset}")]
+    OutOfRange {
+        /// The file's size, bytes.
+        size_bytes: u64,
+        /// What was asked for.
+        offset: u64,
+    },
     /// Any other error with a meaning for the caller.
     #[error("{message}")]
     Refused {
@@ -117,6 +125,7 @@ impl Error {
         match self {
             Self::Invalid(_) | Self::Required(_) => ErrorKind::InvalidArgument,
             Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::OutOfRange { .. } => ErrorKind::OutOfRange,
             Self::Refused { kind, .. } => *kind,
             Self::Recorded(error) => ErrorKind::parse(&error.kind).unwrap_or(ErrorKind::Internal),
             Self::Store(store::Error::Connect(_)) => ErrorKind::Unavailable,
@@ -130,6 +139,7 @@ impl Error {
             Self::Invalid(_) => "INVALID_ARGUMENT".to_owned(),
             Self::Required(_) => "REQUIRED_FIELD_MISSING".to_owned(),
             Self::NotFound { kind, .. } => format!("{}_NOT_FOUND", kind.to_uppercase()),
+            Self::OutOfRange { .. } => "OFFSET_OUT_OF_RANGE".to_owned(),
             Self::Refused { reason, .. } => (*reason).to_owned(),
             Self::Recorded(error) => error.reason.clone(),
             Self::Store(store::Error::Connect(_)) => "DATABASE_UNAVAILABLE".to_owned(),

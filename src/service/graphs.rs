@@ -13,6 +13,7 @@ use crate::domain::page::{Page, PageRequest};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::lightrag::server::Server as LightragServer;
 use crate::store::entity::graph::Model;
+use crate::store::graphs::GraphFilter;
 use crate::store::snapshots::GraphStats;
 use crate::store::{self, graphs, snapshots};
 
@@ -181,8 +182,8 @@ impl Services {
     ///
     /// # Errors
     /// The database's.
-    pub async fn list_graphs(&self, page: &PageRequest<String>) -> Result<Page<Graph>, Error> {
-        let rows = graphs::list(self.store().read(), page).await?;
+    pub async fn list_graphs(&self, wanted: &GraphFilter, page: &PageRequest<String>) -> Result<Page<Graph>, Error> {
+        let rows = graphs::list(self.store().read(), wanted, page).await?;
         let mut items = Vec::with_capacity(rows.items.len());
         for row in rows.items {
             items.push(self.with_stats(row).await?);

@@ -13,8 +13,10 @@ use super::snapshots::{check_restorable, snapshot_root};
 use crate::base::control::Control;
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::{Page, PageRequest};
-use crate::repository::{self, Listed, LockKind, Repository, SnapshotFile, SnapshotRoot};
+use crate::repository::{self, LockKind, Repository, SnapshotFile, SnapshotRoot};
 use crate::store::entity::snapshot::Model;
+
+pub use crate::repository::{Listed, ListedKind};
 
 /// How much of a file is read and sent at once, bytes.
 const PIECE_BYTES: usize = 256 << 10;
@@ -102,7 +104,7 @@ impl Services {
     /// Opens a file of a snapshot from `offset` on; `length` 0 reads to its end.
     ///
     /// # Errors
-    /// No such snapshot; it has no such file; the offset lies behind its end.
+    /// No such snapshot; it has no such file; it has no byte at the offset.
     pub async fn open_snapshot_file(
         &self,
         graph_id: &GraphId,
@@ -118,9 +120,9 @@ impl Services {
         let file = self.blocking(move || repository.open_file(&root, &wanted, held.lock())).await?;
         let file = file.ok_or_else(|| not_in_snapshot(snapshot_id, path))?;
         let size_bytes = file.size_bytes();
-        if offset > size_bytes {
-            let message = format!("`offset` lies behind the end of the file, which has {size_bytes} bytes: {offset}");
-            return Err(Error::refused(ErrorKind::OutOfRange, "OFFSET_OUT_OF_RANGE", message));
+        // An empty file can be read from its start.
+        if offset > 0 && offset >= size_bytes {
+            return Err(Error::OutOfRange { size_bytes, offset });
         }
         let end = if length == 0 { size_bytes } else { offset.saturating_add(length).min(size_bytes) };
         Ok(OpenFile { file, offset, end, size_bytes, _lock: lock })

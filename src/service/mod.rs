@@ -7,6 +7,7 @@ pub mod differences;
 mod error;
 pub mod graph_updates;
 pub mod graphs;
+mod heavy_reads;
 pub mod idempotency;
 pub mod looking;
 mod lower_errors;
@@ -88,6 +89,7 @@ struct Inner {
     instance_id: InstanceId,
     wakeup: Wakeup,
     running: running::Running,
+    heavy_reads: heavy_reads::HeavyReads,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -98,8 +100,9 @@ impl Services {
         let instance_id = InstanceId::new(&ids, clock.now());
         let repositories = Repositories::new(settings.repository_password.clone(), OPEN_REPOSITORIES);
         let (wakeup, running) = (Wakeup::default(), running::Running::default());
+        let (heavy_reads, ids) = (heavy_reads::HeavyReads::default(), Arc::new(ids));
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        Self(Arc::new(Inner { settings, store, repositories, clock, ids: Arc::new(ids), instance_id, wakeup, running, tasks, stopping }))
+        Self(Arc::new(Inner { settings, store, repositories, clock, ids, instance_id, wakeup, running, heavy_reads, tasks, stopping }))
     }
 
     /// What the operator has set.
@@ -145,6 +148,11 @@ impl Services {
     /// The work of this process, so that it can be stopped.
     pub fn running(&self) -> &running::Running {
         &self.0.running
+    }
+
+    /// Who reads what takes long.
+    fn heavy_reads(&self) -> &heavy_reads::HeavyReads {
+        &self.0.heavy_reads
     }
 
     /// Every task of this process is tracked here.

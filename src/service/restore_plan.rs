@@ -53,12 +53,13 @@ impl Services {
     /// What this restore would do.
     ///
     /// # Errors
-    /// As [`Services::restore_snapshot`]; the snapshot or the target cannot be read.
+    /// As [`Services::restore_snapshot`]; the snapshot or the target cannot be read; too many read already.
     pub async fn plan_restore(&self, new: &NewRestore) -> Result<RestorePlan, Error> {
         let Prepared { snapshot, payload, .. } = self.prepare_restore(new).await?;
+        let turn = self.turn_to_read().await?;
         let opened = self.open_snapshot(&snapshot).await?;
         let (target, paths) = (payload.target_dir.clone(), payload.paths.clone());
-        let mut plan = self.blocking(move || look(&opened, &target, &paths)).await?;
+        let mut plan = self.read_in_turn(turn, move |control| look(&opened, &target, &paths, control)).await?;
         if !new.force
             && let Err(error) = self.check_target_unused(&snapshot.graph_id, &payload.target_dir).await
         {
@@ -72,22 +73,21 @@ impl Services {
     }
 }
 
-fn look(opened: &Opened, target: &Path, paths: &[PathBuf]) -> Result<RestorePlan, Error> {
-    let control = Control::default();
+fn look(opened: &Opened, target: &Path, paths: &[PathBuf], control: &Control) -> Result<RestorePlan, Error> {
     let request = RestoreRequest {
         record: opened.root.record,
         recorded_path: &opened.root.recorded_path,
         to: target,
         sync: false,
         only: (!paths.is_empty()).then_some(paths),
-        control: &control,
+        control,
     };
     let EnginePlan { files, size_bytes, stored_bytes_to_read, .. } = opened.repository.plan_restore(&request, opened.lock.lock())?;
     let mut plan = RestorePlan { files, size_bytes, stored_bytes: stored_bytes_to_read, ..RestorePlan::default() };
     let mut wanted = Files::new();
-    list_snapshot(opened, Path::new(""), paths, &mut wanted)?;
+    list_snapshot(opened, Path::new(""), paths, &mut wanted, control)?;
     let mut there = Files::new();
-    list_target(target, Path::new(""), &mut there)?;
+    list_target(target, Path::new(""), &mut there, control)?;
     compare(&wanted, there, &mut plan);
     let place = target.ancestors().find(|place| place.is_dir()).unwrap_or(Path::new("/"));
     // The restored tree is made beside the target.
@@ -120,13 +120,14 @@ fn compare(wanted: &Files, mut there: Files, plan: &mut RestorePlan) {
     plan.examples = named.into_iter().take(EXAMPLES_MAX).map(|path| path.display().to_string()).collect();
 }
 
-fn list_snapshot(opened: &Opened, below: &Path, only: &[PathBuf], files: &mut Files) -> Result<(), Error> {
+fn list_snapshot(opened: &Opened, below: &Path, only: &[PathBuf], files: &mut Files, control: &Control) -> Result<(), Error> {
+    control.go_on()?;
     for entry in opened.repository.list_directory(&opened.root, below, opened.lock.lock())? {
         let path = below.join(&entry.name);
         let chosen = only.is_empty() || only.iter().any(|only| path.starts_with(only) || only.starts_with(&path));
         match entry.kind {
             ListedKind::File if chosen => drop(files.insert(path, (entry.size_bytes, entry.modified.micros().div_euclid(1_000_000)))),
-            ListedKind::Directory if chosen => list_snapshot(opened, &path, only, files)?,
+            ListedKind::Directory if chosen => list_snapshot(opened, &path, only, files, control)?,
             _ => {}
         }
     }
@@ -134,7 +135,8 @@ fn list_snapshot(opened: &Opened, below: &Path, only: &[PathBuf], files: &mut Fi
 }
 
 /// The files that a restore would take away: not those of other workspaces, which stay.
-fn list_target(target: &Path, below: &Path, files: &mut Files) -> Result<(), Error> {
+fn list_target(target: &Path, below: &Path, files: &mut Files, control: &Control) -> Result<(), Error> {
+    control.go_on()?;
     let unreadable = |error: std::io::Error| Error::internal("look at the target", error);
     let entries = match std::fs::read_dir(target.join(below)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -152,7 +154,7 @@ fn list_target(target: &Path, below: &Path, files: &mut Files) -> Result<(), Err
             continue;
         }
         if metadata.is_dir() {
-            list_target(target, &path, files)?;
+            list_target(target, &path, files, control)?;
         } else if metadata.is_file() {
             files.insert(path, (metadata.len(), metadata.mtime()));
         }

@@ -178,7 +178,8 @@ impl Services {
 
     /// How many bytes a second the last restores have made; none before the first.
     pub(super) async fn measured_restore_rate(&self) -> Result<Option<f64>, Error> {
-        let done = OperationFilter { kind: Some(OperationKind::Restore), state: Some(OperationState::Succeeded), graph_id: None };
+        let done =
+            OperationFilter { kind: Some(OperationKind::Restore), state: Some(OperationState::Succeeded), ..OperationFilter::default() };
         let page = PageRequest { size: RESTORES_MEASURED, after: None };
         let (mut bytes, mut seconds) = (0.0, 0.0);
         for row in operations::list(self.store().read(), &done, &page).await?.items {

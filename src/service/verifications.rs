@@ -26,6 +26,7 @@ use crate::repository::{self, LockKind, Repository, SnapshotDepth, VerifyRequest
 use crate::store::entity::verification::Model;
 use crate::store::entity::{operation, snapshot};
 use crate::store::operations::Ending;
+use crate::store::verifications::VerificationFilter;
 use crate::store::{self, operations, snapshots, verifications};
 
 /// A snapshot that is to be verified.
@@ -75,9 +76,15 @@ impl Services {
     ///
     /// # Errors
     /// There is no such snapshot.
-    pub async fn list_verifications(&self, graph_id: &GraphId, id: &str, page: &PageRequest<TimeKey>) -> Result<Page<Model>, Error> {
+    pub async fn list_verifications(
+        &self,
+        graph_id: &GraphId,
+        id: &str,
+        wanted: VerificationFilter,
+        page: &PageRequest<TimeKey>,
+    ) -> Result<Page<Model>, Error> {
         let snapshot = self.get_snapshot(graph_id, id).await?;
-        Ok(verifications::list(self.store().read(), snapshot.snapshot_id, page).await?)
+        Ok(verifications::list(self.store().read(), snapshot.snapshot_id, wanted, page).await?)
     }
 
     /// One verification.

@@ -1,6 +1,7 @@
 //! Rows of `graphs`.
 
-use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Func};
+use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, IntoActiveModel as _};
 use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
 use super::Error;
@@ -52,12 +53,34 @@ pub async fn list_ids(connection: &impl ConnectionTrait) -> Result<Vec<GraphId>,
     query.into_tuple().all(connection).await.map_err(Error::during("list graphs"))
 }
 
+/// Which graphs a list has; what is not set does not matter.
+#[derive(Debug, Clone, Default)]
+pub struct GraphFilter {
+    /// Their ids begin with this.
+    pub id_prefix: Option<String>,
+    /// Of this directory.
+    pub source_dir: Option<String>,
+}
+
+impl GraphFilter {
+    fn condition(&self) -> Condition {
+        // Not LIKE: it has patterns, and SQLite's does not tell small letters from large ones.
+        let begins = |prefix: &str| {
+            let length = i32::try_from(prefix.chars().count()).unwrap_or(i32::MAX);
+            Func::cust("SUBSTR").args([Expr::col(Column::GraphId), Expr::val(1), Expr::val(length)]).eq(prefix)
+        };
+        Condition::all()
+            .add_option(self.id_prefix.as_deref().map(begins))
+            .add_option(self.source_dir.as_deref().map(|source_dir| Column::SourceDir.eq(source_dir)))
+    }
+}
+
 /// Graphs in the order of their ids.
 ///
 /// # Errors
 /// The database's.
-pub async fn list(connection: &impl ConnectionTrait, page: &PageRequest<String>) -> Result<Page<Model>, Error> {
-    let mut query = Entity::find();
+pub async fn list(connection: &impl ConnectionTrait, wanted: &GraphFilter, page: &PageRequest<String>) -> Result<Page<Model>, Error> {
+    let mut query = Entity::find().filter(wanted.condition());
     if let Some(after) = &page.after {
         query = query.filter(Column::GraphId.gt(after.as_str()));
     }

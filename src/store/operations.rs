@@ -6,10 +6,12 @@ use sea_orm::sea_query::{Expr, ExprTrait as _, LockBehavior, LockType, Query, Qu
 use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, PaginatorTrait as _};
 use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _};
 
+use sea_orm::Condition;
+
 use super::Error;
 use super::entity::operation::{Column, Entity, Model};
 use crate::base::control::Progress;
-use crate::base::ids::{InstanceId, OperationId};
+use crate::base::ids::{InstanceId, OperationId, SnapshotId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{LEASE, OperationKind, OperationState};
@@ -40,6 +42,24 @@ pub struct OperationFilter {
     pub state: Option<OperationState>,
     /// Of this kind.
     pub kind: Option<OperationKind>,
+    /// On this snapshot.
+    pub snapshot_id: Option<SnapshotId>,
+    /// Asked for then or later.
+    pub created_from: Option<Timestamp>,
+    /// Asked for before then.
+    pub created_before: Option<Timestamp>,
+}
+
+impl OperationFilter {
+    fn condition(&self) -> Condition {
+        Condition::all()
+            .add_option(self.graph_id.clone().map(|graph_id| Column::GraphId.eq(graph_id)))
+            .add_option(self.state.map(|state| Column::State.eq(state)))
+            .add_option(self.kind.map(|kind| Column::Kind.eq(kind)))
+            .add_option(self.snapshot_id.map(|snapshot_id| Column::SnapshotId.eq(snapshot_id)))
+            .add_option(self.created_from.map(|from| Column::CreatedAt.gte(from)))
+            .add_option(self.created_before.map(|before| Column::CreatedAt.lt(before)))
+    }
 }
 
 /// How an operation ended.
@@ -65,16 +85,7 @@ impl Ending {
 /// # Errors
 /// The database's.
 pub async fn list(connection: &impl ConnectionTrait, wanted: &OperationFilter, page: &PageRequest<TimeKey>) -> Result<Page<Model>, Error> {
-    let mut query = Entity::find();
-    if let Some(graph_id) = &wanted.graph_id {
-        query = query.filter(Column::GraphId.eq(graph_id.clone()));
-    }
-    if let Some(state) = wanted.state {
-        query = query.filter(Column::State.eq(state));
-    }
-    if let Some(kind) = wanted.kind {
-        query = query.filter(Column::Kind.eq(kind));
-    }
+    let mut query = Entity::find().filter(wanted.condition());
     if let Some((created_at, id)) = &page.after {
         let key = Expr::tuple([Expr::col(Column::CreatedAt), Expr::col(Column::OperationId)]);
         query = query.filter(key.lt(Expr::tuple([Expr::val(*created_at), Expr::val(id.clone())])));

@@ -46,8 +46,8 @@ pub async fn find_any(connection: &impl ConnectionTrait, id: SnapshotId) -> Resu
 pub struct SnapshotFilter {
     /// Of this graph.
     pub graph_id: Option<GraphId>,
-    /// In this state.
-    pub status: Option<SnapshotStatus>,
+    /// In one of these states.
+    pub statuses: Option<&'static [SnapshotStatus]>,
     /// Of which the audit said this.
     pub consistency: Option<Consistency>,
     /// Pinned at this instant, or not.
@@ -66,7 +66,7 @@ impl SnapshotFilter {
         };
         Condition::all()
             .add_option(self.graph_id.clone().map(|graph_id| Column::GraphId.eq(graph_id)))
-            .add_option(self.status.map(|status| Column::Status.eq(status)))
+            .add_option(self.statuses.map(|statuses| Column::Status.is_in(statuses.iter().copied())))
             .add_option(self.consistency.map(|consistency| Column::Consistency.eq(consistency.as_str())))
             .add_option(self.pinned.map(|(wanted, now)| if wanted { is_pinned(now) } else { is_pinned(now).not() }))
             .add_option(self.created_from.map(|from| Column::CreatedAt.gte(from)))

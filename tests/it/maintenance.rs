@@ -93,17 +93,24 @@ on_each_database!(verification_has_levels_and_is_recorded, async |app: TestApp| 
     let list = get(&app, &format!("{path}/verifications")).await.ok();
     assert_eq!(list.as_array().unwrap().len(), 3);
 
-    // One flipped byte in the largest pack.
+    // One flipped byte in the largest pack, which only the newer snapshot uses.
+    app.clock.advance(Duration::from_secs(1));
+    noise(&source.join("more"), 1, 400_000);
+    let newer = app.snapshot("g", &source).await;
     let (pack, _) = packs(&app, "g").pop().unwrap();
     let mut damaged = fs::read(&pack).unwrap();
     damaged[40] ^= 1;
     fs::write(&pack, damaged).unwrap();
-    assert_eq!(verify(&app, &snapshot, "record").await["passed"], json!(true));
-    let failed = verify(&app, &snapshot, "data").await;
+    assert_eq!(verify(&app, &newer, "record").await["passed"], json!(true));
+    let failed = verify(&app, &newer, "data").await;
     assert_eq!(failed["passed"], json!(false));
     assert!(!failed["problems"].as_array().unwrap().is_empty());
+    assert_eq!(verify(&app, &snapshot, "data").await["passed"], json!(true));
     // It does not count as good any more, so the older one is kept.
-    app.clock.advance(Duration::from_secs(3600));
+    app.clock.advance(Duration::from_secs(60 * 24 * 3600));
+    let judged = post(&app, "/api/backup/backup/cleanup", &json!({ "validate_only": true })).await.ok();
+    let verdicts: Vec<_> = judged["verdicts"].as_array().unwrap().iter().map(|one| (&one["snapshot_id"], &one["verdict"])).collect();
+    assert_eq!(verdicts, [(&json!(newer.backup_id), &json!("expired")), (&json!(snapshot.backup_id), &json!("newest_good"))]);
     app
 });
 

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use crate::support::app::{TestApp, finish};
 use crate::support::database::Kind;
 use crate::support::fake::App;
-use crate::support::rest::{GRAPHS, get, post};
+use crate::support::rest::{GRAPHS, get, post, send, watch};
 
 /// The document, with or without a key set.
 async fn document(key: Option<&str>) -> Json {
@@ -80,7 +80,8 @@ fn references<'d>(value: &'d Json, into: &mut BTreeSet<&'d str>) {
 
 #[tokio::test]
 async fn every_rule_is_an_operation_and_every_reference_leads_somewhere() {
-    let document = document(None).await;
+    let app = TestApp::start(Kind::Sqlite).await;
+    let document = get(&app, "/openapi.json").await.ok();
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
     let mut found = BTreeSet::new();
@@ -89,10 +90,8 @@ async fn every_rule_is_an_operation_and_every_reference_leads_somewhere() {
     for reference in found {
         assert!(document.pointer(&reference[1..]).is_some_and(|target| !target.is_null()), "{reference}");
     }
-    // The services that the fake serves.
-    let served = |service: &str| ["BackupService", "OperationService"].contains(&service);
     let rules = rules();
-    for [service, name, method, path] in rules.iter().filter(|rule| served(&rule[0])) {
+    for [service, name, method, path] in &rules {
         let operation = operation(&document, method, path);
         assert_eq!((&operation["operationId"], &operation["tags"]), (&json!(name), &json!([service])));
         assert!(operation["description"].as_str().is_some_and(|text| text.len() > 10), "{name} has no comment");
@@ -101,7 +100,8 @@ async fn every_rule_is_an_operation_and_every_reference_leads_somewhere() {
         assert_eq!(given.collect::<BTreeSet<_>>(), in_path, "{name}");
     }
     let count = document["paths"].as_object().unwrap().values().map(|item| item.as_object().unwrap().len()).sum::<usize>();
-    assert_eq!(count, rules.iter().filter(|rule| served(&rule[0])).count() + 4, "operations beside the rules and our own endpoints");
+    assert_eq!(count, rules.len() + 4, "operations beside the rules and our own endpoints");
+    finish(app).await;
 }
 
 #[tokio::test]
@@ -135,7 +135,8 @@ async fn schemas_are_those_of_our_dialect() {
 async fn operations_take_and_give_what_the_shim_does() {
     let document = document(None).await;
     let list = operation(&document, "get", GRAPHS);
-    assert_eq!(parameters(&document, list), ["query page_size", "query page_token", "header X-Request-Id"]);
+    let query = ["query page_size", "query page_token", "query graph_id_prefix", "query source_dir"];
+    assert_eq!(parameters(&document, list), [&query[..], &["header X-Request-Id"]].concat());
     assert_eq!(answer(&document, "get", GRAPHS), &json!({ "type": "array", "items": { "$ref": "#/components/schemas/Graph" } }));
     assert!(list["responses"]["200"]["headers"].get("X-Next-Page-Token").is_some());
     assert_eq!(answer(&document, "get", "/api/operations")["required"], json!(["operations", "next_page_token"]));
@@ -220,18 +221,48 @@ async fn real_answers_have_the_described_form() {
     let snapshots = format!("{GRAPHS}/{{graph_id}}/snapshots");
     let made = post(&app, &format!("{GRAPHS}/g/snapshots"), &json!({ "source_dir": source, "metadata": { "a": [1, null] } })).await.ok();
     assert!(fits(&document, answer(&document, "post", &snapshots), &made), "{made}");
-    for (template, path) in [
-        (GRAPHS, GRAPHS.to_owned()),
-        (&format!("{GRAPHS}/{{graph_id}}"), format!("{GRAPHS}/g")),
-        (&snapshots, format!("{GRAPHS}/g/snapshots")),
-        ("/api/backup/backup/stats", "/api/backup/backup/stats".to_owned()),
-        ("/api/operations", "/api/operations".to_owned()),
-        ("/readyz", "/readyz".to_owned()),
+    app.clock.advance(std::time::Duration::from_secs(1));
+    std::fs::write(source.join("notes"), "new").unwrap();
+    let second = post(&app, &format!("{GRAPHS}/g/snapshots"), &json!({})).await.ok();
+    let target = app.data("copy");
+    for (method, template, body) in [
+        ("post", format!("{snapshots}/{{snapshot_id}}/verify"), json!({})),
+        ("get", GRAPHS.to_owned(), json!(null)),
+        ("get", format!("{GRAPHS}/{{graph_id}}"), json!(null)),
+        ("patch", format!("{GRAPHS}/{{graph_id}}"), json!({ "inconsistent_policy": "fail" })),
+        ("get", snapshots.clone(), json!(null)),
+        ("get", format!("{snapshots}/{{snapshot_id}}"), json!(null)),
+        ("get", format!("{snapshots}/{{snapshot_id}}/files"), json!(null)),
+        ("get", format!("{snapshots}/{{snapshot_id}}/diff"), json!(null)),
+        ("get", format!("{snapshots}/{{snapshot_id}}/verifications"), json!(null)),
+        ("post", format!("{snapshots}/{{snapshot_id}}/pin"), json!({ "reason": "audit", "until": "2021-01-01T00:00:00Z" })),
+        ("post", format!("{snapshots}/{{snapshot_id}}/unpin"), json!({})),
+        ("post", format!("{snapshots}/{{snapshot_id}}/restore"), json!({ "target_dir": target, "validate_only": true })),
+        ("post", format!("{snapshots}/{{snapshot_id}}/restore"), json!({ "target_dir": target })),
+        ("post", "/api/backup/backup/cleanup".to_owned(), json!({ "validate_only": true })),
+        ("post", format!("{GRAPHS}/{{graph_id}}/repository/check"), json!({})),
+        ("post", format!("{GRAPHS}/{{graph_id}}/repository/reconcile"), json!({})),
+        ("post", format!("{GRAPHS}/{{graph_id}}/repository/repair"), json!({})),
+        ("post", format!("{GRAPHS}/{{graph_id}}/repository/repair"), json!({ "wait": false })),
+        ("get", "/api/backup/backup/stats".to_owned(), json!(null)),
+        ("get", "/api/operations".to_owned(), json!(null)),
+        ("get", "/api/operations/{operation_id}".to_owned(), json!(null)),
+        ("post", "/api/operations/{operation_id}/cancel".to_owned(), json!({})),
+        ("get", "/readyz".to_owned(), json!(null)),
+        ("delete", format!("{snapshots}/{{snapshot_id}}"), json!(null)),
+        ("post", format!("{GRAPHS}/{{graph_id}}/repository/prune"), json!({})),
+        ("delete", format!("{GRAPHS}/{{graph_id}}?repository=keep"), json!(null)),
     ] {
-        let got = get(&app, &path).await.ok();
-        assert!(got != json!([]) && fits(&document, answer(&document, "get", template), &got), "{path}: {got}");
-        assert!(!fits(&document, answer(&document, "get", template), &json!("text")), "{template} fits anything");
+        let id = |name: &str| second[name].as_str().unwrap().to_owned();
+        let path = template.replace("{graph_id}", "g").replace("{snapshot_id}", &id("backup_id"));
+        let path = path.replace("{operation_id}", &id("operation_id"));
+        let got = send(&app, &method.to_uppercase(), &path, &[], if body.is_null() { String::new() } else { body.to_string() }).await.ok();
+        let schema = answer(&document, method, template.split('?').next().unwrap());
+        assert!(got != json!([]) && fits(&document, schema, &got), "{method} {path}: {got}");
+        assert!(!fits(&document, schema, &json!("text")), "{template} fits anything");
     }
+    let watched = watch(&app, made["operation_id"].as_str().unwrap()).await;
+    assert!(fits(&document, &json!({ "$ref": "#/components/schemas/Operation" }), watched.last().unwrap()), "{watched:?}");
     let mut other = made.clone();
     other["size_bytes"] = json!("12");
     assert!(!fits(&document, answer(&document, "post", &snapshots), &other), "a number as text fits");

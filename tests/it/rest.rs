@@ -73,6 +73,13 @@ on_each_database!(a_snapshot_has_all_fields_of_the_contract, async |app: TestApp
         "error_message": null,
         "findings": [],
         "operation_id": created["operation_id"],
+        "pin_reason": null,
+        "pinned_until": null,
+        "verified_at": null,
+        "verified_level": null,
+        "verified_passed": null,
+        "losses": [],
+        "lightrag_layout": created["lightrag_layout"],
     });
     assert_eq!(created, expected);
     assert_eq!(get(&app, &path_of(&created)).await.ok(), expected);
@@ -236,6 +243,7 @@ on_each_database!(operations_are_told_listed_watched_and_cancelled, async |app: 
         "ended_at": "2020-11-22T12:00:00Z",
         "place": null,
         "cancel_requested": false,
+        "result": null,
     });
     assert_eq!(operation, expected);
     assert!(operation["stage"].is_string() && operation["done_bytes"].is_i64() && operation["total_bytes"].is_i64(), "{operation}");

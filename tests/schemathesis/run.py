@@ -1,6 +1,7 @@
 """Schemathesis as referee of `/openapi.json`: whatever it asks, no answer is a server error, and none has a status, header or body that the document does not have.
 
-Three rounds: all is random; then the ids of a real graph and a real snapshot are given, so that calls get beyond the first look-up; then those are deleted.
+Three rounds: all is random; then the ids of a real graph, a real snapshot, another to compare it with and a file in it are given, so that calls get beyond the
+first look-up; then those are deleted.
 Needs LIGHTKEEP_BIN (or the path as argument) and the packages of requirements.txt.
 """
 import json
@@ -30,8 +31,12 @@ SAMPLE = HERE.parent / "fixtures/workspaces/sample"
 def run(server, home, name, phases, parameters, *more):
     """One round; whether all was well."""
     config = home / f"{name}.toml"
-    lines = [f"{key} = {json.dumps(value)}" for key, value in parameters.items()]
-    config.write_text("\n".join(["[parameters]", *lines, ""]))
+    # What has several values is given half of the time.
+    chosen = {key: values for key, values in parameters.items() if isinstance(values, list)}
+    lines = [f"[dictionaries.d{number}]\nvalues = {json.dumps(values)}" for number, values in enumerate(chosen.values())]
+    fixed = [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in parameters.items() if key not in chosen]
+    lines += ["[parameters]", *fixed, *(f'{json.dumps(key)} = {{ dictionary = "d{number}", probability = 0.5 }}' for number, key in enumerate(chosen))]
+    config.write_text("\n".join([*lines, ""]))
     command = [
         sys.executable, "-m", "schemathesis.cli", f"--config-file={config}", "run", f"http://127.0.0.1:{server.http_port}/openapi.json",
         f"--header=X-API-Key: {KEY}", f"--checks={CHECKS}", f"--phases={phases}", f"--max-examples={EXAMPLES}", "--seed=20261123",
@@ -64,6 +69,15 @@ def main():
             graphs = "/api/backup/backup/graphs/real/snapshots"
             snapshots = [server.request("POST", graphs, {"source_dir": str(data / "real")}, headers=headers) for _ in range(2)]
             ids = {"graph_id": "real", "snapshot_id": snapshots[0]["backup_id"], "operation_id": snapshots[1]["operation_id"]}
+            # A file that is there to be read, in parts too, something to compare with, and what else must be right for a call to succeed.
+            ids |= {
+                "path.path": "kv_store_doc_status.json",
+                "header.Range": ["bytes=0-9", "bytes=100-", "bytes=999999999-"],
+                "query.base_snapshot_id": snapshots[1]["backup_id"],
+                "body.target_dir": [str(data / "copy")],
+                "body.source_dir": [str(data / "real")],
+                "body.reason": ["before the upgrade"],
+            }
             well &= run(server, home, "real ids", "coverage,fuzzing", ids, "--exclude-method=DELETE")
             well &= run(server, home, "deletions", "fuzzing", ids, "--include-method=DELETE")
     finally:

@@ -32,8 +32,8 @@ impl BackupService for BackupGrpc {
     }
 
     async fn list_graphs(&self, request: Request<v1::ListGraphsRequest>) -> Result<Response<v1::ListGraphsResponse>, Status> {
-        let page = graph::parse_list(&request.into_inner())?;
-        let page = self.0.list_graphs(&page).await?;
+        let (wanted, page) = graph::parse_list(request.into_inner())?;
+        let page = self.0.list_graphs(&wanted, &page).await?;
         let graphs = page.items.into_iter().map(graph::to_proto).collect();
         Ok(Response::new(v1::ListGraphsResponse { graphs, next_page_token: page.next_page_token.unwrap_or_default() }))
     }
@@ -195,8 +195,8 @@ impl BackupService for BackupGrpc {
         request: Request<v1::ListVerificationsRequest>,
     ) -> Result<Response<v1::ListVerificationsResponse>, Status> {
         let request = request.into_inner();
-        let (graph_id, page) = verification::parse_list(&request)?;
-        let page = self.0.list_verifications(&graph_id, &request.snapshot_id, &page).await?;
+        let wanted = verification::parse_list(&request)?;
+        let page = self.0.list_verifications(&wanted.graph_id, &request.snapshot_id, wanted.filter, &wanted.page).await?;
         let verifications = page.items.into_iter().map(verification::to_proto).collect();
         Ok(Response::new(v1::ListVerificationsResponse { verifications, next_page_token: page.next_page_token.unwrap_or_default() }))
     }

@@ -109,7 +109,7 @@ async fn stream(shim: &Arc<Shim>, route: &Arc<Route>, headers: &HeaderMap, asked
         let first = decode(&route.output, first).map_err(fail)?;
         let described = answer.headers.clone();
         let mut response = streamed_document(&first, route, answer);
-        describe(&mut response, asked.range, &described);
+        describe(&mut response, asked.part, &described);
         return Ok(response);
     }
     let (shim, route, name) = (shim.clone(), route.clone(), request_id.clone());

@@ -176,7 +176,8 @@ impl Stream for Answer {
             }
             let Some(body) = &mut self.body else { return Poll::Ready(None) };
             let frame = match ready!(Pin::new(body).poll_frame(context)) {
-                None => return self.end(None),
+                // A stream that is whole ends with trailers.
+                None => return self.end(Some(Status::unavailable("the answer broke off: ask again"))),
                 Some(Err(status)) => return self.end(Some(status)),
                 Some(Ok(frame)) => frame,
             };

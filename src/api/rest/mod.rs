@@ -127,7 +127,11 @@ impl Shim {
     }
 
     async fn answer(self: &Arc<Self>, request: Request<Body>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if parts.method == Method::HEAD {
+            // Parts are there for GET only.
+            parts.headers.remove(header::RANGE);
+        }
         let headers = call::passed_on(&parts.headers);
         let path = parts.uri.path();
         let found = match self.find(&parts.method, path) {

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::dialect::Dialect;
 use super::json::{Reader, Violation, from_text};
-use super::range::Range;
+use super::range::Part;
 use super::routes::{BodyRule, Route, field_at, set_at};
 use super::status::Refusal;
 
@@ -37,8 +37,8 @@ pub(super) struct Asked {
     pub body: Option<Json>,
     /// The query names `page_size`: one page is wanted, not everything.
     pub one_page: bool,
-    /// The header `Range` wants a part of a document.
-    pub range: Option<Range>,
+    /// Which part of a document is wanted, where that can be said.
+    pub part: Option<Part>,
 }
 
 /// Puts the parts together. The path is above the body, the body above the query.
@@ -57,8 +57,8 @@ pub(super) fn read(route: &Route, dialect: &Dialect, parts: &Parts<'_>) -> Resul
         }
     }
     idempotency_key(parts.headers, &mut message)?;
-    let range = Range::take(parts.headers, &mut message);
-    Ok(Asked { message, body, one_page, range })
+    let part = Part::take(parts.headers, &mut message);
+    Ok(Asked { message, body, one_page, part })
 }
 
 fn parameter(name: &str, what: &str) -> Refusal {

@@ -8,6 +8,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::json::Violation;
 use crate::api::request_id;
+use crate::api::status::SIZE_BYTES;
 
 /// The reason with which a service says that a field was missing, where only it can know.
 const FIELD_MISSING: &str = "REQUIRED_FIELD_MISSING";
@@ -117,6 +118,12 @@ pub(super) fn error_answer(status: &Status, input: Option<&Json>, request_id: Op
     match status.code() {
         Code::Unauthenticated => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Code::OutOfRange => {
+            let size = details.error_info().and_then(|info| info.metadata.get(SIZE_BYTES));
+            if let Some(range) = size.and_then(|size| HeaderValue::from_str(&format!("bytes */{size}")).ok()) {
+                headers.insert(header::CONTENT_RANGE, range);
+            }
         }
         Code::ResourceExhausted | Code::Unavailable => {
             let delay = details.retry_info().and_then(|info| info.retry_delay).unwrap_or_default();

@@ -11,6 +11,7 @@ use crate::service::Error;
 use crate::service::graph_updates::{GraphUpdate, etag};
 use crate::service::graphs::{DEFAULT_QUIET_WAIT_SECONDS, Graph, NewGraph, Server};
 use crate::service::operations::Operation;
+use crate::store::graphs::GraphFilter;
 use crate::store::snapshots::GraphStats;
 
 /// The longest that a snapshot may be told to wait for a server, seconds.
@@ -20,10 +21,18 @@ pub(in crate::api::grpc) fn parse_id(text: &str) -> Result<GraphId, Error> {
     GraphId::parse(text).map_err(|error| Error::invalid("graph_id", error))
 }
 
-pub(in crate::api::grpc) fn parse_list(request: &v1::ListGraphsRequest) -> Result<PageRequest<String>, Error> {
+pub(in crate::api::grpc) fn parse_list(request: v1::ListGraphsRequest) -> Result<(GraphFilter, PageRequest<String>), Error> {
     let mut violations = Violations::default();
     let page = page(&mut violations, request.page_size, &request.page_token);
-    all_there(violations, page)
+    let mut text = |field: &str, text: String| {
+        if text.contains(char::is_control) {
+            violations.add(field, "must be one line of text");
+        }
+        Some(text).filter(|text| !text.is_empty())
+    };
+    let id_prefix = text("graph_id_prefix", request.graph_id_prefix);
+    let source_dir = text("source_dir", request.source_dir);
+    Ok((GraphFilter { id_prefix, source_dir }, all_there(violations, page)?))
 }
 
 pub(in crate::api::grpc) fn parse_new(request: v1::RegisterGraphRequest) -> Result<NewGraph, Error> {

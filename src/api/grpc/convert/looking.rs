@@ -5,9 +5,8 @@ use crate::domain::graph_id::GraphId;
 use crate::domain::page::PageRequest;
 use crate::domain::validate::Violations;
 use crate::proto::v1;
-use crate::repository::{Listed, ListedKind};
 use crate::service::Error;
-use crate::service::looking::Directory;
+use crate::service::looking::{Directory, Listed, ListedKind};
 
 pub(in crate::api::grpc) fn parse_browse(request: &v1::BrowseSnapshotRequest) -> Result<(GraphId, PageRequest<String>), Error> {
     let mut violations = Violations::default();
@@ -50,6 +49,7 @@ fn entry_to_proto(directory: &std::path::Path, entry: Listed) -> v1::FileEntry {
         ListedKind::Other => v1::FileKind::Unspecified,
     };
     v1::FileEntry {
+        name_is_lossy: entry.name.to_str().is_none(),
         path: directory.join(&entry.name).to_string_lossy().into_owned(),
         kind: kind.into(),
         size_bytes: i64::try_from(entry.size_bytes).unwrap_or(i64::MAX),

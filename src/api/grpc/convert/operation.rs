@@ -1,7 +1,8 @@
 //! Operations.
 
-use super::{all_there, json_to_struct, page, timestamp};
+use super::{all_there, instant, json_to_struct, page, timestamp};
 use crate::api::status::recorded;
+use crate::base::ids::SnapshotId;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::page::{PageRequest, TimeKey};
@@ -30,9 +31,15 @@ pub(in crate::api::grpc) fn parse_list(request: &v1::ListOperationsRequest) -> R
         }
     };
     let kind = kind(&mut violations, request.kind);
+    let snapshot_id = match request.snapshot_id.as_str() {
+        "" => None,
+        text => violations.take("snapshot_id", SnapshotId::parse(text).ok_or_else(|| format!("must be a UUID: {text}"))),
+    };
+    let created_from = instant(&mut violations, "created_from", request.created_from);
+    let created_before = instant(&mut violations, "created_before", request.created_before);
     let page = page(&mut violations, request.page_size, &request.page_token);
     let page = all_there(violations, page)?;
-    Ok((OperationFilter { graph_id, state, kind }, page))
+    Ok((OperationFilter { graph_id, state, kind, snapshot_id, created_from, created_before }, page))
 }
 
 pub(in crate::api::grpc) fn to_proto(operation: Operation) -> v1::Operation {

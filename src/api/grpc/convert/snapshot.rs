@@ -33,7 +33,7 @@ pub(in crate::api::grpc) fn parse_list(
     let page = page(&mut violations, request.page_size, &request.page_token);
     let wanted = SnapshotFilter {
         graph_id,
-        status: wanted_status(&mut violations, request.status),
+        statuses: wanted_statuses(&mut violations, request.status),
         consistency: wanted_consistency(&mut violations, request.consistency),
         pinned: request.pinned.map(|pinned| (pinned, services.now())),
         created_from: instant(&mut violations, "created_from", request.created_from),
@@ -83,15 +83,16 @@ pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Sna
     }
 }
 
-fn wanted_status(violations: &mut Violations, number: i32) -> Option<SnapshotStatus> {
+fn wanted_statuses(violations: &mut Violations, number: i32) -> Option<&'static [SnapshotStatus]> {
     match v1::SnapshotStatus::try_from(number) {
         Ok(v1::SnapshotStatus::Unspecified) => None,
-        Ok(v1::SnapshotStatus::Pending) => Some(SnapshotStatus::Pending),
-        Ok(v1::SnapshotStatus::InProgress) => Some(SnapshotStatus::InProgress),
-        Ok(v1::SnapshotStatus::Completed) => Some(SnapshotStatus::Completed),
-        Ok(v1::SnapshotStatus::Failed) => Some(SnapshotStatus::Failed),
-        Ok(v1::SnapshotStatus::Archived) => Some(SnapshotStatus::Archived),
-        Ok(v1::SnapshotStatus::Restored) => Some(SnapshotStatus::Restored),
+        Ok(v1::SnapshotStatus::Pending) => Some(&[SnapshotStatus::Pending]),
+        Ok(v1::SnapshotStatus::InProgress) => Some(&[SnapshotStatus::InProgress]),
+        // A restored one counts as completed everywhere.
+        Ok(v1::SnapshotStatus::Completed) => Some(&SnapshotStatus::RESTORABLE),
+        Ok(v1::SnapshotStatus::Failed) => Some(&[SnapshotStatus::Failed]),
+        Ok(v1::SnapshotStatus::Archived) => Some(&[SnapshotStatus::Archived]),
+        Ok(v1::SnapshotStatus::Restored) => Some(&[SnapshotStatus::Restored]),
         Err(_) => {
             violations.add("status", format_args!("is not a status that is known: {number}"));
             None

@@ -11,31 +11,44 @@ use crate::proto::v1;
 use crate::service::Error;
 use crate::service::verifications::NewVerification;
 use crate::store::entity::verification::Model;
+use crate::store::verifications::VerificationFilter;
 
 pub(in crate::api::grpc) fn parse_new(request: v1::VerifySnapshotRequest) -> Result<NewVerification, Error> {
-    use v1::VerificationLevel as Level;
     let mut violations = Violations::default();
     let graph_id = violations.take("graph_id", GraphId::parse(&request.graph_id));
     let request_id = request_id(&mut violations, &request.request_id);
-    let level = match Level::try_from(request.level) {
-        Ok(Level::Record) => VerificationLevel::Record,
-        Ok(Level::Data) => VerificationLevel::Data,
-        Ok(Level::Unspecified | Level::Content) => VerificationLevel::Content,
-        Err(_) => {
-            violations.add("level", format_args!("is not a level that is known: {}", request.level));
-            VerificationLevel::Content
-        }
-    };
+    let level = level(&mut violations, request.level).unwrap_or(VerificationLevel::Content);
     let snapshot_id = request.snapshot_id;
     let new = graph_id.map(|graph_id| NewVerification { graph_id, snapshot_id, level, request_id });
     all_there(violations, new)
 }
 
-pub(in crate::api::grpc) fn parse_list(request: &v1::ListVerificationsRequest) -> Result<(GraphId, PageRequest<TimeKey>), Error> {
+fn level(violations: &mut Violations, number: i32) -> Option<VerificationLevel> {
+    match v1::VerificationLevel::try_from(number) {
+        Ok(v1::VerificationLevel::Unspecified) => None,
+        Ok(v1::VerificationLevel::Record) => Some(VerificationLevel::Record),
+        Ok(v1::VerificationLevel::Data) => Some(VerificationLevel::Data),
+        Ok(v1::VerificationLevel::Content) => Some(VerificationLevel::Content),
+        Err(_) => {
+            violations.add("level", format_args!("is not a level that is known: {number}"));
+            None
+        }
+    }
+}
+
+/// Verifications that are wanted.
+pub(in crate::api::grpc) struct Wanted {
+    pub(in crate::api::grpc) graph_id: GraphId,
+    pub(in crate::api::grpc) filter: VerificationFilter,
+    pub(in crate::api::grpc) page: PageRequest<TimeKey>,
+}
+
+pub(in crate::api::grpc) fn parse_list(request: &v1::ListVerificationsRequest) -> Result<Wanted, Error> {
     let mut violations = Violations::default();
     let graph_id = violations.take("graph_id", GraphId::parse(&request.graph_id));
+    let filter = VerificationFilter { level: level(&mut violations, request.level), passed: request.passed };
     let page = page(&mut violations, request.page_size, &request.page_token);
-    all_there(violations, graph_id.zip(page))
+    all_there(violations, graph_id.zip(page).map(|(graph_id, page)| Wanted { graph_id, filter, page }))
 }
 
 pub(super) fn level_to_proto(level: VerificationLevel) -> v1::VerificationLevel {

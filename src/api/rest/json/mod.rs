@@ -29,9 +29,9 @@ mod tests {
         DescriptorPool::decode(crate::proto::FILE_DESCRIPTOR_SET).unwrap()
     }
 
+    /// Without annotations: each message is read as well as written.
     fn there_and_back(name: &str, json: &Json) -> Result<Json, Vec<Violation>> {
-        let pool = pool();
-        let dialect = Dialect::new(&pool);
+        let (pool, dialect) = (pool(), Dialect::default());
         let mut message = DynamicMessage::new(pool.get_message_by_name(name).unwrap());
         let mut reader = Reader::new(&dialect);
         reader.message(&mut message, json, &[]);

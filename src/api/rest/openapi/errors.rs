@@ -22,7 +22,7 @@ const FAILURES: [Failure; 13] = [
     Failure { status: 404, name: "NotFound", when: "Something that is named does not exist." },
     Failure { status: 409, name: "Conflict", when: "The present state does not allow it, or the name or the `request_id` is in use." },
     Failure { status: 413, name: "BodyTooLarge", when: "The body is larger than 1 MiB." },
-    Failure { status: 416, name: "OutOfRange", when: "The part begins behind the end." },
+    Failure { status: 416, name: "OutOfRange", when: "There is no byte where the part begins." },
     Failure { status: 422, name: "BodyInvalid", when: "The body's form is wrong: `detail` lists what." },
     Failure { status: 429, name: "ResourceExhausted", when: "Too many wait already." },
     Failure { status: 499, name: "Cancelled", when: "The operation that was waited for was cancelled." },
@@ -37,18 +37,18 @@ const FAILURES: [Failure; 13] = [
 
 /// The statuses that a route can refuse with.
 pub(super) fn statuses(route: &Route, needs_key: bool) -> Vec<u16> {
-    let paging = |name: &str| matches!(name, "page_size" | "page_token");
     let takes_any = route.input.fields().len() > 0;
-    let names_something = route.input.fields().any(|field| !paging(field.name()));
     let has_body = !matches!(route.body, BodyRule::None);
     let changes = route.method != Method::GET;
+    // What a query names only filters a list.
+    let names_something = route.template.fields().next().is_some() || changes && takes_any;
     let possible = |status: u16| match status {
         400 => takes_any,
         401 => needs_key,
-        404 | 409 => names_something,
+        404 | 409 | 429 => names_something,
         413 | 422 => has_body,
         416 => route.is_ranged(),
-        403 | 429 | 499 => changes && names_something,
+        403 | 499 => changes && names_something,
         _ => true,
     };
     FAILURES.iter().map(|failure| failure.status).filter(|status| possible(*status)).collect()
@@ -66,6 +66,7 @@ pub(super) fn responses() -> Json {
     for failure in &FAILURES {
         let mut headers = json!({ "X-Request-Id": { "$ref": "#/components/headers/RequestName" } });
         match failure.status {
+            416 => headers["Content-Range"] = json!({ "schema": { "type": "string" } }),
             401 => headers["WWW-Authenticate"] = json!({ "schema": { "const": "Bearer" } }),
             429 | 503 => headers["Retry-After"] = json!({ "$ref": "#/components/headers/RetryAfter" }),
             _ => {}

@@ -128,6 +128,7 @@ fn success(schemas: &mut Schemas<'_>, route: &Route) -> Map<String, Json> {
         let content = json!({ "*/*": {} });
         if route.is_ranged() {
             headers["Accept-Ranges"] = json!({ "schema": { "type": "string" } });
+            headers["Content-Length"] = json!({ "schema": { "type": "integer", "minimum": 0 } });
             let mut part = headers.clone();
             part["Content-Range"] = json!({ "schema": { "type": "string" } });
             let answer = json!({ "description": "The part that `Range` asks for.", "headers": part, "content": content });
