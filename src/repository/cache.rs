@@ -70,7 +70,7 @@ impl Repositories {
     /// # Errors
     /// As [`Repository::open_damaged`].
     pub fn open_damaged(&self, root: &Path) -> Result<Arc<Repository>, Error> {
-        Repository::open_damaged(root, &self.password).map(Arc::new)
+        Repository::open_damaged_from(root, &self.password, self.options.clone(), &self.keyring).map(Arc::new)
     }
 
     /// Closes the repository at `root`, as before its directory is taken away.
@@ -87,5 +87,21 @@ impl Repositories {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let root = repository.root().to_path_buf();
         Arc::clone(open.get_or_insert(root, || Arc::new(repository)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_repository_is_worked_with_as_any_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options { sync: false, threads: NonZeroUsize::new(7).unwrap() };
+        let repositories = Repositories::with_options(Secret::new("secret".into()), NonZeroUsize::MIN, options);
+        repositories.get_or_init(directory.path(), Timestamp::from_micros(0), "host").unwrap();
+        let repository = repositories.open_damaged(directory.path()).unwrap();
+        assert_eq!((repository.options.sync, repository.options.threads.get()), (false, 7));
+        assert!(repository.is_tolerant);
     }
 }

@@ -162,8 +162,11 @@ impl Repository {
     /// # Errors
     /// As [`Repository::open`]: without config and key there is nothing to repair.
     pub fn open_damaged(root: &Path, password: &Secret) -> Result<Self, Error> {
-        let repository = Self::unlock(root, password, Options::default(), &Keyring::default())?;
-        let repository = Self { is_tolerant: true, ..repository };
+        Self::open_damaged_from(root, password, Options::default(), &Keyring::default())
+    }
+
+    pub(crate) fn open_damaged_from(root: &Path, password: &Secret, options: Options, keyring: &Keyring) -> Result<Self, Error> {
+        let repository = Self { is_tolerant: true, ..Self::unlock(root, password, options, keyring)? };
         repository.refresh_index()?;
         Ok(repository)
     }

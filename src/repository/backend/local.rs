@@ -186,11 +186,12 @@ fn list_directory(directory: &Path, files: &mut Vec<(FileId, u64)>) -> Result<()
     Ok(())
 }
 
-/// Creates a directory that only its owner may enter, with its parents.
+/// Creates a directory that only its owner may enter, with its parents. With `sync`, the names of all that were made outlive a power
+/// cut.
 pub(crate) fn create_directory(directory: &Path, sync: bool) -> Result<(), Error> {
+    // the last one always: another thread may have made it just now, and not have synced its name yet
+    let made = directory.ancestors().skip(1).take_while(|above| !above.is_dir()).count() + 1;
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(Error::io("create", directory))?;
-    match directory.parent() {
-        Some(parent) if sync && !parent.as_os_str().is_empty() => sync_directory(parent),
-        _ => Ok(()),
-    }
+    let parents = directory.ancestors().skip(1).take(made).filter(|parent| sync && !parent.as_os_str().is_empty());
+    parents.into_iter().try_for_each(sync_directory)
 }

@@ -41,6 +41,19 @@ impl NodeKind {
         })
     }
 
+    /// The kind as a Unix mode has it: the reverse of [`NodeKind::of_mode`].
+    fn mode(self) -> u32 {
+        match self {
+            Self::File => 0o100_000,
+            Self::Directory => 0o040_000,
+            Self::Symlink => 0o120_000,
+            Self::BlockDevice => 0o060_000,
+            Self::CharacterDevice => 0o020_000,
+            Self::Fifo => 0o010_000,
+            Self::Socket => 0o140_000,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::File => "file",
@@ -144,7 +157,8 @@ impl Node {
         out.push_str("{\"name\":");
         json::write_string(out, &quote::quote(&self.name));
         let _infallible = write!(out, ",\"type\":\"{}\"", self.kind.name());
-        write_number(out, "mode", u64::from(mode::to_go(self.mode)));
+        // a node that was read has no file type in its mode
+        write_number(out, "mode", u64::from(mode::to_go(self.mode & 0o7777 | self.kind.mode())));
         for (field, value) in [("mtime", self.modified), ("atime", self.accessed), ("ctime", self.changed)] {
             let _infallible = write!(out, ",\"{field}\":\"");
             time::write(out, value);

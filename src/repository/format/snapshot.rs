@@ -66,6 +66,13 @@ impl Snapshot {
     }
 }
 
+/// A record with another tree; all else that it says stays, also what its writer knows and we do not.
+pub(crate) fn with_tree(record: &[u8], tree: &BlobId) -> Result<Vec<u8>, FormatError> {
+    let mut fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(record)?;
+    fields.insert("tree".into(), tree.to_string().into());
+    Ok(serde_json::to_vec(&fields)?)
+}
+
 /// What a snapshot record is written from.
 pub(crate) struct SnapshotText<'a> {
     pub(crate) time: Time,

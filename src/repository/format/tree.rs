@@ -178,9 +178,18 @@ mod tests {
             Node { link_target: b"x\xff".to_vec(), ..node(b"link", NodeKind::Symlink) },
             Node { device: 259, ..node(b"device", NodeKind::BlockDevice) },
         ];
-        let mut tree = TreeWriter::new();
-        nodes.iter().for_each(|node| tree.add(node));
-        assert_eq!(parse(&tree.finish()).unwrap(), nodes);
+        let write = |nodes: &[Node]| {
+            let mut tree = TreeWriter::new();
+            nodes.iter().for_each(|node| tree.add(node));
+            tree.finish()
+        };
+        let bytes = write(&nodes);
+        assert_eq!(parse(&bytes).unwrap(), nodes);
+        // as the walk gives them, with the file type in their modes: written again they are the same
+        let kinds = [0o100_000, 0o040_000, 0o120_000, 0o060_000];
+        let walked: Vec<_> = nodes.iter().zip(kinds).map(|(node, kind)| Node { mode: node.mode | kind, ..node.clone() }).collect();
+        assert_eq!(write(&walked), bytes);
+        assert!(String::from_utf8(bytes).unwrap().contains("\"type\":\"dir\",\"mode\":2147484068"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::examine::{Examined, examine};
+use super::proven;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::repository::Repository;
@@ -53,24 +54,32 @@ impl Repository {
         let examined = self.examine_packs(&indexed, control)?;
         let (whole, damaged): (Vec<_>, Vec<_>) = examined.into_iter().partition(|pack| pack.is_whole);
         let fits = unreadable.is_empty() && damaged.is_empty() && is_as_found(&indexed, &whole);
+        // Asked each time: nothing may go when the lock is lost.
+        let may_change = || {
+            control.go_on()?;
+            lock.protect(self, "repairing", LockKind::Exclusive)
+        };
         if !fits {
             let saved = self.save_good(&whole, &damaged, control)?;
             repaired.blobs_saved = saved.iter().map(|pack| pack.blobs.len() as u64).sum();
-            lock.protect(self, "repairing", LockKind::Exclusive)?;
-            self.make_index_anew(&whole, &saved, &unreadable)?;
+            may_change()?;
+            self.make_index_anew(&whole, &saved, &unreadable, &may_change)?;
             repaired.index_rebuilt = true;
             failpoint::reach("repair.index_written");
             for pack in &damaged {
+                may_change()?;
                 self.backend.set_aside(FileKind::Pack, &pack.id)?;
                 repaired.packs_set_aside.push(pack.id.to_string());
                 failpoint::reach("repair.pack_set_aside");
             }
             for file in &unreadable {
+                may_change()?;
                 self.backend.set_aside(FileKind::Index, file)?;
                 repaired.index_files_set_aside.push(file.to_string());
             }
         }
         for id in &damaged_records {
+            may_change()?;
             self.backend.set_aside(FileKind::Snapshot, id)?;
             repaired.records_set_aside.push(id.to_string());
         }
@@ -118,15 +127,14 @@ impl Repository {
         Ok(examined.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    /// Copies the good blobs of damaged packs that no whole pack has.
+    /// Copies the good blobs of damaged packs that no whole pack has. One that is no longer good ends the repair: nothing has moved.
     fn save_good(&self, whole: &[Examined], damaged: &[Examined], control: &Control) -> Result<Vec<WrittenPack>, Error> {
         let mut there: HashSet<(BlobKind, BlobId)> = whole.iter().flat_map(|pack| &pack.good).map(|blob| (blob.kind, blob.id)).collect();
-        let (open, mut written) = (OpenPacks::default(), Vec::new());
+        let (open, mut reader, mut written) = (OpenPacks::default(), BlobReader::new(), Vec::new());
         for pack in damaged {
             for blob in pack.good.iter().filter(|blob| there.insert((blob.kind, blob.id))) {
                 control.go_on()?;
-                let mut sealed = vec![0; blob.length as usize];
-                self.backend.read_range(FileKind::Pack, &pack.id, u64::from(blob.offset), &mut sealed)?;
+                let sealed = proven::read(self, &pack.id, blob, &mut reader)?;
                 let mut new = open.take(self, blob.kind)?;
                 new.add(blob.id, &sealed, blob.uncompressed_length)?;
                 if new.is_full() { written.push(new.finish(self)?) } else { open.put(new) }
@@ -139,7 +147,13 @@ impl Repository {
         Ok(written)
     }
 
-    fn make_index_anew(&self, whole: &[Examined], saved: &[WrittenPack], unreadable: &[FileId]) -> Result<(), Error> {
+    fn make_index_anew(
+        &self,
+        whole: &[Examined],
+        saved: &[WrittenPack],
+        unreadable: &[FileId],
+        may_change: &dyn Fn() -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let old: Vec<FileId> = self.backend.list(FileKind::Index)?.into_iter().map(|(id, _)| id).collect();
         let mut writer = IndexWriter::new(self);
         for pack in whole {
@@ -150,6 +164,7 @@ impl Repository {
         }
         let new = writer.finish()?;
         for file in old.iter().filter(|file| !new.contains(file) && !unreadable.contains(file)) {
+            may_change()?;
             self.backend.delete(FileKind::Index, file)?;
         }
         Ok(())
@@ -159,9 +174,23 @@ impl Repository {
 /// Whether the index names exactly the packs that are there, and their blobs where they lie. A pack that no index names may be left
 /// over from a snapshot that broke off, or all that is left where an index file was lost: it is named again, and a prune decides.
 fn is_as_found(indexed: &Indexed, whole: &[Examined]) -> bool {
-    let places = |blobs: &[IndexedBlob]| -> BTreeMap<u32, (BlobId, u32, u32)> {
-        blobs.iter().map(|blob| (blob.offset, (blob.id, blob.length, blob.uncompressed_length))).collect()
+    let places = |blobs: &[IndexedBlob]| -> BTreeMap<u32, (BlobId, &'static str, u32, u32)> {
+        blobs.iter().map(|blob| (blob.offset, (blob.id, blob.kind.name(), blob.length, blob.uncompressed_length))).collect()
     };
     let found: HashMap<FileId, &Examined> = whole.iter().map(|pack| (pack.id, pack)).collect();
     indexed.len() == whole.len() && indexed.iter().all(|(id, blobs)| found.get(id).is_some_and(|pack| places(blobs) == places(&pack.good)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_takes_a_tree_for_content_is_not_as_found() {
+        let blob = |kind| IndexedBlob { id: BlobId([1; 32]), kind, offset: 0, length: 50, uncompressed_length: 0 };
+        let whole = [Examined { id: FileId([2; 32]), good: vec![blob(BlobKind::Tree)], is_whole: true }];
+        for (kind, expected) in [(BlobKind::Tree, true), (BlobKind::Data, false)] {
+            assert_eq!(is_as_found(&Indexed::from([(FileId([2; 32]), vec![blob(kind)])]), &whole), expected, "{kind:?}");
+        }
+    }
 }

@@ -16,4 +16,5 @@ mod repairing;
 mod sources;
 mod support;
 mod verifying;
+mod without_manifest;
 mod writing;
