@@ -178,8 +178,15 @@ impl Repair {
             Layout::Plain => Source::Directory { root: source, skip: &skip },
             Layout::LightRag { .. } => Source::Listed(captured.entries()),
         };
-        let request =
-            BackupRequest { source: from, recorded_path: source, parent: None, tap: &|_| None, manifest: None, control: &self.control };
+        let request = BackupRequest {
+            source: from,
+            recorded_path: source,
+            beside: None,
+            parent: None,
+            tap: &|_| None,
+            manifest: None,
+            control: &self.control,
+        };
         let stored = self.repository.back_up(&request, self.lock.lock())?;
         captured.finish()?;
         Ok(stored.added_bytes)

@@ -251,14 +251,14 @@ impl TakeSnapshot {
             let skip = |path: &Path| Capture::skips(path);
             let source = Source::Directory { root: &self.source, skip: &skip };
             let verdict = Verdict::not_applicable();
-            let manifest = |figures: &Figures| self.manifest(figures, captured, &verdict).map(Some);
+            let manifest = |figures: &Figures, _: Option<&Figures>| self.manifest(figures, captured, &verdict).map(Some);
             let stored = self.store(source, &|_| None, &manifest)?;
             return Ok(Taken { stored, verdict });
         }
         let audit = Audit::new(Some(&self.cache));
         let judged = Mutex::new(None);
         // Asked when everything is stored and the audit has seen it all: the verdict becomes part of the snapshot.
-        let manifest = |figures: &Figures| {
+        let manifest = |figures: &Figures, _: Option<&Figures>| {
             self.control.begin_stage("audit", 0);
             let verdict = audit.finish(captured.entries(), &self.control).map_err(not_made)?;
             let bytes = self.manifest(figures, captured, &verdict)?;
@@ -292,7 +292,8 @@ impl TakeSnapshot {
         manifest: MakeManifest<'_>,
     ) -> Result<Stored, repository::Error> {
         let manifest = Some(manifest);
-        let request = BackupRequest { source, recorded_path: &self.source, parent: self.parent, tap, manifest, control: &self.control };
+        let request =
+            BackupRequest { source, recorded_path: &self.source, beside: None, parent: self.parent, tap, manifest, control: &self.control };
         self.repository.back_up(&request, self.lock.lock())
     }
 }

@@ -31,7 +31,8 @@ impl Repository {
         let tree = self.store_root(&root.finish())?;
         // Of these a record says the tree and restic's counts only.
         let summary = record.summary.unwrap_or_default();
-        let stored = Stored { tree, files: 0, size_bytes: 0, data_hash: [0; 32], added_bytes: 0, files_unchanged: 0, summary };
+        let stored =
+            Stored { tree, files: 0, size_bytes: 0, data_hash: [0; 32], beside: None, added_bytes: 0, files_unchanged: 0, summary };
         let new = NewRecord {
             time: record.time,
             hostname: record.hostname,
