@@ -9,6 +9,8 @@ mod bad_input;
 mod crash;
 mod differences;
 mod graphs;
+mod inputs;
+mod inputs_restore;
 mod lightrag;
 mod looking;
 mod maintenance;

@@ -218,7 +218,7 @@ fn damage_beside_the_source_is_named_by_its_whole_path() {
     damaged[1000] ^= 1;
     fs::write(&pack, damaged).unwrap();
     assert_eq!(named(SnapshotDepth::Record), Vec::<String>::new());
-    assert_eq!(named(SnapshotDepth::Data), [lost.clone()]);
+    assert_eq!(named(SnapshotDepth::Data), std::slice::from_ref(&lost));
     assert_eq!(pair.verify(id, SnapshotDepth::Data).data_hash, Some(stored.data_hash));
     fs::remove_file(&pack).unwrap();
     assert!(named(SnapshotDepth::Record).contains(&lost));
