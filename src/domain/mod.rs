@@ -6,6 +6,7 @@ pub mod difference;
 pub mod entry;
 pub mod finding;
 pub mod graph_id;
+pub mod lightrag_layout;
 pub mod operation;
 pub mod page;
 pub mod policy;

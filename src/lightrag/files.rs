@@ -1,16 +1,26 @@
 //! The files of a workspace, wherever they lie.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+
+use crate::domain::entry::{Entry, EntryKind, Meta};
 
 /// The files of a workspace that stands still: a directory, or a snapshot in a repository. Asked from several threads.
 pub trait Files: Sync {
-    /// Opens a file by its path below the workspace, from its beginning; `None` when there is none, or it is no regular file.
+    /// Opens a file by its path below the workspace, from `offset` bytes on; `None` when there is none, or it is no regular file.
     ///
     /// # Errors
     /// It cannot be read.
-    fn open(&self, path: &Path) -> io::Result<Option<Box<dyn Read + Send + '_>>>;
+    fn open_at(&self, path: &Path, offset: u64) -> io::Result<Option<Box<dyn Read + Send + '_>>>;
+
+    /// Opens a file from its beginning.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn open(&self, path: &Path) -> io::Result<Option<Box<dyn Read + Send + '_>>> {
+        self.open_at(path, 0)
+    }
 
     /// What names a file's content: two files with the same id have the same content, in whatever workspaces they lie. `None` where it
     /// is not known without reading, or there is no such file.
@@ -22,11 +32,22 @@ pub trait Files: Sync {
         Ok(None)
     }
 
-    /// The names of the files and directories directly in the workspace, in the order of their bytes.
+    /// The regular files directly in the workspace.
     ///
     /// # Errors
     /// They cannot be listed.
-    fn names(&self) -> io::Result<Vec<PathBuf>>;
+    fn list(&self) -> io::Result<Vec<Listed>>;
+}
+
+/// A file of a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its path below the workspace.
+    pub path: PathBuf,
+    /// Its size, bytes.
+    pub size_bytes: u64,
+    /// Last change of its content: microseconds since the epoch.
+    pub modified_micros: i64,
 }
 
 /// The files in a directory.
@@ -34,22 +55,65 @@ pub trait Files: Sync {
 pub struct Directory(pub PathBuf);
 
 impl Files for Directory {
-    fn open(&self, path: &Path) -> io::Result<Option<Box<dyn Read + Send + '_>>> {
-        let path = self.0.join(path);
-        match std::fs::symlink_metadata(&path) {
-            Ok(metadata) if metadata.is_file() => Ok(Some(Box::new(File::open(path)?))),
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+    fn open_at(&self, path: &Path, offset: u64) -> io::Result<Option<Box<dyn Read + Send + '_>>> {
+        open_regular(&self.0.join(path), offset)
     }
 
-    fn names(&self) -> io::Result<Vec<PathBuf>> {
-        let mut names = Vec::new();
+    fn list(&self) -> io::Result<Vec<Listed>> {
+        let mut files = Vec::new();
         for entry in std::fs::read_dir(&self.0)? {
-            names.push(PathBuf::from(entry?.file_name()));
+            let entry = entry?;
+            // One that has just gone was a write that is over.
+            let metadata = match entry.metadata() {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                other => other?,
+            };
+            if metadata.is_file() {
+                let modified_micros = micros(Meta::from(&metadata).modified);
+                files.push(Listed { path: PathBuf::from(entry.file_name()), size_bytes: metadata.len(), modified_micros });
+            }
         }
-        names.sort_unstable();
-        Ok(names)
+        Ok(files)
     }
+}
+
+/// The files that a capture holds, wherever it reads them.
+#[derive(Debug, Clone, Copy)]
+pub struct Captured<'a>(pub &'a [Entry]);
+
+impl Files for Captured<'_> {
+    fn open_at(&self, path: &Path, offset: u64) -> io::Result<Option<Box<dyn Read + Send + '_>>> {
+        let entry = self.0.iter().find(|entry| entry.path == path && entry.kind == EntryKind::File);
+        let Some(entry) = entry else { return Ok(None) };
+        // A file that is held open is read by the link in `/proc`, which is followed.
+        let mut file = File::open(&entry.read_from)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Some(Box::new(file)))
+    }
+
+    fn list(&self) -> io::Result<Vec<Listed>> {
+        let files = self.0.iter().filter(|entry| entry.kind == EntryKind::File && entry.path.components().count() == 1);
+        let listed = |entry: &Entry| {
+            let (size_bytes, modified_micros) = (entry.meta.size_bytes, micros(entry.meta.modified));
+            Listed { path: entry.path.clone(), size_bytes, modified_micros }
+        };
+        Ok(files.map(listed).collect())
+    }
+}
+
+fn open_regular(path: &Path, offset: u64) -> io::Result<Option<Box<dyn Read + Send>>> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => {
+            let mut file = File::open(path)?;
+            file.seek(SeekFrom::Start(offset))?;
+            Ok(Some(Box::new(file)))
+        }
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn micros((seconds, nanos): (i64, u32)) -> i64 {
+    seconds.saturating_mul(1_000_000).saturating_add(i64::from(nanos / 1000))
 }

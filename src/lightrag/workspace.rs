@@ -16,7 +16,8 @@ pub const OWN_PREFIX: &str = ".lightkeep-";
 pub const KEPT_INFIX: &str = "_pre_restore_";
 
 /// A file-backed store of a workspace, in the order in which they are captured: `doc_status` first, because a document counts as
-/// committed once it is `processed` there and LightRAG writes that last; the cache last, because nothing depends on it.
+/// committed once it is `processed` there and LightRAG writes that last; the cache last, because nothing depends on it. A Faiss index
+/// comes after the rows that name its vectors: LightRAG writes it first, and vectors without rows are harmless, rows without are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Store {
     /// One row for each document: the commit record.
@@ -35,19 +36,48 @@ pub enum Store {
     RelationChunks,
     /// The knowledge graph.
     Graph,
-    /// Vectors of entities.
+    /// Vectors of entities: rows and matrix of nano-vectordb, or the rows that belong to a Faiss index.
     EntityVectors,
     /// Vectors of relations.
     RelationVectors,
     /// Vectors of chunks.
     ChunkVectors,
+    /// The Faiss index of the entities.
+    EntityIndex,
+    /// The Faiss index of the relations.
+    RelationIndex,
+    /// The Faiss index of the chunks.
+    ChunkIndex,
     /// Answers of language models.
     LlmCache,
 }
 
+/// All store files by their names in a workspace's directory. The rows of vectors have two forms, nano-vectordb's (the default, named
+/// first) and those of Faiss.
+const FILES: [(Store, &str); 18] = [
+    (Store::DocStatus, "kv_store_doc_status.json"),
+    (Store::FullDocs, "kv_store_full_docs.json"),
+    (Store::TextChunks, "kv_store_text_chunks.json"),
+    (Store::FullEntities, "kv_store_full_entities.json"),
+    (Store::FullRelations, "kv_store_full_relations.json"),
+    (Store::EntityChunks, "kv_store_entity_chunks.json"),
+    (Store::RelationChunks, "kv_store_relation_chunks.json"),
+    (Store::Graph, "graph_chunk_entity_relation.graphml"),
+    (Store::EntityVectors, "vdb_entities.json"),
+    (Store::RelationVectors, "vdb_relationships.json"),
+    (Store::ChunkVectors, "vdb_chunks.json"),
+    (Store::EntityVectors, "faiss_index_entities.index.meta.json"),
+    (Store::RelationVectors, "faiss_index_relationships.index.meta.json"),
+    (Store::ChunkVectors, "faiss_index_chunks.index.meta.json"),
+    (Store::EntityIndex, "faiss_index_entities.index"),
+    (Store::RelationIndex, "faiss_index_relationships.index"),
+    (Store::ChunkIndex, "faiss_index_chunks.index"),
+    (Store::LlmCache, "kv_store_llm_response_cache.json"),
+];
+
 impl Store {
     /// All of them, in the order of capture.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::DocStatus,
         Self::FullDocs,
         Self::TextChunks,
@@ -59,31 +89,30 @@ impl Store {
         Self::EntityVectors,
         Self::RelationVectors,
         Self::ChunkVectors,
+        Self::EntityIndex,
+        Self::RelationIndex,
+        Self::ChunkIndex,
         Self::LlmCache,
     ];
 
-    /// The name of its file in the workspace's directory.
-    pub const fn file_name(self) -> &'static str {
-        match self {
-            Self::DocStatus => "kv_store_doc_status.json",
-            Self::FullDocs => "kv_store_full_docs.json",
-            Self::TextChunks => "kv_store_text_chunks.json",
-            Self::FullEntities => "kv_store_full_entities.json",
-            Self::FullRelations => "kv_store_full_relations.json",
-            Self::EntityChunks => "kv_store_entity_chunks.json",
-            Self::RelationChunks => "kv_store_relation_chunks.json",
-            Self::Graph => "graph_chunk_entity_relation.graphml",
-            Self::EntityVectors => "vdb_entities.json",
-            Self::RelationVectors => "vdb_relationships.json",
-            Self::ChunkVectors => "vdb_chunks.json",
-            Self::LlmCache => "kv_store_llm_response_cache.json",
-        }
+    /// The stores of vectors, each with the index that it has if it is Faiss's.
+    pub const VECTORS: [(Self, Self); 3] =
+        [(Self::EntityVectors, Self::EntityIndex), (Self::RelationVectors, Self::RelationIndex), (Self::ChunkVectors, Self::ChunkIndex)];
+
+    /// The name of its file in the workspace's directory; of rows of vectors, that of nano-vectordb's.
+    pub fn file_name(self) -> &'static str {
+        FILES.iter().find(|(store, _)| *store == self).map_or("", |(_, name)| name)
     }
 
-    /// The store that a path below the workspace's directory is the file of.
+    /// The store that a path below the workspace's directory is a file of.
     pub fn of_path(path: &Path) -> Option<Self> {
-        Self::ALL.into_iter().find(|store| path.as_os_str() == store.file_name())
+        FILES.iter().find(|(_, name)| path.as_os_str() == *name).map(|(store, _)| *store)
     }
+}
+
+/// Whether these rows of vectors belong to a Faiss index.
+pub fn is_faiss(path: &Path) -> bool {
+    path.as_os_str().as_bytes().starts_with(b"faiss_index_")
 }
 
 /// What a source directory is.
@@ -105,8 +134,8 @@ impl Layout {
     /// [`Error::SourceUnreadable`] when its files cannot be looked at.
     pub fn detect(directory: &Path) -> Result<Self, Error> {
         let mut stores = BTreeSet::new();
-        for store in Store::ALL {
-            let path = directory.join(store.file_name());
+        for (store, name) in FILES {
+            let path = directory.join(name);
             match fs::symlink_metadata(&path) {
                 Ok(metadata) if metadata.is_dir() => {}
                 Ok(_) => {
@@ -169,6 +198,7 @@ mod tests {
         for store in Store::ALL {
             assert_eq!(Store::of_path(Path::new(store.file_name())), Some(store));
         }
+        assert_eq!(Store::of_path(Path::new("faiss_index_entities.index.meta.json")), Some(Store::EntityVectors));
         assert_eq!(Store::of_path(Path::new("tenant_b/kv_store_doc_status.json")), None);
     }
 }

@@ -42,7 +42,7 @@ pub(super) struct Manifest {
     /// The embedding model, where the server tells.
     pub(super) embedding_model: Option<String>,
     /// The dimension of the vectors.
-    pub(super) embedding_dimension: Option<u32>,
+    pub(super) embedding_dimension: Option<u64>,
     /// The store files, by their names.
     pub(super) storages: Vec<String>,
     /// What the audit of the capture said: census, findings, documents in flight.

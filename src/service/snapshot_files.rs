@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::repository_lock::HeldLock;
-use crate::lightrag::files::Files;
-use crate::repository::{Error, Repository, SnapshotRoot};
+use crate::lightrag::files::{Files, Listed};
+use crate::repository::{self, Error, ListedKind, Repository, SnapshotRoot};
 
 /// The files of a snapshot, decrypted and verified while they are read.
 #[derive(Debug)]
@@ -24,14 +24,20 @@ impl SnapshotFiles {
 }
 
 impl Files for SnapshotFiles {
-    fn open(&self, path: &Path) -> io::Result<Option<Box<dyn Read + Send + '_>>> {
+    fn open_at(&self, path: &Path, offset: u64) -> io::Result<Option<Box<dyn Read + Send + '_>>> {
         let file = self.repository.open_file(&self.root, path, self.lock.lock()).map_err(into_io)?;
-        Ok(file.map(|file| Box::new(file) as Box<dyn Read + Send>))
+        Ok(file.map(|file| Box::new(file.at(offset)) as Box<dyn Read + Send>))
     }
 
-    fn names(&self) -> io::Result<Vec<PathBuf>> {
-        let listed = self.repository.list_directory(&self.root, Path::new(""), self.lock.lock()).map_err(into_io)?;
-        Ok(listed.into_iter().map(|entry| PathBuf::from(entry.name)).collect())
+    fn list(&self) -> io::Result<Vec<Listed>> {
+        let entries = self.repository.list_directory(&self.root, Path::new(""), self.lock.lock()).map_err(into_io)?;
+        let files = entries.into_iter().filter(|entry| entry.kind == ListedKind::File);
+        let listed = |entry: repository::Listed| Listed {
+            path: PathBuf::from(entry.name),
+            size_bytes: entry.size_bytes,
+            modified_micros: entry.modified.micros(),
+        };
+        Ok(files.map(listed).collect())
     }
 }
 

@@ -215,6 +215,7 @@ fn fill_in(row: &mut snapshot::Model, taken: &Taken) -> Result<(), Error> {
     row.relations = count(census.relations);
     row.vectors = count(census.vectors);
     row.documents_in_flight = count(taken.verdict.documents_in_flight);
+    row.lightrag_layout = taken.verdict.layout.map(|layout| layout.as_str().to_owned());
     Ok(())
 }
 
@@ -295,7 +296,7 @@ impl TakeSnapshot {
         captured: &Capture,
         verdict: &Verdict,
     ) -> Result<Vec<u8>, repository::Error> {
-        let storages = captured.entries().iter().filter_map(|entry| Store::of_path(&entry.path)).map(|store| store.file_name().to_owned());
+        let store_files = captured.entries().iter().filter(|entry| Store::of_path(&entry.path).is_some());
         let manifest = Manifest {
             files: source.files,
             size_bytes: source.size_bytes,
@@ -303,7 +304,9 @@ impl TakeSnapshot {
             inputs_files: inputs.map(|inputs| inputs.files),
             inputs_size_bytes: inputs.map(|inputs| inputs.size_bytes),
             inputs_data_hash: inputs.map(|inputs| hex::encode(inputs.data_hash)),
-            storages: storages.collect(),
+            lightrag_layout: verdict.layout.map(|layout| layout.as_str().to_owned()),
+            embedding_dimension: verdict.embedding_dimension,
+            storages: store_files.map(|entry| entry.path.display().to_string()).collect(),
             verdict: Some(verdict.clone()),
             ..self.manifest.clone()
         };

@@ -21,7 +21,7 @@ use crate::domain::operation::OperationKind;
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::domain::report::{PROBLEMS_MAX, VerifyReport};
 use crate::domain::verification::VerificationLevel;
-
+use crate::lightrag::audit::audit_files;
 use crate::repository::{self, LockKind, Repository, SnapshotDepth, VerifyRequest};
 use crate::store::entity::verification::Model;
 use crate::store::entity::{operation, snapshot};
@@ -159,12 +159,8 @@ impl Verify {
         // What cannot be read cannot be audited: the problems say so already.
         let audited = level == VerificationLevel::Content && problems.is_empty();
         let verdict = if audited {
-            self.control.begin_stage("audit", 0);
             let files = SnapshotFiles::new(Arc::clone(&self.repository), root, self.lock.clone());
-            {
-                let _ = &files;
-                None
-            }
+            Some(audit_files(&files, &self.control)?)
         } else {
             None
         };

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
-use super::extract::Extract;
+use super::extract::{Extract, Head};
 use crate::domain::entry::Generation;
 use crate::domain::finding::Verdict;
 use crate::lightrag::workspace::Store;
 
 /// Changes whenever the form of an extract or the meaning of a rule does.
-const MAGIC: &[u8; 16] = b"lightkeep audit1";
+const MAGIC: &[u8; 16] = b"lightkeep audit2";
 
 /// Smaller files are read again rather than kept: that costs less than a file of ours.
 const KEPT_FROM_BYTES: u64 = 1024 * 1024;
@@ -40,15 +40,11 @@ struct KeptVerdict {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct KeptHead {
     generation: [i64; 5],
-    rows: u64,
-    misfits: u64,
-    matrix: Option<String>,
-    processed: u64,
-    in_flight: u64,
-    in_flight_examples: Vec<String>,
-    lengths: [usize; 4],
+    head: Head,
+    /// How many there are in each list, in the order of [`AuditCache::keep_extract`].
+    lengths: [usize; 7],
 }
 
 impl AuditCache {
@@ -90,18 +86,18 @@ impl AuditCache {
         if head.generation != numbers_of_one(store, generation) {
             return None;
         }
-        let [keys, references, owners, edges] = head.lengths;
+        let [keys, references, marked, owners, links, contents, edges] = head.lengths;
+        let mut list = |length| Some(take::<1>(&mut numbers, length)?.into_iter().map(|[key]| key).collect());
+        let (keys, references, marked) = (list(keys)?, list(references)?, list(marked)?);
         let extract = Extract {
             failure: None,
-            rows: head.rows,
-            misfits: head.misfits,
-            matrix: head.matrix,
-            processed: head.processed,
-            in_flight: head.in_flight,
-            in_flight_examples: head.in_flight_examples,
-            keys: take::<1>(&mut numbers, keys)?.into_iter().map(|[key]| key).collect(),
-            references: take::<1>(&mut numbers, references)?.into_iter().map(|[key]| key).collect(),
+            head: head.head,
+            keys,
+            references,
+            marked,
             owners: take(&mut numbers, owners)?,
+            links: take(&mut numbers, links)?,
+            contents: take(&mut numbers, contents)?,
             edges: take(&mut numbers, edges)?,
         };
         numbers.is_empty().then_some(extract)
@@ -112,21 +108,14 @@ impl AuditCache {
         if generation.size_bytes < KEPT_FROM_BYTES || extract.failure.is_some() {
             return;
         }
-        let head = Head {
-            generation: numbers_of_one(store, generation),
-            rows: extract.rows,
-            misfits: extract.misfits,
-            matrix: extract.matrix.clone(),
-            processed: extract.processed,
-            in_flight: extract.in_flight,
-            in_flight_examples: extract.in_flight_examples.clone(),
-            lengths: [extract.keys.len(), extract.references.len(), extract.owners.len(), extract.edges.len()],
-        };
+        let Extract { keys, references, marked, owners, links, contents, edges, .. } = extract;
+        let lengths = [keys.len(), references.len(), marked.len(), owners.len(), links.len(), contents.len(), edges.len()];
+        let head = KeptHead { generation: numbers_of_one(store, generation), head: extract.head.clone(), lengths };
         let Ok(head) = serde_json::to_vec(&head) else { return };
         let mut body = (head.len() as u64).to_le_bytes().to_vec();
         body.extend_from_slice(&head);
-        let lists = extract.keys.iter().chain(&extract.references);
-        for number in lists.chain(extract.owners.as_flattened()).chain(extract.edges.as_flattened()) {
+        let pairs = [owners, links, contents].into_iter().flat_map(|list| list.as_flattened());
+        for number in keys.iter().chain(references).chain(marked).chain(pairs).chain(edges.as_flattened()) {
             body.extend_from_slice(&number.to_le_bytes());
         }
         self.write(&format!("{}.extract", store.file_name()), &body);
@@ -159,7 +148,7 @@ fn read_checked(path: &Path) -> Option<Vec<u8>> {
 }
 
 /// The head at the beginning of an extract's body, and what follows it.
-fn head_of(body: &[u8]) -> Option<(Head, &[u8])> {
+fn head_of(body: &[u8]) -> Option<(KeptHead, &[u8])> {
     let (length, rest) = body.split_first_chunk::<8>()?;
     let (head, numbers) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
     Some((serde_json::from_slice(head).ok()?, numbers))

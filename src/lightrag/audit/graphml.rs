@@ -23,7 +23,7 @@ pub(in crate::lightrag) struct Element {
 
 /// Reads the graph file to its end.
 pub(super) fn read_graphml(pieces: Pieces<'_>, sink: Sink<'_>) -> Result<(), Stop> {
-    read_elements(pieces, &["entity_id", "source_id"], &mut |element| sink(row_of(&element)))
+    read_elements(pieces, &["entity_id", "source_id", "truncate"], &mut |element| sink(row_of(&element)))
 }
 
 /// Reads the graph file to its end, giving each node and edge with the fields of these `attr.name`s.
@@ -159,12 +159,12 @@ fn refuse_control(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The row of an element that was read with `entity_id` and `source_id`.
+/// The row of an element that was read with `entity_id`, `source_id` and `truncate`.
 fn row_of(element: &Element) -> Row<'_> {
     let [first, second] = &element.ends;
-    let [entity_id, sources] = [0, 1].map(|field| element.texts.get(field).map_or(&[][..], |text| text.as_bytes()));
+    let [entity_id, sources, cut] = [0, 1, 2].map(|field| element.texts.get(field).map_or(&[][..], |text| text.as_bytes()));
     if element.is_node {
-        Row::Node { id: first.as_bytes(), entity_id, sources }
+        Row::Node { id: first.as_bytes(), entity_id, sources, is_cut: !cut.is_empty() }
     } else {
         Row::Edge { ends: [first.as_bytes(), second.as_bytes()], sources }
     }
@@ -188,7 +188,7 @@ mod tests {
         let mut rows = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         read_graphml(Pieces::of_collected(pieces), &mut |row| match row {
-            Row::Node { id, entity_id, sources } => rows.push(format!("{}|{}|{}", text(id), text(entity_id), text(sources))),
+            Row::Node { id, entity_id, sources, .. } => rows.push(format!("{}|{}|{}", text(id), text(entity_id), text(sources))),
             Row::Edge { ends: [a, b], sources } => rows.push(format!("{}->{}|{}", text(a), text(b), text(sources))),
             _ => {}
         })?;

@@ -45,6 +45,11 @@ impl<'a> Scanner<'a> {
         Err(Stop::Malformed { at_byte: self.pieces.at_byte(), problem: problem.to_owned() })
     }
 
+    /// How many bytes have been read over.
+    pub(super) fn at_byte(&self) -> u64 {
+        self.pieces.at_byte()
+    }
+
     /// Passes over a byte order mark, which Python's `utf-8-sig` allows.
     pub(in crate::lightrag) fn begin(&mut self) -> Result<(), Stop> {
         if self.next_byte()? == Some(0xEF) {

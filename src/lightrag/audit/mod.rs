@@ -1,4 +1,5 @@
-//! The quick audit: whether a workspace's stores fit together. One streaming pass over each file, of which keys and lengths are kept.
+//! The audit: whether a workspace's stores fit together. One streaming pass over each file, of which digests and lengths are kept; a file
+//! with a suspicious row is read once more for names.
 //!
 //! Files are read beside an engine that reads them anyway (a [`Tap`]), or here. Rules are those of a quiet LightRAG 1.5.7 workspace; what
 //! breaks them for documents that LightRAG has not finished is in flight, not broken.
@@ -6,37 +7,43 @@
 mod cache;
 mod extract;
 pub(in crate::lightrag) mod graphml;
-mod join;
 pub(in crate::lightrag) mod json;
 pub(in crate::lightrag) mod pieces;
 mod read;
 mod rows;
+mod rules;
+mod stores;
+mod suspicion;
+mod tally;
 mod utf8;
+mod vector_rows;
+mod vectors;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::control::Control;
 use crate::base::tap::Tap;
 use crate::domain::census::Census;
-use crate::domain::entry::{Entry, EntryKind, Generation, Meta};
+use crate::domain::entry::{Entry, EntryKind, Generation};
 use crate::domain::finding::{Rule, Severity, Verdict};
 use crate::lightrag::Error;
-use crate::lightrag::workspace::{Layout, Store};
+use crate::lightrag::files::{Captured, Directory, Files, Listed};
+use crate::lightrag::workspace::{Store, is_faiss};
 
 pub use cache::AuditCache;
 use extract::Extract;
-use join::{Stores, Tally};
-use read::Tapped;
+use read::{StoreFile, Tapped, side_by_side};
+use rows::Shape;
+use stores::Stores;
+use tally::Tally;
 
-/// The audit of one capture.
+/// The audit of one capture, by all rules but those that read the numbers of vectors (R34, R35).
 #[derive(Debug)]
 pub struct Audit {
     cache: Option<AuditCache>,
-    tapped: Arc<Mutex<BTreeMap<Store, (Generation, Tapped)>>>,
+    tapped: Arc<Mutex<BTreeMap<PathBuf, (Generation, Tapped)>>>,
 }
 
 impl Audit {
@@ -48,12 +55,12 @@ impl Audit {
     /// A tap for a file that is being read anyway: for store files of which nothing is known yet, else none. Ask and feed from any
     /// thread, and drop all taps before [`Self::finish`].
     pub fn tap(&self, entry: &Entry) -> Option<Tap> {
-        let store = store_of(entry)?;
+        let store = Store::of_path(&entry.path).filter(|_| entry.kind == EntryKind::File)?;
         let generation = entry.meta.generation();
         if generation.size_bytes == 0 || self.cache.as_ref().is_some_and(|cache| cache.has_extract(store, generation)) {
             return None;
         }
-        Some(read::tap(store, generation, &self.tapped))
+        Some(read::tap(store, entry, &self.tapped))
     }
 
     /// The verdict on a capture with these entries. Store files that were not tapped to their end, and are not cached, are read here.
@@ -62,97 +69,216 @@ impl Audit {
     /// # Errors
     /// [`Error::AuditRead`] and [`Error::Cancelled`]; damaged files are findings, not errors.
     pub fn finish(&self, entries: &[Entry], control: &Control) -> Result<Verdict, Error> {
-        let files: BTreeMap<Store, &Entry> = entries.iter().filter_map(|entry| Some((store_of(entry)?, entry))).collect();
+        let captured = Captured(entries);
+        let files = store_files(&captured)?;
         if files.is_empty() {
             return Ok(Verdict::not_applicable());
         }
-        let generations = files.iter().map(|(store, entry)| (*store, entry.meta.generation())).collect();
+        let generation = |file: &StoreFile| {
+            let entry = entries.iter().find(|entry| entry.path == file.path);
+            entry.map_or(Generation { inode: 0, size_bytes: 0, modified: (0, 0) }, |entry| entry.meta.generation())
+        };
+        let generations = files.iter().map(|file| (file.store, generation(file))).collect();
         if let Some(verdict) = self.cache.as_ref().and_then(|cache| cache.verdict(&generations)) {
             return Ok(verdict);
         }
-        let mut tapped = std::mem::take(&mut *self.tapped.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut extracts = BTreeMap::new();
-        let mut unread = Vec::new();
-        for (store, entry) in &files {
-            let generation = entry.meta.generation();
-            let seen = tapped.remove(store).filter(|(tapped, _)| *tapped == generation).and_then(|(_, tapped)| tapped.extract());
-            if let Some(extract) = seen {
-                if let Some(cache) = &self.cache {
-                    cache.keep_extract(*store, generation, &extract);
+        let (mut extracts, mut unread) = (BTreeMap::new(), Vec::new());
+        for file in &files {
+            match self.extract_of(file, generation(file)) {
+                Some(extract) => {
+                    extracts.insert(file.store, extract);
                 }
-                extracts.insert(*store, extract);
-            } else if let Some(extract) = self.cache.as_ref().and_then(|cache| cache.extract(*store, generation)) {
-                extracts.insert(*store, extract);
-            } else {
-                unread.push((*store, *entry));
+                None => unread.push(file.clone()),
             }
         }
-        for (store, entry, extract) in read::extracts(unread, control)? {
-            if let Some(cache) = &self.cache {
-                cache.keep_extract(store, entry.meta.generation(), &extract);
-            }
-            extracts.insert(store, extract);
+        for (file, extract) in side_by_side(unread, control, &|file| read::extract(&captured, file, control))? {
+            self.keep(&file, generation(&file), &extract);
+            extracts.insert(file.store, extract);
         }
-        let verdict = evaluate(&Stores::new(extracts), &files, control)?;
+        let workspace = Workspace { files: &captured, store_files: files, stores: Stores::new(extracts) };
+        let verdict = workspace.judge(Tally::default(), control)?;
         if let Some(cache) = &self.cache {
             cache.keep_verdict(&generations, &verdict);
         }
         Ok(verdict)
     }
+
+    /// What was tapped of a file, or is cached of it.
+    fn extract_of(&self, file: &StoreFile, generation: Generation) -> Option<Extract> {
+        let tapped = self.tapped.lock().unwrap_or_else(PoisonError::into_inner).remove(&file.path);
+        let seen = tapped.filter(|(tapped, _)| *tapped == generation).and_then(|(_, tapped)| tapped.extract());
+        if let Some(extract) = seen {
+            self.keep(file, generation, &extract);
+            return Some(extract);
+        }
+        self.cache.as_ref().and_then(|cache| cache.extract(file.store, generation))
+    }
+
+    fn keep(&self, file: &StoreFile, generation: Generation, extract: &Extract) {
+        if let Some(cache) = &self.cache {
+            cache.keep_extract(file.store, generation, extract);
+        }
+    }
 }
 
-/// Audits a workspace that stands still, such as a restored one.
+/// Audits a workspace that stands still by all rules, those that read the numbers of vectors too.
 ///
 /// # Errors
-/// As [`Audit::finish`], and [`Error::SourceUnreadable`].
+/// [`Error::AuditRead`] and [`Error::Cancelled`]; damaged files are findings, not errors.
+pub fn audit_files(files: &dyn Files, control: &Control) -> Result<Verdict, Error> {
+    let store_files = store_files(files)?;
+    if store_files.is_empty() {
+        return Ok(Verdict::not_applicable());
+    }
+    let read = side_by_side(store_files.clone(), control, &|file| read::extract(files, file, control))?;
+    let stores = Stores::new(read.into_iter().map(|(file, extract)| (file.store, extract)).collect());
+    let workspace = Workspace { files, store_files, stores };
+    let tally = workspace.judge_numbers(control)?;
+    workspace.judge(tally, control)
+}
+
+/// Audits a directory as [`audit_files`] does, such as a restored one.
+///
+/// # Errors
+/// As [`audit_files`].
 pub fn audit_directory(directory: &Path, control: &Control) -> Result<Verdict, Error> {
-    let Layout::LightRag { stores } = Layout::detect(directory)? else { return Ok(Verdict::not_applicable()) };
-    let mut entries = Vec::new();
-    for store in stores {
-        let read_from = directory.join(store.file_name());
-        let metadata = fs::metadata(&read_from).map_err(|source| Error::SourceUnreadable { path: read_from.clone(), source })?;
-        let path = PathBuf::from(store.file_name());
-        entries.push(Entry { path, kind: EntryKind::File, meta: Meta::from(&metadata), read_from });
-    }
-    Audit::new(None).finish(&entries, control)
+    audit_files(&Directory(directory.to_path_buf()), control)
 }
 
-fn store_of(entry: &Entry) -> Option<Store> {
-    if entry.kind == EntryKind::File { Store::of_path(&entry.path) } else { None }
+/// The store files of a workspace, one for each store. Where a workspace has changed from one store of vectors to another and the files
+/// of both are there, those that were written last are in use.
+fn store_files(files: &dyn Files) -> Result<Vec<StoreFile>, Error> {
+    let listed = files.list().map_err(|source| Error::AuditRead { path: PathBuf::new(), source })?;
+    let mut newest: BTreeMap<Store, Listed> = BTreeMap::new();
+    for file in listed {
+        let Some(store) = Store::of_path(&file.path) else { continue };
+        if newest.get(&store).is_none_or(|other| (other.modified_micros, &other.path) < (file.modified_micros, &file.path)) {
+            newest.insert(store, file);
+        }
+    }
+    for (rows, index) in Store::VECTORS {
+        if newest.get(&rows).is_some_and(|file| !is_faiss(&file.path)) {
+            newest.remove(&index);
+        }
+    }
+    Ok(newest.into_iter().map(|(store, file)| StoreFile { store, path: file.path, size_bytes: file.size_bytes }).collect())
 }
 
-fn evaluate(stores: &Stores, files: &BTreeMap<Store, &Entry>, control: &Control) -> Result<Verdict, Error> {
-    let mut tally = Tally::default();
-    for (store, entry) in files {
-        let Some(extract) = stores.extracts().get(store) else { continue };
-        if let Some(failure) = &extract.failure {
-            tally.count(Rule::Parses, Severity::Broken, &[failure.as_bytes()]);
+/// A workspace of which everything is read that digests tell.
+struct Workspace<'f> {
+    files: &'f dyn Files,
+    store_files: Vec<StoreFile>,
+    stores: Stores,
+}
+
+impl Workspace<'_> {
+    fn file(&self, store: Store) -> Option<&StoreFile> {
+        self.store_files.iter().find(|file| file.store == store)
+    }
+
+    /// R34 and R35, where there is a matrix that fits.
+    fn judge_numbers(&self, control: &Control) -> Result<Tally, Error> {
+        let mut matrices = BTreeMap::new();
+        let mut row_files = Vec::new();
+        for (rows, index) in Store::VECTORS {
+            let Some(file) = self.file(rows) else { continue };
+            let holder = if is_faiss(&file.path) { index } else { rows };
+            let Some((matrix, shape)) = self.file(holder).zip(self.stores.get(holder).and_then(|extract| extract.head.shape)) else {
+                continue;
+            };
+            if misfit_of(&shape).is_none() && self.stores.get(rows).is_some() {
+                matrices.insert(rows, (matrix.path.clone(), shape));
+                row_files.push(file.clone());
+            }
         }
-        if let Some(matrix) = &extract.matrix {
-            tally.count(Rule::R33, Severity::Broken, &[format!("{}: {matrix}", store.file_name()).as_bytes()]);
+        let judged = side_by_side(row_files, control, &|file| match matrices.get(&file.store) {
+            Some((matrix, shape)) => vectors::judge_vectors(self.files, file, (matrix, *shape), &self.stores, control),
+            None => Ok(Tally::default()),
+        })?;
+        let mut tally = Tally::default();
+        judged.into_iter().for_each(|(_, more)| tally.add(more));
+        Ok(tally)
+    }
+
+    fn judge(&self, mut tally: Tally, control: &Control) -> Result<Verdict, Error> {
+        for file in &self.store_files {
+            let Some(extract) = self.stores.extracts().get(&file.store) else { continue };
+            if let Some(failure) = &extract.failure {
+                tally.count(Rule::Parses, Severity::Broken, &[failure.as_bytes()]);
+            }
+            if self.stores.is_suspicious(file.store) {
+                read::rows(self.files, file, control, &mut |row| self.stores.judge(&row, &mut tally))?;
+            }
         }
-        if stores.is_suspicious(*store) {
-            read::rows(*store, &entry.read_from, control, &mut |row| stores.judge(&row, &mut tally))?;
+        self.judge_shapes(&mut tally);
+        for store in Store::ALL {
+            if self.stores.is_missing(store)
+                && let Some(severity) = self.stores.absence(store, &tally)
+            {
+                tally.count(Rule::Present, severity, &[store.file_name().as_bytes()]);
+            }
+        }
+        Ok(self.verdict(tally))
+    }
+
+    /// R33, and that a Faiss index is there with its rows. A newer index has more vectors than rows: LightRAG passes over them.
+    fn judge_shapes(&self, tally: &mut Tally) {
+        for (rows, index) in Store::VECTORS {
+            let name = |store| self.file(store).map(|file| file.path.display().to_string()).unwrap_or_default();
+            let shape = |store| self.stores.extracts().get(&store).and_then(|extract| extract.head.shape);
+            let is_faiss = self.file(rows).is_some_and(|file| is_faiss(&file.path)) || self.file(index).is_some();
+            if !is_faiss {
+                if let Some(misfit) = shape(rows).as_ref().and_then(misfit_of) {
+                    tally.count(Rule::R33, Severity::Broken, &[format!("{}: {misfit}", name(rows)).as_bytes()]);
+                }
+                continue;
+            }
+            match (self.file(rows), self.file(index)) {
+                (Some(_), None) => tally.count(Rule::Present, Severity::Broken, &[index.file_name().as_bytes()]),
+                (None, _) => tally.count(Rule::Present, Severity::Broken, &[format!("{}.meta.json", index.file_name()).as_bytes()]),
+                _ => {}
+            }
+            if let Some(misfit) = shape(index).as_ref().and_then(misfit_of) {
+                tally.count(Rule::R33, Severity::Broken, &[format!("{}: {misfit}", name(index)).as_bytes()]);
+            }
+            if let Some((named, stored)) = shape(rows).zip(shape(index)).filter(|(named, stored)| named.rows != stored.rows) {
+                let severity = if named.rows < stored.rows { Severity::Warning } else { Severity::Broken };
+                let text = format!("{}: {} vectors, {} rows", name(index), stored.rows, named.rows);
+                tally.count(Rule::R33, severity, &[text.as_bytes()]);
+            }
         }
     }
-    for store in Store::ALL {
-        if stores.is_missing(store)
-            && let Some(severity) = stores.absence(store, &tally)
-        {
-            tally.count(Rule::Present, severity, &[OsStr::new(store.file_name()).as_encoded_bytes()]);
+
+    fn verdict(&self, tally: Tally) -> Verdict {
+        let stores = &self.stores;
+        let head = |store| stores.get(store).map(|extract| &extract.head);
+        let vectors = Store::VECTORS.into_iter().map(|(rows, _)| stores.rows(rows)).sum();
+        let census = Census {
+            documents: stores.rows(Store::DocStatus),
+            processed_documents: head(Store::DocStatus).map_or(0, |documents| documents.processed),
+            chunks: stores.rows(Store::TextChunks),
+            entities: stores.rows(Store::Graph),
+            relations: stores.get(Store::Graph).map_or(0, |graph| graph.edges.len() as u64),
+            vectors,
+        };
+        let documents = head(Store::DocStatus);
+        Verdict {
+            documents_in_flight: documents.map_or(0, |documents| documents.in_flight),
+            documents_in_flight_examples: documents.map_or(Vec::new(), |documents| documents.in_flight_examples.clone()),
+            layout: stores.layout(),
+            embedding_dimension: stores.dimensions(),
+            ..Verdict::of(census, tally.into_findings())
         }
     }
-    let of = |store| stores.get(store);
-    let rows = |store| of(store).map_or(0, |extract: &Extract| extract.rows);
-    let census = Census {
-        documents: rows(Store::DocStatus),
-        processed_documents: of(Store::DocStatus).map_or(0, |documents| documents.processed),
-        chunks: rows(Store::TextChunks),
-        entities: rows(Store::Graph),
-        relations: of(Store::Graph).map_or(0, |graph| graph.edges.len() as u64),
-        vectors: rows(Store::EntityVectors) + rows(Store::RelationVectors) + rows(Store::ChunkVectors),
-    };
-    let (in_flight, examples) =
-        of(Store::DocStatus).map_or((0, Vec::new()), |documents| (documents.in_flight, documents.in_flight_examples.clone()));
-    Ok(Verdict::of(census, tally.into_findings(), in_flight, examples))
+}
+
+/// R33: what is wrong with the size of a matrix.
+fn misfit_of(shape: &Shape) -> Option<String> {
+    let expected = shape.dimensions.and_then(|dimensions| dimensions.checked_mul(shape.rows)).and_then(|numbers| numbers.checked_mul(4));
+    if expected.is_some() && expected == shape.matrix_bytes {
+        return None;
+    }
+    let told = |number: Option<u64>| number.map_or_else(|| "unknown".to_owned(), |number| number.to_string());
+    let (dimensions, found) = (told(shape.dimensions), told(shape.matrix_bytes));
+    Some(format!("{} rows of dimension {dimensions}, matrix bytes: {found}", shape.rows))
 }

@@ -1,8 +1,8 @@
-//! Where extracts come from: taps, with a thread of their own for large files, and the disk.
+//! Where extracts come from: taps, with a thread of their own for large files, and files that are read here.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -13,10 +13,12 @@ use crossbeam_channel::bounded;
 use super::extract::{Extract, read_rows};
 use super::pieces::{Pieces, Stop};
 use super::rows::Row;
+use super::vector_rows::Form;
 use crate::base::control::Control;
 use crate::base::tap::Tap;
 use crate::domain::entry::{Entry, Generation};
 use crate::lightrag::Error;
+use crate::lightrag::files::Files;
 use crate::lightrag::workspace::Store;
 
 /// Files up to this size are collected and parsed at their end by the thread that feeds the tap: that takes less than a thread's start.
@@ -28,11 +30,20 @@ const WAITING_PIECES: usize = 2;
 /// From this size on all files together are read by two threads.
 const SHARED_FROM_BYTES: u64 = 8 * 1024 * 1024;
 
+/// A store's file in a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StoreFile {
+    pub(super) store: Store,
+    /// Below the workspace.
+    pub(super) path: PathBuf,
+    pub(super) size_bytes: u64,
+}
+
 /// What became of a tapped file.
 #[derive(Debug)]
 pub(super) enum Tapped {
     /// It was parsed; `None` when its reading broke off.
-    Done(Option<Extract>),
+    Done(Option<Box<Extract>>),
     /// It is being parsed.
     Parsing(JoinHandle<Option<Extract>>),
 }
@@ -41,19 +52,20 @@ impl Tapped {
     /// Waits for the parser.
     pub(super) fn extract(self) -> Option<Extract> {
         match self {
-            Self::Done(extract) => extract,
+            Self::Done(extract) => extract.map(|extract| *extract),
             Self::Parsing(thread) => thread.join().ok().flatten(),
         }
     }
 }
 
-/// The taps' results of one audit.
-pub(super) type TappedFiles = Arc<Mutex<BTreeMap<Store, (Generation, Tapped)>>>;
+/// The taps' results of one audit, by the paths of the files.
+pub(super) type TappedFiles = Arc<Mutex<BTreeMap<PathBuf, (Generation, Tapped)>>>;
 
-/// A tap whose extract goes into `tapped`.
-pub(super) fn tap(store: Store, generation: Generation, tapped: &TappedFiles) -> Tap {
-    let keep = move |tapped: &TappedFiles, result| {
-        tapped.lock().unwrap_or_else(PoisonError::into_inner).insert(store, (generation, result));
+/// A tap of a store's file whose extract goes into `tapped`.
+pub(super) fn tap(store: Store, entry: &Entry, tapped: &TappedFiles) -> Tap {
+    let (path, generation) = (entry.path.clone(), entry.meta.generation());
+    let keep = move |tapped: &TappedFiles, path, result| {
+        tapped.lock().unwrap_or_else(PoisonError::into_inner).insert(path, (generation, result));
     };
     if generation.size_bytes <= COLLECTED_BYTES_MAX {
         let mut pieces = VecDeque::new();
@@ -61,16 +73,17 @@ pub(super) fn tap(store: Store, generation: Generation, tapped: &TappedFiles) ->
         return Box::new(move |piece| match piece {
             Some(piece) => pieces.push_back(piece),
             None => {
-                let extract = Extract::read(store, Pieces::of_collected(std::mem::take(&mut pieces))).ok();
-                keep(&tapped, Tapped::Done(extract));
+                let extract = Extract::read(store, &path, Pieces::of_collected(std::mem::take(&mut pieces))).ok();
+                keep(&tapped, path.clone(), Tapped::Done(extract.map(Box::new)));
             }
         });
     }
     let (sender, receiver) = bounded::<Option<Bytes>>(WAITING_PIECES);
-    let parser = move || Extract::read(store, Pieces::of_engine(receiver)).ok();
-    match thread::Builder::new().name(format!("audit {}", store.file_name())).spawn(parser) {
-        Ok(thread) => keep(tapped, Tapped::Parsing(thread)),
-        Err(error) => tracing::warn!(%error, store = store.file_name(), "no thread for the audit: it reads the file itself"),
+    let parsed = path.clone();
+    let parser = move || Extract::read(store, &parsed, Pieces::of_engine(receiver)).ok();
+    match thread::Builder::new().name(format!("audit {}", path.display())).spawn(parser) {
+        Ok(thread) => keep(tapped, path, Tapped::Parsing(thread)),
+        Err(error) => tracing::warn!(%error, path = %path.display(), "no thread for the audit: it reads the file itself"),
     }
     Box::new(move |piece| {
         // The parser ends early when the file is damaged; the rest is not wanted.
@@ -78,59 +91,68 @@ pub(super) fn tap(store: Store, generation: Generation, tapped: &TappedFiles) ->
     })
 }
 
-/// Reads files from the disk: two at a time where that is worth a thread.
-pub(super) fn extracts<'e>(mut files: Vec<(Store, &'e Entry)>, control: &Control) -> Result<Vec<(Store, &'e Entry, Extract)>, Error> {
+/// Does work on each file, two at a time where that is worth a thread.
+pub(super) fn side_by_side<T: Send>(
+    mut files: Vec<StoreFile>,
+    control: &Control,
+    work: &(dyn Fn(&StoreFile) -> Result<T, Error> + Sync),
+) -> Result<Vec<(StoreFile, T)>, Error> {
     // The largest first, so that no thread is left with it at the end.
-    files.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.meta.size_bytes));
-    let total_bytes: u64 = files.iter().map(|(_, entry)| entry.meta.size_bytes).sum();
+    files.sort_by_key(|file| std::cmp::Reverse(file.size_bytes));
+    let total_bytes: u64 = files.iter().map(|file| file.size_bytes).sum();
     if !files.is_empty() {
         control.begin_stage("audit", total_bytes);
     }
     let next = AtomicUsize::new(0);
-    let read_some = || {
-        let mut extracts = Vec::new();
-        while let Some(&(store, entry)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            extracts.push((store, entry, extract(store, &entry.read_from, control)?));
+    let work_on_some = || {
+        let mut done = Vec::new();
+        while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((file.clone(), work(file)?));
         }
-        Ok(extracts)
+        Ok(done)
     };
     if total_bytes < SHARED_FROM_BYTES {
-        return read_some();
+        return work_on_some();
     }
     thread::scope(|scope| {
-        let second = thread::Builder::new().name("audit".to_owned()).spawn_scoped(scope, read_some);
-        let mut extracts = read_some()?;
+        let second = thread::Builder::new().name("audit".to_owned()).spawn_scoped(scope, work_on_some);
+        let mut done = work_on_some()?;
         match second.map(thread::ScopedJoinHandle::join) {
-            Ok(Ok(more)) => extracts.extend(more?),
+            Ok(Ok(more)) => done.extend(more?),
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            Err(error) => tracing::debug!(%error, "no second thread for the audit: one has read all"),
+            Err(error) => tracing::debug!(%error, "no second thread for the audit: one has done all"),
         }
-        Ok(extracts)
+        Ok(done)
     })
 }
 
-fn extract(store: Store, path: &Path, control: &Control) -> Result<Extract, Error> {
-    let file = open(path)?;
-    Extract::read(store, Pieces::of_disk(file, control)).map_err(|stop| error_of(path, stop))
+/// Reads a file's extract.
+pub(super) fn extract(files: &dyn Files, file: &StoreFile, control: &Control) -> Result<Extract, Error> {
+    let pieces = pieces(files, &file.path, control)?;
+    Extract::read(file.store, &file.path, pieces).map_err(|stop| error_of(&file.path, stop))
 }
 
-/// Reads a file's rows from the disk, once more.
-pub(super) fn rows(store: Store, path: &Path, control: &Control, sink: &mut dyn FnMut(Row<'_>)) -> Result<(), Error> {
-    let file = open(path)?;
-    control.add_total(file.metadata().map_or(0, |metadata| metadata.len()));
-    read_rows(store, Pieces::of_disk(file, control), sink).map_err(|stop| error_of(path, stop))
+/// Reads a file's rows, once more.
+pub(super) fn rows(files: &dyn Files, file: &StoreFile, control: &Control, sink: &mut dyn FnMut(Row<'_>)) -> Result<(), Error> {
+    control.add_total(file.size_bytes);
+    let pieces = pieces(files, &file.path, control)?;
+    read_rows(file.store, Form::of(&file.path), pieces, sink).map_err(|stop| error_of(&file.path, stop))
 }
 
-fn open(path: &Path) -> Result<File, Error> {
-    File::open(path).map_err(|source| Error::AuditRead { path: path.to_path_buf(), source })
+/// The bytes of a file from its beginning.
+pub(super) fn pieces<'a>(files: &'a dyn Files, path: &Path, control: &'a Control) -> Result<Pieces<'a>, Error> {
+    let opened = files.open(path).and_then(|file| file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)));
+    let file = opened.map_err(|source| Error::AuditRead { path: path.to_path_buf(), source })?;
+    Ok(Pieces::of_disk(file, control))
 }
 
-fn error_of(path: &Path, stop: Stop) -> Error {
+/// What a stopped parser means where the file was read before.
+pub(super) fn error_of(path: &Path, stop: Stop) -> Error {
     let source = match stop {
         Stop::Cancelled(cancelled) => return Error::Cancelled(cancelled),
         Stop::Read(source) => source,
-        Stop::Malformed { problem, .. } => std::io::Error::other(format!("it changed while it was audited: {problem}")),
-        Stop::Cut => std::io::Error::other("it was cut short"),
+        Stop::Malformed { problem, .. } => io::Error::other(format!("it changed while it was audited: {problem}")),
+        Stop::Cut => io::Error::other("it was cut short"),
     };
     Error::AuditRead { path: path.to_path_buf(), source }
 }

@@ -52,6 +52,12 @@ impl SnapshotFile {
         self.content.size_bytes()
     }
 
+    /// The same file, to be read from `offset` bytes on.
+    #[must_use]
+    pub fn at(self, offset: u64) -> Self {
+        Self { position: offset, ..self }
+    }
+
     /// Fills `buffer` with the bytes from `offset` on and gives how many: fewer than asked for at the end of the file or before
     /// a damaged piece, 0 at or beyond the end.
     ///

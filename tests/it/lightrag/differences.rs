@@ -8,7 +8,7 @@ use lightkeep::base::control::{Cancelled, Control};
 use lightkeep::domain::difference::{Change, Differences, Filter, Item, Part, PartCounts, Side};
 use lightkeep::lightrag::Error;
 use lightkeep::lightrag::differences::{differences, list_differences};
-use lightkeep::lightrag::files::{Directory, Files};
+use lightkeep::lightrag::files::{Directory, Files, Listed};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -29,19 +29,26 @@ struct Memory {
 }
 
 impl Files for Memory {
-    fn open(&self, path: &Path) -> io::Result<Option<Box<dyn Read + Send + '_>>> {
+    fn open_at(&self, path: &Path, offset: u64) -> io::Result<Option<Box<dyn Read + Send + '_>>> {
         if self.refused.contains(path) {
             return Err(io::Error::other("refused"));
         }
-        Ok(self.files.get(path).map(|bytes| Box::new(Cursor::new(bytes)) as Box<dyn Read + Send>))
+        let from = |bytes| {
+            let mut reader = Cursor::new(bytes);
+            reader.set_position(offset);
+            Box::new(reader) as Box<dyn Read + Send>
+        };
+        Ok(self.files.get(path).map(from))
     }
 
     fn content_id(&self, path: &Path) -> io::Result<Option<[u8; 32]>> {
         Ok(self.ids.get(path).copied())
     }
 
-    fn names(&self) -> io::Result<Vec<PathBuf>> {
-        Ok(self.files.keys().cloned().collect())
+    fn list(&self) -> io::Result<Vec<Listed>> {
+        let listed =
+            |(path, bytes): (&PathBuf, &Vec<u8>)| Listed { path: path.clone(), size_bytes: bytes.len() as u64, modified_micros: 0 };
+        Ok(self.files.iter().map(listed).collect())
     }
 }
 

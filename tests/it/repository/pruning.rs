@@ -117,7 +117,8 @@ fn a_prune_that_broke_off_leaves_all_whole_and_the_next_finishes() {
 
 #[test]
 fn a_doubt_stops_it_before_anything_goes() {
-    let damage: [(&str, fn(&Scratch)); 4] = [
+    type Damage = (&'static str, fn(&Scratch));
+    let damage: [Damage; 4] = [
         ("a record", |scratch| flip(&files(scratch.root().join("snapshots"))[0])),
         ("an index file", |scratch| flip(&files(scratch.root().join("index"))[0])),
         ("a tree", |scratch| flip(&files(scratch.root().join("data"))[0])),
