@@ -12,7 +12,7 @@ use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::timestamp::Timestamp;
 use crate::domain::report::RestoreReport;
-use crate::lightrag::apply::{Recovered, apply, preflight_target, recover_apply};
+use crate::lightrag::apply::{Recovered, apply, check_apply, preflight_target, recover_apply};
 use crate::lightrag::capture::INPUTS_SUFFIX;
 use crate::lightrag::workspace::is_other_workspace;
 use crate::repository::{self, RecordId, Repository, RestoreRequest};
@@ -71,13 +71,23 @@ impl Placement {
         }
     }
 
-    /// Puts the restored tree in place.
-    fn put_in_place(&self, aside: Aside) -> Result<(), Error> {
-        let stays = |path: &Path| match &self.inputs {
+    /// Whether a directory in the target is another's and stays.
+    fn stays(&self, path: &Path) -> std::io::Result<bool> {
+        match &self.inputs {
             Some(inputs) => Ok(inputs.is_anothers(path)),
             None => is_other_workspace(path),
-        };
-        let Err(error) = apply(&aside.0, &self.target, &self.kept_as, &stays) else { return Ok(()) };
+        }
+    }
+
+    /// Checks that the restored tree can be put in place.
+    fn check(&self, places: &Places) -> Result<(), Error> {
+        places.check_target_again(self.field, &self.target)?;
+        Ok(check_apply(&self.aside, &self.target, &self.kept_as, &|path| self.stays(path))?)
+    }
+
+    /// Puts the restored tree in place.
+    fn put_in_place(&self, aside: Aside) -> Result<(), Error> {
+        let Err(error) = apply(&aside.0, &self.target, &self.kept_as, &|path| self.stays(path)) else { return Ok(()) };
         match recover_apply(&self.target) {
             Ok(Recovered::Completed) => Ok(()),
             Ok(Recovered::Undone | Recovered::Nothing) => Err(error.into()),
@@ -92,7 +102,7 @@ impl Placement {
 
     /// Puts a tree in place that an earlier attempt has restored and verified.
     pub(super) fn finish(&self, places: &Places) -> Result<(), Error> {
-        places.check_target_again(self.field, &self.target)?;
+        self.check(places)?;
         let aside = Aside(self.aside.clone());
         let found = count(&aside.0).map_err(|error| Error::internal("look at what an earlier attempt has restored", error))?;
         if found != (self.files, self.size_bytes) {
@@ -174,9 +184,8 @@ impl Restore {
 
     /// Puts everything in place.
     pub(super) fn put_in_place(&self, asides: Vec<Aside>) -> Result<(), Error> {
-        for placement in &self.placements {
-            self.places.check_target_again(placement.field, &placement.target)?;
-        }
+        // What can be known before the first is put in place is not found out at the second.
+        self.placements.iter().try_for_each(|placement| placement.check(&self.places))?;
         let mut done: Option<&Path> = None;
         for (placement, aside) in self.placements.iter().zip(asides) {
             if done.is_some() {
@@ -213,7 +222,7 @@ impl Restore {
 }
 
 /// Says what has been put in place before an error.
-fn half_done(done: Option<&Path>, error: Error) -> Error {
+pub(super) fn half_done(done: Option<&Path>, error: Error) -> Error {
     match (done, error) {
         (Some(done), Error::Refused { kind, reason, message, .. }) => {
             Error::refused(kind, reason, format!("`{}` is restored, but not the inputs: {message}", done.display()))
@@ -251,5 +260,19 @@ impl Drop for Aside {
         if let Err(error) = self.remove() {
             tracing::warn!(path = %self.0.display(), %error, "cannot remove what a restore left beside its target");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_between_the_two_says_what_is_done() {
+        let error = || Error::refused(ErrorKind::FailedPrecondition, "FILE_SYSTEM", "the disk is full");
+        assert_eq!(half_done(None, error()).to_string(), "the disk is full");
+        let told = half_done(Some(Path::new("/srv/rag")), error());
+        assert_eq!(told.to_string(), "`/srv/rag` is restored, but not the inputs: the disk is full");
+        assert_eq!((told.kind(), told.reason()), (ErrorKind::FailedPrecondition, "FILE_SYSTEM"));
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Services;
 use super::error::{Error, ErrorKind};
 use super::operations::{payload, subject, to_json};
-use super::placements::{Aside, Placement, Restore, aside_path, inputs_aside_path};
+use super::placements::{Aside, Placement, Restore, aside_path, half_done, inputs_aside_path};
 use super::repository_lock::HeldLock;
 use super::snapshots::check_restorable;
 use crate::base::control::Control;
@@ -69,7 +69,8 @@ impl Services {
         match left {
             Left::All => {}
             Left::Inputs(target) => {
-                self.finish_inputs(operation, target, control).await?;
+                let finished = self.finish_inputs(operation, target, control).await;
+                finished.map_err(|error| half_done(Some(&payload.target_dir), error))?;
                 return self.complete_restore(operation, &payload, None, control).await;
             }
             Left::Nothing => return self.complete_restore(operation, &payload, None, control).await,

@@ -93,12 +93,29 @@ on_each_database!(other_graphs_inputs_stay_where_they_are, async |app: TestApp| 
     assert!(!tenant.join("theirs.txt").exists());
     assert_eq!(files::kept(&tenant).len(), 1);
     assert_eq!(snapshot(&app, "g").await.inputs_data_hash, taken.inputs_data_hash);
+    // What was the first's own when it was saved and is another's now is in the way: nothing is replaced.
+    uploads(&inputs.join("tenant_c"));
+    let with_c = snapshot(&app, "g").await;
+    let third = json!({ "graph_id": "c", "source_dir": app.sample("rag_c"), "inputs_dir": inputs.join("tenant_c") });
+    post(&app, GRAPHS, &third).await.ok();
+    let before = (files::describe(&source), files::describe(&inputs));
+    app.clock.advance(Duration::from_secs(1));
+    let body = json!({ "inputs_target_dir": inputs, "safety_snapshot": false });
+    let refused = restore(&app, &with_c, &source, body.clone()).await;
+    assert_eq!((refused.status, &refused.json["reason"]), (409, &json!("TARGET_CONFLICT")), "{}", refused.text);
+    assert_eq!((files::describe(&source), files::describe(&inputs)), before);
+    // So is a name that is taken.
+    let plan = restore(&app, &taken, &source, json!({ "inputs_target_dir": inputs, "validate_only": true })).await.ok();
+    fs::create_dir(plan["plan"]["inputs_kept_as"].as_str().unwrap()).unwrap();
+    let refused = restore(&app, &taken, &source, body).await;
+    assert_eq!((refused.status, &refused.json["reason"]), (409, &json!("TARGET_CONFLICT")), "{}", refused.text);
+    assert_eq!(files::describe(&source), before.0);
     // Deeper in a target they would go with what is replaced.
     let deeper = inputs.parent().unwrap().join("x");
     fs::create_dir_all(deeper.join("y")).unwrap();
     uploads(&deeper.join("y/z"));
-    let third = json!({ "graph_id": "c", "source_dir": app.sample("rag_c"), "inputs_dir": deeper.join("y/z") });
-    post(&app, GRAPHS, &third).await.ok();
+    let fourth = json!({ "graph_id": "d", "source_dir": app.sample("rag_d"), "inputs_dir": deeper.join("y/z") });
+    post(&app, GRAPHS, &fourth).await.ok();
     let refused = restore(&app, &taken, &app.data("new"), json!({ "inputs_target_dir": deeper })).await;
     assert_eq!((refused.status, &refused.json["reason"]), (409, &json!("TARGET_CONFLICT")));
     app

@@ -43,14 +43,22 @@ pub(super) fn holds_others(target: &Path, stays: Stays<'_>) -> Result<bool, Erro
     Ok(!others_in(target, stays)?.is_empty())
 }
 
+/// Refuses to restore an entry of the name of one that stays in the target. Gives the names of both.
+pub(super) fn check_names(restored: &Path, target: &Path, stays: Stays<'_>) -> Result<(BTreeSet<Name>, BTreeSet<Name>), Error> {
+    let (new, others) = (names_in(restored)?, others_in(target, stays)?);
+    match new.intersection(&others).next() {
+        None => Ok((new, others)),
+        Some(taken) => {
+            let name = taken.as_os_str().to_string_lossy().into_owned();
+            Err(Error::TargetConflict { path: target.to_path_buf(), name })
+        }
+    }
+}
+
 /// Plans the exchange, and brings the restored entries onto the target's file system.
 pub(super) fn plan(restored: &Path, target: &Path, keep_as: &Path, stays: Stays<'_>) -> Result<Journal, Error> {
-    let others = others_in(target, stays)?;
-    let mut new: Vec<Name> = names_in(restored)?.into_iter().collect();
-    if let Some(taken) = new.iter().find(|name| others.contains(name)) {
-        let name = taken.as_os_str().to_string_lossy().into_owned();
-        return Err(Error::TargetConflict { path: target.to_path_buf(), name });
-    }
+    let (new, others) = check_names(restored, target, stays)?;
+    let mut new: Vec<Name> = new.into_iter().collect();
     let stays = |name: &Name| others.contains(name) || is_own(name.as_os_str());
     let mut old: Vec<Name> = names_in(target)?.into_iter().filter(|name| !stays(name)).collect();
     // The commit record leaves first and comes last, as LightRAG writes it.

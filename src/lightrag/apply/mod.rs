@@ -61,18 +61,35 @@ pub fn apply(restored: &Path, target: &Path, keep_as: &Path, stays: Stays<'_>) -
     })
 }
 
+/// Checks what would keep [`apply`] from being done, as far as that can be known before.
+///
+/// # Errors
+/// [`Error::TargetNotDirectory`], [`Error::KeepTaken`], [`Error::TargetConflict`]; [`Error::Apply`] when that cannot be seen.
+pub fn check_apply(restored: &Path, target: &Path, keep_as: &Path, stays: Stays<'_>) -> Result<(), Error> {
+    let found = preflight::resolve(target)?;
+    kept_place(&found, keep_as)?;
+    if found.exists { entries::check_names(restored, &found.directory, stays).map(drop) } else { Ok(()) }
+}
+
+/// The path that the old tree is kept as, which must be free.
+fn kept_place(target: &Target, keep_as: &Path) -> Result<PathBuf, Error> {
+    let keep_as = target.parent.join(keep_as.file_name().ok_or_else(|| Error::KeepTaken { path: keep_as.to_path_buf() })?);
+    match Identity::of(&keep_as) {
+        Ok(None) => Ok(keep_as),
+        Ok(Some(_)) => Err(Error::KeepTaken { path: keep_as }),
+        Err(source) => Err(Error::Apply { step: "looking at", path: keep_as, source }),
+    }
+}
+
 fn apply_with(restored: &Path, target: &Path, keep_as: &Path, stays: Stays<'_>, whole: bool, reach: Reach<'_>) -> Result<Applied, Error> {
     let found = preflight::resolve(target)?;
+    let keep_as = kept_place(&found, keep_as)?;
     let target = found.directory;
     let at = |step, path: &Path| {
         let path = path.to_path_buf();
         move |source| Error::Apply { step, path, source }
     };
     let restored = fs::canonicalize(restored).map_err(at("finding", restored))?;
-    let keep_as = found.parent.join(keep_as.file_name().ok_or_else(|| Error::KeepTaken { path: keep_as.to_path_buf() })?);
-    if Identity::of(&keep_as).map_err(at("looking at", &keep_as))?.is_some() {
-        return Err(Error::KeepTaken { path: keep_as });
-    }
     let old = Identity::of(&target).map_err(at("looking at", &target))?;
     let Some(new) = Identity::of(&restored).map_err(at("looking at", &restored))? else {
         return Err(at("finding", &restored)(io::ErrorKind::NotFound.into()));
