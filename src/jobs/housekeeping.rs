@@ -49,9 +49,10 @@ pub async fn recover(services: &Services) -> Result<(), Error> {
     }
 }
 
-/// Removes what operations that are over have staged beside a graph's source, and temporary files in its repository.
+/// Removes what operations that are over have staged beside a graph's source and inputs, and temporary files in its repository.
 async fn sweep(services: &Services, graph: &Graph) -> Result<(), Error> {
-    let (root, source) = (services.repository_root(&graph.row.graph_id), PathBuf::from(&graph.row.source_dir));
+    let root = services.repository_root(&graph.row.graph_id);
+    let sources: Vec<PathBuf> = [&graph.row.source_dir].into_iter().chain(&graph.row.inputs_dir).map(PathBuf::from).collect();
     let now = SystemTime::UNIX_EPOCH + services.now().since(Timestamp::default());
     let unchanged_since = (!services.store().is_sqlite()).then(|| now - FOREIGN);
     let (bag, runtime) = (services.clone(), Handle::current());
@@ -59,7 +60,7 @@ async fn sweep(services: &Services, graph: &Graph) -> Result<(), Error> {
         .blocking(move || {
             // Asked when the staging is found: its operation was there first, so none that lives is taken for one that is over.
             let is_over = |id: &str| runtime.block_on(bag.get_operation(id)).is_ok_and(|operation| operation.row.state.is_ended());
-            sweep_staging(&source, &is_over)?;
+            sources.iter().try_for_each(|source| sweep_staging(source, &is_over))?;
             sweep_temporary_files(&root, unchanged_since)?;
             Ok::<_, Error>(())
         })

@@ -134,13 +134,14 @@ async fn settle(services: &Services, operation: &Model, control: &Arc<Control>, 
         return;
     }
     let stopped_with_the_process = error.kind() == ErrorKind::Cancelled && services.stopping().is_cancelled();
-    if operation.attempt > 1 {
-        services.abandon(operation).await;
-    }
     let recorded = if stopped_with_the_process && !is_cancel_requested(services, operation).await {
+        // What earlier attempts have left stays as it is: it says how far they came.
         tracing::info!(operation_id = id, "operation is given back, the next start goes on with it");
         services.release_operation(operation).await
     } else {
+        if operation.attempt > 1 {
+            services.abandon(operation).await;
+        }
         if error.is_hidden() {
             tracing::error!(operation_id = id, error = error.chain(), "operation has failed");
         } else {

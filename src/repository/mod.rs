@@ -44,7 +44,7 @@ pub use record::{NewRecord, Record};
 pub use sweep::losses::Loss;
 pub use sweep::prune::{PruneRequest, Pruned};
 pub use sweep::repair::Repaired;
-pub use write::{BackupRequest, Figures, MakeManifest, Skip, Source, Stored};
+pub use write::{BackupRequest, Beside, Figures, MakeManifest, Skip, Source, Stored};
 
 use self::backend::FileKind;
 use self::backend::local::Local;

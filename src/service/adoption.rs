@@ -4,10 +4,15 @@ use std::path::PathBuf;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::manifest::Manifest;
+use super::reconcile_work::recorded_directories;
 use super::repositories::{ReconcileWish, RepositoryWish};
+use super::repository_lock::HeldLock;
+use crate::base::control::Control;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
-use crate::repository::Repository;
+use crate::repository::{LockKind, Repository};
+use crate::store::entity::graph;
 use crate::store::entity::operation::Model;
 use crate::store::{self, graphs};
 
@@ -42,20 +47,29 @@ impl Services {
     /// There is no such repository, or it has another password.
     pub async fn adopt_repository(&self, caller: &Caller, graph_id: &GraphId) -> Result<Model, Error> {
         if graphs::find(self.store().read(), graph_id).await?.is_none() {
-            let source = self.newest_source(graph_id).await?;
+            let (source, inputs) = self.newest_directories(graph_id).await?;
+            let text = |path: PathBuf| path.to_string_lossy().into_owned();
+            let row = graph::Model { inputs_dir: inputs.map(text), ..self.plain_graph_row(graph_id, text(source)) };
             let transaction = self.store().begin().await?;
-            graphs::insert(&*transaction, self.plain_graph_row(graph_id, source.to_string_lossy().into_owned())).await?;
+            graphs::insert(&*transaction, row).await?;
             self.record_audit(&*transaction, caller, "AdoptRepository", graph_id, None).await?;
             store::commit(transaction).await?;
         }
         self.work_on_repository(caller, graph_id, RepositoryWish::Reconcile(ReconcileWish {}), None).await
     }
 
-    async fn newest_source(&self, graph_id: &GraphId) -> Result<PathBuf, Error> {
+    /// What the newest snapshot was taken from: source and inputs.
+    async fn newest_directories(&self, graph_id: &GraphId) -> Result<(PathBuf, Option<PathBuf>), Error> {
         let (services, root) = (self.clone(), self.repository_root(graph_id));
-        let records = self.blocking(move || services.repositories().get_or_open(&root)?.records()).await?;
-        let newest = records.into_iter().next_back().and_then(|record| record.paths.into_iter().next());
-        newest.ok_or_else(|| {
+        let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
+        let lock = HeldLock::take(self, &repository, LockKind::Shared, &Control::default()).await?;
+        let found = self.blocking(move || {
+            let Some(newest) = repository.records()?.into_iter().next_back() else { return Ok(None) };
+            let manifest = repository.read_manifest(&newest.id, lock.lock())?.and_then(|bytes| Manifest::parse(&bytes));
+            let own = recorded_directories(&newest, manifest.as_ref());
+            Ok::<_, Error>(own.or_else(|| Some((newest.paths.into_iter().next()?, None))))
+        });
+        found.await?.ok_or_else(|| {
             let message = format!("the repository of graph `{graph_id}` holds no snapshot: register the graph with its directory");
             Error::refused(ErrorKind::FailedPrecondition, "REPOSITORY_EMPTY", message)
         })

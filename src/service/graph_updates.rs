@@ -9,6 +9,7 @@ use super::Services;
 use super::error::{Error, ErrorKind};
 use super::graphs::{DEFAULT_QUIET_WAIT_SECONDS, Graph, Server};
 use super::idempotency::Request;
+use super::inputs::check_inputs_apart;
 use super::operations::{Work, payload, to_json};
 use super::pins::is_pinned;
 use super::repository_lock::HeldLock;
@@ -32,6 +33,8 @@ pub struct GraphUpdate {
     pub graph_id: GraphId,
     /// Where its stores live, as the caller wrote it.
     pub source_dir: Option<String>,
+    /// The inputs directory that its snapshots hold too, as the caller wrote it; the inner `None` takes it away.
+    pub inputs_dir: Option<Option<String>>,
     /// The LightRAG server that works on it; the inner `None` takes it away.
     pub server: Option<Option<Server>>,
     /// What to do with stores that contradict each other.
@@ -67,7 +70,8 @@ impl Services {
         };
         let source = update.source_dir.clone().unwrap_or_default();
         let policy = update.inconsistent_policy.map(InconsistentPolicy::as_str).unwrap_or_default();
-        let body = [update.graph_id.as_str(), &source, &server, policy, update.etag.as_deref().unwrap_or_default()];
+        let inputs = update.inputs_dir.as_ref().map_or_else(|| "keep".to_owned(), |inputs| format!("{inputs:?}"));
+        let body = [update.graph_id.as_str(), &source, &server, policy, update.etag.as_deref().unwrap_or_default(), &inputs];
         let request = Request { request_id: update.request_id.as_deref(), action: "UpdateGraph", body: &body };
         let old = self.find_graph(self.store().read(), &update.graph_id).await?;
         if request.find_subject(self.store().read()).await?.is_some() {
@@ -91,6 +95,11 @@ impl Services {
         let mut row = Model { revision: old.revision + 1, ..old.clone() };
         if let Some(source_dir) = &update.source_dir {
             row.source_dir = self.resolve_source(source_dir.clone()).await?;
+        }
+        match &update.inputs_dir {
+            Some(Some(inputs)) => row.inputs_dir = Some(self.resolve_inputs(inputs.clone(), &row.source_dir).await?),
+            Some(None) => row.inputs_dir = None,
+            None => row.inputs_dir.iter().try_for_each(|inputs| check_inputs_apart(&row.source_dir, inputs))?,
         }
         if let Some(policy) = update.inconsistent_policy {
             row.inconsistent_policy = policy;

@@ -40,6 +40,8 @@ pub struct NewGraph {
     pub graph_id: GraphId,
     /// Where its stores live, as the caller wrote it.
     pub source_dir: String,
+    /// The inputs directory that its snapshots hold too, as the caller wrote it.
+    pub inputs_dir: Option<String>,
     /// The LightRAG server that works on it.
     pub server: Option<Server>,
     /// What to do with stores that contradict each other.
@@ -77,7 +79,9 @@ impl Services {
         let server_url = server.map(|server| server.url.as_str()).unwrap_or_default();
         let quiet_wait = server.map(|server| server.quiet_wait_seconds.to_string()).unwrap_or_default();
         let busy_policy = server.map(|server| server.busy_policy.as_str()).unwrap_or_default();
-        let body = [new.graph_id.as_str(), &new.source_dir, server_url, &quiet_wait, busy_policy, new.inconsistent_policy.as_str()];
+        let inputs = new.inputs_dir.as_deref().unwrap_or_default();
+        let policy = new.inconsistent_policy.as_str();
+        let body = [new.graph_id.as_str(), &new.source_dir, server_url, &quiet_wait, busy_policy, policy, inputs];
         let request = Request { request_id: new.request_id.as_deref(), action: "RegisterGraph", body: &body };
         // Asked again, the directory may have gone: the first answer holds all the same.
         if request.find_subject(self.store().read()).await?.is_some() {
@@ -87,7 +91,11 @@ impl Services {
             LightragServer::new(&server.url, None)?;
         }
         let source = self.resolve_source(new.source_dir.clone()).await?;
-        let row = self.graph_row(new, source).await?;
+        let inputs = match new.inputs_dir.clone() {
+            Some(inputs) => Some(self.resolve_inputs(inputs, &source).await?),
+            None => None,
+        };
+        let row = self.graph_row(new, source, inputs).await?;
         let transaction = self.store().begin().await?;
         if request.find_subject(&*transaction).await?.is_some() {
             drop(transaction);
@@ -105,7 +113,7 @@ impl Services {
         self.get_graph(&row.graph_id).await
     }
 
-    async fn graph_row(&self, new: &NewGraph, source_dir: String) -> Result<Model, Error> {
+    async fn graph_row(&self, new: &NewGraph, source_dir: String, inputs_dir: Option<String>) -> Result<Model, Error> {
         let sealed_key = self.seal_key(new.server.as_ref()).await?;
         let server = new.server.as_ref();
         Ok(Model {
@@ -118,6 +126,7 @@ impl Services {
             inconsistent_policy: new.inconsistent_policy,
             created_at: self.now(),
             revision: 1,
+            inputs_dir,
         })
     }
 
@@ -139,6 +148,7 @@ impl Services {
             inconsistent_policy: InconsistentPolicy::Keep,
             created_at: self.now(),
             revision: 1,
+            inputs_dir: None,
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::inputs::inputs_root;
 use super::manifest::Manifest;
 use super::repository_lock::HeldLock;
 use super::snapshots::{check_restorable, snapshot_root};
@@ -66,21 +67,22 @@ impl Services {
         Ok(Opened { repository, root, lock })
     }
 
-    /// A directory of a snapshot.
+    /// A directory of a snapshot's source, or of its inputs.
     ///
     /// # Errors
-    /// No such snapshot; it has no such directory.
+    /// No such snapshot; it has no such directory, or no inputs.
     pub async fn browse_snapshot(
         &self,
         graph_id: &GraphId,
         snapshot_id: &str,
+        inputs: bool,
         path: &str,
         page: PageRequest<String>,
     ) -> Result<Directory, Error> {
         let snapshot = self.get_snapshot(graph_id, snapshot_id).await?;
         let below = plain_path(path)?;
-        let opened = self.open_snapshot(&snapshot).await?;
-        let with_manifest = below.as_os_str().is_empty() && page.after.is_none();
+        let opened = self.open_part(&snapshot, inputs).await?;
+        let with_manifest = !inputs && below.as_os_str().is_empty() && page.after.is_none();
         let missing = not_in_snapshot(snapshot_id, path);
         let listed = self
             .blocking(move || {
@@ -101,21 +103,28 @@ impl Services {
         Ok(listed)
     }
 
-    /// Opens a file of a snapshot from `offset` on; `length` 0 reads to its end.
+    /// As [`Services::open_snapshot`], of its inputs where these are wanted.
+    async fn open_part(&self, snapshot: &Model, inputs: bool) -> Result<Opened, Error> {
+        let opened = self.open_snapshot(snapshot).await?;
+        if inputs { Ok(Opened { root: inputs_root(&opened.root, snapshot)?, ..opened }) } else { Ok(opened) }
+    }
+
+    /// Opens a file of a snapshot's source, or of its inputs, from `offset` on; `length` 0 reads to its end.
     ///
     /// # Errors
-    /// No such snapshot; it has no such file; it has no byte at the offset.
+    /// No such snapshot; it has no such file, or no inputs; it has no byte at the offset.
     pub async fn open_snapshot_file(
         &self,
         graph_id: &GraphId,
         snapshot_id: &str,
+        inputs: bool,
         path: &str,
         offset: u64,
         length: u64,
     ) -> Result<OpenFile, Error> {
         let snapshot = self.get_snapshot(graph_id, snapshot_id).await?;
         let wanted = plain_path(path)?;
-        let Opened { repository, root, lock } = self.open_snapshot(&snapshot).await?;
+        let Opened { repository, root, lock } = self.open_part(&snapshot, inputs).await?;
         let held = lock.clone();
         let file = self.blocking(move || repository.open_file(&root, &wanted, held.lock())).await?;
         let file = file.ok_or_else(|| not_in_snapshot(snapshot_id, path))?;

@@ -27,6 +27,14 @@ pub(super) struct Manifest {
     pub(super) size_bytes: u64,
     /// SHA-256 over paths, lengths and content, hex.
     pub(super) data_hash: String,
+    /// The inputs directory that the snapshot holds too; none, as the figures, for one without.
+    pub(super) inputs_dir: Option<String>,
+    /// Regular files in it.
+    pub(super) inputs_files: Option<u64>,
+    /// Sum of their sizes, bytes.
+    pub(super) inputs_size_bytes: Option<u64>,
+    /// SHA-256 over their paths, lengths and content, hex.
+    pub(super) inputs_data_hash: Option<String>,
     /// The layout of the stores, such as `1.5`.
     pub(super) lightrag_layout: Option<String>,
     /// The LightRAG server's version, where one was asked.

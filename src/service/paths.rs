@@ -1,5 +1,6 @@
 //! Which directories may be read and replaced.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -24,33 +25,46 @@ impl Places {
     /// # Errors
     /// Outside the allowed roots; not there; no directory; unreadable; overlapping the repositories.
     pub fn resolve_source(&self, text: &str) -> Result<PathBuf, Error> {
-        let path = self.resolve("source_dir", text)?;
-        self.check_allowed("source_dir", text, &path)?;
+        self.resolve_readable("source_dir", "Source", text)
+    }
+
+    /// As [`Places::resolve_source`], for the inputs directory that a snapshot is to hold too.
+    ///
+    /// # Errors
+    /// As [`Places::resolve_source`].
+    pub fn resolve_inputs(&self, text: &str) -> Result<PathBuf, Error> {
+        self.resolve_readable("inputs_dir", "Inputs", text)
+    }
+
+    fn resolve_readable(&self, field: &'static str, name: &str, text: &str) -> Result<PathBuf, Error> {
+        let path = self.resolve(field, text)?;
+        self.check_allowed(field, text, &path)?;
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => return Err(Error::invalid("source_dir", format_args!("is not a directory: {text}"))),
+            Ok(_) => return Err(Error::invalid(field, format_args!("is not a directory: {text}"))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(refused(ErrorKind::InvalidArgument, "SOURCE_NOT_FOUND", format!("Source directory not found: {text}")));
+                return Err(refused(ErrorKind::InvalidArgument, "SOURCE_NOT_FOUND", format!("{name} directory not found: {text}")));
             }
-            Err(error) => return Err(Error::invalid("source_dir", format_args!("cannot be read, check its permissions: {text}: {error}"))),
+            Err(error) => return Err(Error::invalid(field, format_args!("cannot be read, check its permissions: {text}: {error}"))),
         }
         if let Err(error) = fs::read_dir(&path) {
-            return Err(Error::invalid("source_dir", format_args!("cannot be read, check its permissions: {text}: {error}")));
+            return Err(Error::invalid(field, format_args!("cannot be read, check its permissions: {text}: {error}")));
         }
-        self.check_apart("source_dir", text, &path)?;
+        self.check_apart(field, text, &path)?;
         Ok(path)
     }
 
-    /// Checks a directory that a snapshot is to be restored to; it need not exist. Gives it absolute and resolved.
+    /// Checks a directory that a snapshot, or its inputs, are to be restored to, named by this field; it need not exist. Gives it
+    /// absolute and resolved.
     ///
     /// # Errors
     /// Outside the allowed roots; there but no directory; overlapping the repositories.
-    pub fn resolve_target(&self, text: &str) -> Result<PathBuf, Error> {
-        let path = self.resolve("target_dir", text)?;
-        self.check_allowed("target_dir", text, &path)?;
+    pub fn resolve_target(&self, field: &'static str, text: &str) -> Result<PathBuf, Error> {
+        let path = self.resolve(field, text)?;
+        self.check_allowed(field, text, &path)?;
         match fs::symlink_metadata(&path) {
             Ok(metadata) if !metadata.is_dir() => {
-                return Err(Error::invalid("target_dir", format_args!("exists and is not a directory, name another: {text}")));
+                return Err(Error::invalid(field, format_args!("exists and is not a directory, name another: {text}")));
             }
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 let message = format!("target directory cannot be reached, check its permissions: {text}");
@@ -59,12 +73,12 @@ impl Places {
             Ok(_) | Err(_) => {}
         }
         if path.parent().is_none() {
-            return Err(Error::invalid("target_dir", format_args!("cannot be replaced: {text}")));
+            return Err(Error::invalid(field, format_args!("cannot be replaced: {text}")));
         }
-        self.check_apart("target_dir", text, &path)?;
+        self.check_apart(field, text, &path)?;
         if let Some(own) = self.own_files.iter().find(|own| own.starts_with(&path)) {
             let message = format_args!("contains a file that Lightkeep itself uses, `{}`: {text}", own.display());
-            return Err(Error::invalid("target_dir", message));
+            return Err(Error::invalid(field, message));
         }
         Ok(path)
     }
@@ -74,17 +88,23 @@ impl Places {
     /// # Errors
     /// As [`Places::resolve_source`]; it leads elsewhere now.
     pub fn check_source_again(&self, source: &Path) -> Result<(), Error> {
-        let now = self.resolve_source(&source.to_string_lossy())?;
-        if now == source { Ok(()) } else { Err(Error::invalid("source_dir", format_args!("leads elsewhere now: {}", source.display()))) }
+        check_same("source_dir", source, &self.resolve_source(&source.to_string_lossy())?)
+    }
+
+    /// Checks an inputs directory again that was fit when it was asked for.
+    ///
+    /// # Errors
+    /// As [`Places::resolve_inputs`]; it leads elsewhere now.
+    pub fn check_inputs_again(&self, inputs: &Path) -> Result<(), Error> {
+        check_same("inputs_dir", inputs, &self.resolve_inputs(&inputs.to_string_lossy())?)
     }
 
     /// Checks a target again that was fit when it was asked for.
     ///
     /// # Errors
     /// As [`Places::resolve_target`]; it leads elsewhere now.
-    pub fn check_target_again(&self, target: &Path) -> Result<(), Error> {
-        let now = self.resolve_target(&target.to_string_lossy())?;
-        if now == target { Ok(()) } else { Err(Error::invalid("target_dir", format_args!("leads elsewhere now: {}", target.display()))) }
+    pub fn check_target_again(&self, field: &'static str, target: &Path) -> Result<(), Error> {
+        check_same(field, target, &self.resolve_target(field, &target.to_string_lossy())?)
     }
 
     /// Resolves the part of the path that exists; the rest must be plain names.
@@ -132,6 +152,19 @@ impl Places {
         }
         Ok(())
     }
+}
+
+/// A resolved path as a row keeps it.
+///
+/// # Errors
+/// It is not valid UTF-8.
+pub(super) fn into_text(field: &str, path: PathBuf) -> Result<String, Error> {
+    let not_text = |path: OsString| Error::invalid(field, format_args!("is not valid UTF-8: {}", Path::new(&path).display()));
+    path.into_os_string().into_string().map_err(not_text)
+}
+
+fn check_same(field: &str, path: &Path, now: &Path) -> Result<(), Error> {
+    if now == path { Ok(()) } else { Err(Error::invalid(field, format_args!("leads elsewhere now: {}", path.display()))) }
 }
 
 fn refused(kind: ErrorKind, reason: &'static str, message: String) -> Error {

@@ -97,6 +97,10 @@ impl Services {
             operation_id: operation.operation_id,
             status: SnapshotStatus::Completed,
             source_dir: looked.root.recorded_path.to_string_lossy().into_owned(),
+            inputs_dir: looked.inputs.map(|inputs| inputs.to_string_lossy().into_owned()),
+            inputs_files: looked.verified.beside.map(|inputs| count(inputs.files)),
+            inputs_size_bytes: looked.verified.beside.map(|inputs| count(inputs.size_bytes)),
+            inputs_data_hash: looked.verified.beside.map(|inputs| hex::encode(inputs.data_hash)),
             metadata: manifest.metadata,
             created_at: record.time,
             started_at: None,
@@ -137,12 +141,16 @@ impl Services {
 /// What a record alone tells of its snapshot.
 struct Looked {
     root: SnapshotRoot,
+    inputs: Option<PathBuf>,
     verified: Verified,
     manifest: Option<Manifest>,
 }
 
 fn look(repository: &Arc<Repository>, lock: &HeldLock, record: &Record, control: &Control) -> Result<Looked, Error> {
-    let mut root = SnapshotRoot { record: record.id, recorded_path: common_directory(&record.paths) };
+    let manifest = repository.read_manifest(&record.id, lock.lock())?.and_then(|bytes| Manifest::parse(&bytes));
+    let own = recorded_directories(record, manifest.as_ref());
+    let (source, inputs) = own.unwrap_or_else(|| (common_directory(&record.paths), None));
+    let mut root = SnapshotRoot { record: record.id, recorded_path: source };
     loop {
         let request = VerifyRequest { root: &root, depth: SnapshotDepth::Record, control };
         match repository.verify_snapshot(&request, lock.lock()) {
@@ -152,12 +160,21 @@ fn look(repository: &Arc<Repository>, lock: &HeldLock, record: &Record, control:
             }
             other => {
                 let verified = other?;
-                let manifest = repository.read_manifest(&record.id, lock.lock())?;
-                let manifest = manifest.and_then(|bytes| Manifest::parse(&bytes));
-                return Ok(Looked { root, verified, manifest });
+                return Ok(Looked { root, inputs, verified, manifest });
             }
         }
     }
+}
+
+/// What one of our own records was taken from: the source, and the inputs if it holds them. Its manifest says which is which; without
+/// one, the order of its paths.
+pub(super) fn recorded_directories(record: &Record, manifest: Option<&Manifest>) -> Option<(PathBuf, Option<PathBuf>)> {
+    let recorded = |directory: &str| record.paths.iter().find(|path| path.as_path() == Path::new(directory)).cloned();
+    if let Some((manifest, source)) = manifest.and_then(|manifest| Some((manifest, recorded(&manifest.source_dir)?))) {
+        return Some((source, manifest.inputs_dir.as_deref().and_then(recorded)));
+    }
+    tagged_id(record)?;
+    Some((record.paths.first()?.clone(), record.paths.get(1).cloned()))
 }
 
 /// The directory that holds all paths of a record.

@@ -7,17 +7,19 @@ use std::sync::Arc;
 
 use super::Services;
 use super::error::Error;
+use super::inputs::Inputs;
 use super::operations::{payload, to_json};
 use super::repositories::RepairWish;
 use super::repository_lock::HeldLock;
 use super::snapshot_work::snapshot_tag;
 use crate::base::control::Control;
+use crate::domain::entry::Entry;
 use crate::domain::report::{LostContent, RepairReport};
 use crate::lightrag::capture::{Capture, capture};
 use crate::lightrag::workspace::Layout;
 use crate::repository::{BackupRequest, LockKind, Loss, RecordId, Repaired, Repository, Source};
-use crate::store::entity::operation;
 use crate::store::entity::snapshot::Model;
+use crate::store::entity::{graph, operation};
 use crate::store::{operations, snapshots};
 
 /// What a snapshot has lost whose record is damaged.
@@ -35,7 +37,7 @@ impl Services {
         let (services, root) = (self.clone(), self.repository_root(&operation.graph_id));
         let repository = self.blocking(move || services.repositories().open_damaged(&root)).await?;
         let lock = HeldLock::take(self, &repository, LockKind::Exclusive, control).await?;
-        let sources = if with_source { self.sources(&graph.source_dir, &rows).await } else { Vec::new() };
+        let sources = if with_source { self.sources(&graph, &rows).await? } else { Vec::new() };
         let work = Repair {
             repository,
             lock: lock.clone(),
@@ -72,15 +74,23 @@ impl Services {
     }
 
     /// The directories that lost content may be found in: those that are there and may be read.
-    async fn sources(&self, registered: &str, rows: &[Model]) -> Vec<PathBuf> {
-        let known: BTreeSet<&str> = rows.iter().map(|row| row.source_dir.as_str()).chain([registered]).collect();
+    async fn sources(&self, graph: &graph::Model, rows: &[Model]) -> Result<Vec<Live>, Error> {
+        let known: BTreeSet<&String> = rows.iter().map(|row| &row.source_dir).chain([&graph.source_dir]).collect();
         let mut sources = Vec::new();
         for source in known {
-            if let Ok(resolved) = self.resolve_source(source.to_owned()).await {
-                sources.push(PathBuf::from(resolved));
+            if let Ok(resolved) = self.resolve_source(source.clone()).await {
+                sources.push(Live::Source(PathBuf::from(resolved)));
             }
         }
-        sources
+        let known: BTreeSet<&String> = rows.iter().flat_map(|row| &row.inputs_dir).chain(&graph.inputs_dir).collect();
+        for directory in known {
+            let (places, inputs) = (self.settings().places.clone(), self.inputs_at(Path::new(directory)).await?);
+            let checked = inputs.directory.clone();
+            if self.blocking(move || places.check_inputs_again(&checked)).await.is_ok() {
+                sources.push(Live::Inputs(inputs));
+            }
+        }
+        Ok(sources)
     }
 
     /// Marks the snapshots that lack content now, and takes the mark from those that are whole again.
@@ -124,6 +134,21 @@ fn lines(loss: &Loss) -> Vec<String> {
     lines
 }
 
+/// A directory that lost content may be found in.
+enum Live {
+    Source(PathBuf),
+    Inputs(Inputs),
+}
+
+impl Live {
+    fn directory(&self) -> &Path {
+        match self {
+            Self::Source(directory) => directory,
+            Self::Inputs(inputs) => &inputs.directory,
+        }
+    }
+}
+
 /// What the blocking part has done.
 struct Done {
     repaired: Repaired,
@@ -137,7 +162,7 @@ struct Done {
 struct Repair {
     repository: Arc<Repository>,
     lock: HeldLock,
-    sources: Vec<PathBuf>,
+    sources: Vec<Live>,
     operation_id: String,
     control: Arc<Control>,
 }
@@ -156,7 +181,7 @@ impl Repair {
                 Err(error) => {
                     self.control.go_on()?;
                     // The repair is whole without it: the source may be gone, or be written to all the time.
-                    tracing::warn!(source = %source.display(), error = error.chain(), "lost content is not looked for in a source");
+                    tracing::warn!(source = %source.directory().display(), error = error.chain(), "lost content is not looked for in a source");
                 }
             }
             losses = self.repository.find_losses(&self.control, self.lock.lock())?;
@@ -170,18 +195,29 @@ impl Repair {
     }
 
     /// Stores a source without a record: whatever of it the repository has lost is there again.
-    fn store_again(&self, source: &Path) -> Result<u64, Error> {
+    fn store_again(&self, source: &Live) -> Result<u64, Error> {
         self.control.begin_stage("capture", 0);
+        let source = match source {
+            Live::Source(source) => source,
+            Live::Inputs(inputs) => {
+                let skip = |path: &Path| inputs.skips(path);
+                return self.store(Source::Directory { root: &inputs.directory, skip: &skip }, &inputs.directory);
+            }
+        };
         let captured = capture(source, &self.operation_id, &self.control)?;
         let skip = |path: &Path| Capture::skips(path);
         let from = match captured.layout() {
             Layout::Plain => Source::Directory { root: source, skip: &skip },
             Layout::LightRag { .. } => Source::Listed(captured.entries()),
         };
-        let request =
-            BackupRequest { source: from, recorded_path: source, parent: None, tap: &|_| None, manifest: None, control: &self.control };
-        let stored = self.repository.back_up(&request, self.lock.lock())?;
+        let added_bytes = self.store(from, source)?;
         captured.finish()?;
-        Ok(stored.added_bytes)
+        Ok(added_bytes)
+    }
+
+    fn store(&self, source: Source<'_>, recorded_path: &Path) -> Result<u64, Error> {
+        let (tap, control) = (&|_: &Entry| None, self.control.as_ref());
+        let request = BackupRequest { source, recorded_path, beside: None, parent: None, tap, manifest: None, control };
+        Ok(self.repository.back_up(&request, self.lock.lock())?.added_bytes)
     }
 }

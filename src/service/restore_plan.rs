@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::Services;
 use super::error::Error;
+use super::inputs::inputs_root;
 use super::looking::Opened;
-use super::restore_work::kept_name;
+use super::placements::kept_name;
 use super::restores::{NewRestore, Prepared};
 use crate::base::control::Control;
 use crate::lightrag::apply::{free_bytes, is_writable};
@@ -44,6 +45,8 @@ pub struct RestorePlan {
     pub expected_seconds: Option<f64>,
     /// Where what stands at the target would be kept.
     pub kept_as: Option<PathBuf>,
+    /// What it would do with the inputs, if they are to be restored.
+    pub inputs: Option<Box<Self>>,
 }
 
 /// Says of files whether they are the same: size and time of the last change.
@@ -59,15 +62,27 @@ impl Services {
         let turn = self.turn_to_read().await?;
         let opened = self.open_snapshot(&snapshot).await?;
         let (target, paths) = (payload.target_dir.clone(), payload.paths.clone());
-        let mut plan = self.read_in_turn(turn, move |control| look(&opened, &target, &paths, control)).await?;
+        let inputs = payload.inputs_target_dir.clone().map(|target| Ok::<_, Error>((inputs_root(&opened.root, &snapshot)?, target)));
+        let inputs = inputs.transpose()?;
+        let looked = move |control: &Control| {
+            let plan = look(&opened, &target, &paths, control)?;
+            let Some((root, target)) = inputs else { return Ok(plan) };
+            let inputs = look(&Opened { root, ..opened }, &target, &[], control)?;
+            Ok(RestorePlan { inputs: Some(Box::new(inputs)), ..plan })
+        };
+        let mut plan = self.read_in_turn(turn, looked).await?;
         if !new.force
             && let Err(error) = self.check_target_unused(&snapshot.graph_id, &payload.target_dir).await
         {
             plan.conflicts.push(error.to_string());
         }
-        plan.expected_seconds = self.measured_restore_rate().await?.map(|rate| plan.size_bytes as f64 / rate);
-        if payload.target_dir.exists() {
-            plan.kept_as = Some(kept_name(&payload.target_dir, self.now()));
+        let bytes = plan.size_bytes + plan.inputs.as_ref().map_or(0, |inputs| inputs.size_bytes);
+        plan.expected_seconds = self.measured_restore_rate().await?.map(|rate| bytes as f64 / rate);
+        let kept = |target: &Path| target.exists().then(|| kept_name(target, self.now()));
+        plan.kept_as = kept(&payload.target_dir);
+        if let (Some(inputs), Some(target)) = (&mut plan.inputs, &payload.inputs_target_dir) {
+            inputs.kept_as = kept(target);
+            plan.conflicts.append(&mut inputs.conflicts);
         }
         Ok(plan)
     }

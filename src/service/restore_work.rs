@@ -8,19 +8,18 @@ use serde::{Deserialize, Serialize};
 use super::Services;
 use super::error::{Error, ErrorKind};
 use super::operations::{payload, subject, to_json};
-use super::paths::Places;
+use super::placements::{Aside, Placement, Restore, aside_path, half_done, inputs_aside_path};
 use super::repository_lock::HeldLock;
 use super::snapshots::check_restorable;
 use crate::base::control::Control;
 use crate::base::failpoint;
-use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
 use crate::domain::report::RestoreReport;
-use crate::lightrag::apply::{Recovered, apply, preflight_target, recover_apply};
+use crate::lightrag::apply::{Recovered, recover_apply};
 use crate::lightrag::server::Server;
-use crate::repository::{self, LockKind, RecordId, Repository, RestoreRequest};
-use crate::store::entity::{operation, snapshot};
+use crate::repository::LockKind;
+use crate::store::entity::operation;
 use crate::store::operations::Ending;
 use crate::store::{self, operations, snapshots};
 
@@ -40,19 +39,41 @@ pub(super) struct RestorePayload {
     /// What is restored becomes a graph of its own under this id.
     #[serde(default)]
     pub(super) fork_graph_id: Option<String>,
+    /// Where the inputs go, absolute and resolved; else they are not restored.
+    #[serde(default)]
+    pub(super) inputs_target_dir: Option<PathBuf>,
+}
+
+/// What earlier attempts have left to be done.
+enum Left {
+    All,
+    /// The target is in place; the inputs wait beside theirs, restored and verified.
+    Inputs(PathBuf),
+    Nothing,
 }
 
 impl Services {
     /// Restores the snapshot of an operation.
     ///
     /// # Errors
-    /// Whatever keeps it from being whole; then the target is as it was.
+    /// Whatever keeps it from being whole; then the targets are as they were. An error that comes between the two says so.
     pub async fn run_restore(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         let payload: RestorePayload = payload(operation)?;
-        self.reserve_target(operation, &payload.target_dir, control).await?;
-        // An earlier attempt may have been interrupted half-way: first the target is made whole, the old tree or the new.
-        if operation.attempt > 1 && self.is_done_already(operation, &payload.target_dir).await? {
-            return self.complete_restore(operation, &payload, None, control).await;
+        if operation.stage == APPLY {
+            // By this stage it is known how far the last attempt came: a heartbeat must not write another before that is looked at.
+            control.begin_stage(APPLY, 0);
+        }
+        self.reserve_targets(operation, &payload, control).await?;
+        // An earlier attempt may have been interrupted half-way: first the targets are made whole, the old tree or the new.
+        let left = if operation.attempt > 1 { self.what_is_left(operation, &payload).await? } else { Left::All };
+        match left {
+            Left::All => {}
+            Left::Inputs(target) => {
+                let finished = self.finish_inputs(operation, target, control).await;
+                finished.map_err(|error| half_done(Some(&payload.target_dir), error))?;
+                return self.complete_restore(operation, &payload, None, control).await;
+            }
+            Left::Nothing => return self.complete_restore(operation, &payload, None, control).await,
         }
         let row = self.snapshot_of_operation(operation).await?;
         check_restorable(&row)?;
@@ -63,13 +84,13 @@ impl Services {
         let services = self.clone();
         let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
-        let aside = aside_path(&payload.target_dir, operation);
+        let mut placements = vec![Placement::of_source(operation, &payload, &row)];
+        if let Some(target) = &payload.inputs_target_dir {
+            placements.push(Placement::of_inputs(operation, &row, self.replaceable_inputs_at(target).await?));
+        }
         let work = Restore {
-            kept_as: kept_as(&payload.target_dir, operation),
-            target: payload.target_dir.clone(),
-            paths: payload.paths.clone(),
+            placements,
             places: self.settings().places.clone(),
-            aside,
             sync: self.settings().restore_sync,
             repository,
             lock: lock.clone(),
@@ -81,42 +102,64 @@ impl Services {
             control.begin_stage("restore", 0);
             self.beat(operation, control.progress()).await?;
         }
-        let (work, aside, report) = self
+        let (work, asides, report) = self
             .blocking(move || {
-                let (aside, report) = work.run()?;
-                Ok::<_, Error>((work, aside, report))
+                let (asides, report) = work.run()?;
+                Ok::<_, Error>((work, asides, report))
             })
             .await?;
         // Whoever has lost the lease touches nothing; and a next attempt learns from the stage how far this one came.
         control.begin_stage(APPLY, 0);
         control.go_on()?;
         self.beat(operation, control.progress()).await?;
-        self.blocking(move || work.put_in_place(aside)).await?;
+        self.blocking(move || work.put_in_place(asides)).await?;
         failpoint::reach("restore.applied");
         lock.release(self).await;
         self.complete_restore(operation, &payload, Some(report), control).await
     }
 
-    /// Waits until no other restore works on the same directory.
-    async fn reserve_target(&self, operation: &operation::Model, target: &Path, control: &Control) -> Result<(), Error> {
+    /// Waits until no other restore works on the same directories.
+    async fn reserve_targets(&self, operation: &operation::Model, payload: &RestorePayload, control: &Control) -> Result<(), Error> {
+        let targets: Vec<PathBuf> = [&payload.target_dir].into_iter().chain(&payload.inputs_target_dir).cloned().collect();
         let mut changes = self.wakeup().changes();
-        while !self.running().reserve(operation.operation_id, target) {
+        while !self.running().reserve(operation.operation_id, &targets) {
             control.go_on()?;
             changes.next().await;
         }
         Ok(())
     }
 
-    /// Makes the target whole, and says whether an earlier attempt has put the new tree in place.
-    async fn is_done_already(&self, operation: &operation::Model, target: &Path) -> Result<bool, Error> {
-        let (target, aside) = (target.to_owned(), aside_path(target, operation));
+    /// Makes the targets whole, and says what earlier attempts have put in place. The target comes before that of the inputs.
+    async fn what_is_left(&self, operation: &operation::Model, payload: &RestorePayload) -> Result<Left, Error> {
         let was_applying = operation.stage == APPLY;
-        self.blocking(move || {
-            let recovered = recover_apply(&target)?;
+        let is_placed = move |target: &Path, aside: &Path| {
+            let recovered = recover_apply(target)?;
             // The restored tree is beside the target from before that stage until it has been put in place.
             Ok::<_, Error>(recovered == Recovered::Completed || was_applying && !aside.exists())
+        };
+        let (target, aside) = (payload.target_dir.clone(), aside_path(&payload.target_dir, operation));
+        let inputs = payload.inputs_target_dir.clone().map(|target| (inputs_aside_path(&target, operation), target));
+        self.blocking(move || {
+            if !is_placed(&target, &aside)? {
+                return Ok(Left::All);
+            }
+            match inputs {
+                Some((aside, target)) if !is_placed(&target, &aside)? => Ok(Left::Inputs(target)),
+                _ => Ok::<_, Error>(Left::Nothing),
+            }
         })
         .await
+    }
+
+    /// Puts the inputs in place that an earlier attempt has restored. The stage stays what it was: after one more crash it is known
+    /// what has been done.
+    async fn finish_inputs(&self, operation: &operation::Model, target: PathBuf, control: &Control) -> Result<(), Error> {
+        let row = self.snapshot_of_operation(operation).await?;
+        let placement = Placement::of_inputs(operation, &row, self.replaceable_inputs_at(&target).await?);
+        control.go_on()?;
+        self.beat(operation, control.progress()).await?;
+        let places = self.settings().places.clone();
+        self.blocking(move || placement.finish(&places)).await
     }
 
     /// Ends a restore; without a report when an earlier attempt has done it.
@@ -135,19 +178,23 @@ impl Services {
         Ok(store::commit(transaction).await?)
     }
 
-    /// Makes the target of a restore whole that is not tried again: the old tree, or the new.
+    /// Makes the targets of a restore whole that is not tried again: the old tree, or the new.
     pub async fn abandon(&self, operation: &operation::Model) {
         if operation.kind != OperationKind::Restore {
             return;
         }
         let Ok(payload) = serde_json::from_str::<RestorePayload>(&operation.payload) else { return };
-        let aside = aside_path(&payload.target_dir, operation);
-        let recovered = self.blocking(move || {
-            recover_apply(&payload.target_dir)?;
-            Aside::make(aside).map(drop)
-        });
-        if let Err(error) = recovered.await {
-            tracing::error!(operation_id = %operation.operation_id, error = error.chain(), "cannot make the target of a restore whole");
+        let mut left = vec![(aside_path(&payload.target_dir, operation), payload.target_dir)];
+        left.extend(payload.inputs_target_dir.map(|target| (inputs_aside_path(&target, operation), target)));
+        for (aside, target) in left {
+            let recovered = self.blocking(move || {
+                recover_apply(&target)?;
+                Aside::make(aside).map(drop)
+            });
+            if let Err(error) = recovered.await {
+                let operation_id = operation.operation_id;
+                tracing::error!(%operation_id, error = error.chain(), "cannot make the target of a restore whole");
+            }
         }
     }
 
@@ -166,118 +213,5 @@ impl Services {
         let message =
             format!("the LightRAG server at `{url}` uses the target and would overwrite it, stop it or set `force`: {}", target.display());
         Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_IN_USE", message))
-    }
-}
-
-/// What stood at the target is kept under this name: the time is that of the request, so that a second attempt says the same.
-fn kept_as(target: &Path, operation: &operation::Model) -> PathBuf {
-    kept_name(target, operation.created_at)
-}
-
-/// The name under which a restore that was asked for at this time keeps what stood at its target.
-pub(super) fn kept_name(target: &Path, asked_at: Timestamp) -> PathBuf {
-    let mut name = target.as_os_str().to_owned();
-    name.push(format!("_pre_restore_{}", asked_at.for_file_name()));
-    PathBuf::from(name)
-}
-
-/// The directory beside the target where the restored tree is made.
-fn aside_path(target: &Path, operation: &operation::Model) -> PathBuf {
-    target.with_file_name(format!(".lightkeep-{}", operation.operation_id))
-}
-
-struct Restore {
-    target: PathBuf,
-    /// Only these; all when empty.
-    paths: Vec<PathBuf>,
-    kept_as: PathBuf,
-    places: Places,
-    aside: PathBuf,
-    sync: bool,
-    repository: Arc<Repository>,
-    lock: HeldLock,
-    row: snapshot::Model,
-    control: Arc<Control>,
-}
-
-impl Restore {
-    /// Restores beside the target.
-    fn run(&self) -> Result<(Aside, RestoreReport), Error> {
-        recover_apply(&self.target)?;
-        let needed_bytes = u64::try_from(self.row.size_bytes).unwrap_or(0);
-        preflight_target(&self.target, needed_bytes)?;
-        let aside = Aside::make(self.aside.clone())?;
-        let report = self.restore_to(&aside.0)?;
-        failpoint::reach("restore.verified");
-        Ok((aside, report))
-    }
-
-    fn put_in_place(&self, aside: Aside) -> Result<(), Error> {
-        self.places.check_target_again(&self.target)?;
-        let Err(error) = apply(&aside.0, &self.target, &self.kept_as) else { return Ok(()) };
-        match recover_apply(&self.target) {
-            Ok(Recovered::Completed) => Ok(()),
-            Ok(Recovered::Undone | Recovered::Nothing) => Err(error.into()),
-            Err(halfway) => {
-                // The next start needs what is left beside the target.
-                tracing::error!(target_dir = %self.target.display(), error = %halfway, "cannot make the target whole again");
-                std::mem::forget(aside);
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Every blob is verified on the way; the hash over all of it says that nothing is missing or has been added.
-    fn restore_to(&self, directory: &Path) -> Result<RestoreReport, Error> {
-        let record = self.row.record_id.as_deref().and_then(RecordId::parse).ok_or_else(|| self.damaged("its row names no record"))?;
-        let recorded_path = Path::new(&self.row.source_dir);
-        let only = (!self.paths.is_empty()).then_some(self.paths.as_slice());
-        let request = RestoreRequest { record, recorded_path, only, to: directory, sync: self.sync, control: &self.control };
-        let restored = match self.repository.restore(&request, self.lock.lock()) {
-            Err(repository::Error::PathNotRecorded { path, .. }) if only.is_some() => return Err(not_in_snapshot(&self.row, &path)),
-            other => other?,
-        };
-        // A snapshot of restic's that was adopted has a hash too: that of its trees.
-        if only.is_none() && Some(hex::encode(restored.data_hash)) != self.row.data_hash {
-            return Err(self.damaged("what was restored has another hash than what was saved"));
-        }
-        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        Ok(RestoreReport { files: count(restored.files), size_bytes: count(restored.bytes) })
-    }
-
-    fn damaged(&self, what: &str) -> Error {
-        let message = format!("snapshot `{}` is damaged: {what}", self.row.snapshot_id);
-        Error::refused(ErrorKind::DataLoss, "SNAPSHOT_DAMAGED", message)
-    }
-}
-
-fn not_in_snapshot(row: &snapshot::Model, path: &Path) -> Error {
-    let message = format!("File {} of snapshot {} not found", path.display(), row.snapshot_id);
-    Error::refused(ErrorKind::NotFound, "FILE_NOT_FOUND", message)
-}
-
-/// The directory beside the target where the restored tree is made. What is left of it goes when the work ends.
-struct Aside(PathBuf);
-
-impl Aside {
-    fn make(path: PathBuf) -> Result<Self, Error> {
-        let aside = Self(path);
-        aside.remove().map_err(|error| Error::internal("remove what an earlier attempt left beside the target", error))?;
-        Ok(aside)
-    }
-
-    fn remove(&self) -> std::io::Result<()> {
-        match std::fs::remove_dir_all(&self.0) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            result => result,
-        }
-    }
-}
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        if let Err(error) = self.remove() {
-            tracing::warn!(path = %self.0.display(), %error, "cannot remove what a restore left beside its target");
-        }
     }
 }

@@ -15,6 +15,7 @@ use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::page::PageRequest;
 use crate::domain::report::RestoreReport;
 use crate::domain::validate::Violations;
+use crate::store::entity::graph::Model as Graph;
 use crate::store::entity::operation::Model as OperationRow;
 use crate::store::entity::snapshot::Model;
 use crate::store::operations::OperationFilter;
@@ -32,6 +33,8 @@ pub struct NewRestore {
     pub snapshot_id: String,
     /// The directory, as the caller wrote it.
     pub target_dir: String,
+    /// Where its inputs go, as the caller wrote it; else they are not restored.
+    pub inputs_target_dir: Option<String>,
     /// Even where a running LightRAG server uses it.
     pub force: bool,
     /// Only these paths below the source; all of it when empty.
@@ -48,8 +51,8 @@ pub struct NewRestore {
 pub(super) struct Prepared {
     pub(super) snapshot: Model,
     pub(super) payload: RestorePayload,
-    /// Whether a snapshot of what stands at the target comes first.
-    pub(super) with_safety_snapshot: bool,
+    /// The source and the inputs of a snapshot that comes first, if there is to be one.
+    pub(super) safety: Option<(String, Option<String>)>,
 }
 
 impl Services {
@@ -62,7 +65,8 @@ impl Services {
         let paths = new.paths.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>().join("\0");
         let safety = if new.safety_snapshot { "" } else { "without safety snapshot" };
         let fork = new.fork_graph_id.as_ref().map(GraphId::as_str).unwrap_or_default();
-        let body = [new.graph_id.as_str(), &new.snapshot_id, &new.target_dir, force, &paths, safety, fork];
+        let inputs = new.inputs_target_dir.as_deref().unwrap_or_default();
+        let body = [new.graph_id.as_str(), &new.snapshot_id, &new.target_dir, force, &paths, safety, fork, inputs];
         let request = Request { request_id: new.request_id.as_deref(), action: "RestoreSnapshot", body: &body };
         // Asked again, the snapshot may have gone: the first answer holds all the same.
         if let Some(first) = request.find_subject(self.store().read()).await? {
@@ -82,31 +86,50 @@ impl Services {
     pub(super) async fn prepare_restore(&self, new: &NewRestore) -> Result<Prepared, Error> {
         let places = self.settings().places.clone();
         let text = new.target_dir.clone();
-        let target = self.blocking(move || places.resolve_target(&text)).await?;
-        let Some(target_text) = target.to_str() else {
+        let target = self.blocking(move || places.resolve_target("target_dir", &text)).await?;
+        if target.to_str().is_none() {
             return Err(Error::invalid("target_dir", format_args!("is not valid UTF-8: {}", target.display())));
-        };
+        }
         let snapshot = self.get_snapshot(&new.graph_id, &new.snapshot_id).await?;
         check_restorable(&snapshot)?;
         check_paths(&new.paths)?;
+        let inputs_target = match &new.inputs_target_dir {
+            Some(text) => Some(self.resolve_inputs_target(text, &target, &snapshot).await?),
+            None => None,
+        };
         let graph = self.find_graph(self.store().read(), &new.graph_id).await?;
-        let is_in_place = graph.source_dir == target_text;
         if let Some(fork) = &new.fork_graph_id {
             self.check_fork(fork, &target).await?;
         }
-        let looked_at = target.clone();
-        let is_empty = self.blocking(move || Ok::<_, Error>(is_empty(&looked_at))).await?;
-        if !is_empty && (!new.paths.is_empty() || new.fork_graph_id.is_some()) {
+        let (looked_at, inputs_looked_at) = (target.clone(), inputs_target.clone());
+        let (target_is_empty, inputs_are_empty) =
+            self.blocking(move || Ok::<_, Error>((is_empty(&looked_at), inputs_looked_at.is_none_or(|inputs| is_empty(&inputs))))).await?;
+        if !target_is_empty && (!new.paths.is_empty() || new.fork_graph_id.is_some()) {
             let message = format_args!("must be new or empty for chosen files and forks, name another: {}", new.target_dir);
             return Err(Error::invalid("target_dir", message));
         }
+        if !inputs_are_empty && new.fork_graph_id.is_some() {
+            return Err(Error::invalid("inputs_target_dir", "must be new or empty for forks, name another"));
+        }
+        let replaces = |own: &str, target: Option<&Path>, is_empty: bool| !is_empty && target == Some(Path::new(own));
+        let is_in_place = replaces(&graph.source_dir, Some(&target), target_is_empty)
+            || graph.inputs_dir.as_ref().is_some_and(|own| replaces(own, inputs_target.as_deref(), inputs_are_empty));
+        let safety = if new.safety_snapshot && is_in_place { self.what_is_there(graph).await? } else { None };
         let payload = RestorePayload {
             target_dir: target,
             force: new.force,
             paths: new.paths.clone(),
             fork_graph_id: new.fork_graph_id.as_ref().map(ToString::to_string),
+            inputs_target_dir: inputs_target,
         };
-        Ok(Prepared { snapshot, payload, with_safety_snapshot: new.safety_snapshot && is_in_place && !is_empty })
+        Ok(Prepared { snapshot, payload, safety })
+    }
+
+    /// A graph's source and inputs, as far as they are not lost already; none without a source.
+    async fn what_is_there(&self, graph: Graph) -> Result<Option<(String, Option<String>)>, Error> {
+        let Graph { source_dir, inputs_dir, .. } = graph;
+        let look = move || (!is_empty(Path::new(&source_dir))).then(|| (source_dir, inputs_dir.filter(|dir| Path::new(dir).is_dir())));
+        self.blocking(move || Ok::<_, Error>(look())).await
     }
 
     async fn check_fork(&self, fork: &GraphId, target: &Path) -> Result<(), Error> {
@@ -129,11 +152,10 @@ impl Services {
             return self.operation_of(&*transaction, &first).await;
         }
         let mut after = self.now();
-        if prepared.with_safety_snapshot {
+        if let Some((source, inputs)) = prepared.safety.clone() {
             let metadata = serde_json::json!({ "safety_snapshot_before_restore_of": snapshot.snapshot_id.to_string() });
             let new = NewSnapshot { graph_id: graph_id.clone(), source_dir: None, metadata: Some(metadata.to_string()), request_id: None };
-            let source = prepared.payload.target_dir.to_string_lossy().into_owned();
-            let safety = self.insert_snapshot(&transaction, &new, source).await?;
+            let safety = self.insert_snapshot(&transaction, &new, source, inputs).await?;
             self.record_audit(&*transaction, caller, "CreateSnapshot", graph_id, Some(safety.snapshot_id.to_string())).await?;
             // Operations of a graph run one after the other, in the order of their times.
             after = safety.created_at.plus(Duration::from_micros(1));
@@ -168,7 +190,9 @@ impl Services {
             return Err(Error::refused(ErrorKind::AlreadyExists, "GRAPH_EXISTS", message));
         }
         let original = graphs::find(&**transaction, &operation.graph_id).await?;
+        let inputs = payload.inputs_target_dir.as_ref().map(|inputs| inputs.to_string_lossy().into_owned());
         let mut row = self.plain_graph_row(&fork, payload.target_dir.to_string_lossy().into_owned());
+        row.inputs_dir = inputs;
         if let Some(original) = original {
             row.inconsistent_policy = original.inconsistent_policy;
         }

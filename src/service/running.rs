@@ -1,7 +1,7 @@
 //! What this process works on, so that it can be stopped, and so that two pieces of work do not meet in one directory.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -16,8 +16,8 @@ pub struct Running(Mutex<HashMap<OperationId, Entry>>);
 #[derive(Debug)]
 struct Entry {
     cancel: CancellationToken,
-    /// The directory that it replaces.
-    target: Option<PathBuf>,
+    /// The directories that it replaces.
+    targets: Vec<PathBuf>,
 }
 
 impl Running {
@@ -47,15 +47,16 @@ impl Running {
         self.lock().is_empty()
     }
 
-    /// Reserves a directory for an operation until it ends; says whether no other has it, one in it, or one around it.
-    pub(super) fn reserve(&self, id: OperationId, target: &Path) -> bool {
+    /// Reserves directories for an operation until it ends, all or none; says whether no other has one of them, one in it, or one
+    /// around it.
+    pub(super) fn reserve(&self, id: OperationId, targets: &[PathBuf]) -> bool {
         let mut entries = self.lock();
-        let mut others = entries.iter().filter(|(other, _)| **other != id).filter_map(|(_, entry)| entry.target.as_deref());
-        if others.any(|other| other.starts_with(target) || target.starts_with(other)) {
+        let mut others = entries.iter().filter(|(other, _)| **other != id).flat_map(|(_, entry)| &entry.targets);
+        if others.any(|other| targets.iter().any(|target| other.starts_with(target) || target.starts_with(other))) {
             return false;
         }
         if let Some(entry) = entries.get_mut(&id) {
-            entry.target = Some(target.to_owned());
+            entry.targets = targets.to_vec();
         }
         true
     }
@@ -78,7 +79,7 @@ impl Drop for Registered {
 impl Services {
     /// Notes that work on an operation begins; it ends when the token is cancelled.
     pub fn register_running(&self, id: OperationId, cancel: CancellationToken) -> Registered {
-        self.running().lock().insert(id, Entry { cancel, target: None });
+        self.running().lock().insert(id, Entry { cancel, targets: Vec::new() });
         Registered { services: self.clone(), id }
     }
 }

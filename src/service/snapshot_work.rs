@@ -1,11 +1,13 @@
 //! Taking a snapshot: quiet, capture, back up with the audit beside it, judge, record.
 
+use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::inputs::Inputs;
 use super::lower_errors::SOURCE_CHANGED;
 use super::manifest::Manifest;
 use super::paths::Places;
@@ -22,7 +24,7 @@ use crate::lightrag::audit::{Audit, AuditCache};
 use crate::lightrag::capture::{Capture, capture};
 use crate::lightrag::server::{Quiescence, Server, Waited};
 use crate::lightrag::workspace::{Layout, Store};
-use crate::repository::{self, BackupRequest, Figures, LockKind, MakeManifest, NewRecord, RecordId, Repository, Source, Stored};
+use crate::repository::{self, BackupRequest, Beside, Figures, LockKind, MakeManifest, NewRecord, RecordId, Repository, Source, Stored};
 use crate::store::entity::{graph, operation, snapshot};
 use crate::store::operations::Ending;
 use crate::store::{self, operations, snapshots};
@@ -73,10 +75,15 @@ impl Services {
         let server = self.wait_until_quiet(&graph, control).await?;
         let parent = parent.and_then(|parent| parent.record_id).and_then(|id| RecordId::parse(&id));
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
+        let inputs = match &row.inputs_dir {
+            Some(directory) => Some(self.inputs_at(Path::new(directory)).await?),
+            None => None,
+        };
 
         let work = TakeSnapshot {
             places: self.settings().places.clone(),
             source: PathBuf::from(&row.source_dir),
+            inputs,
             operation_id: operation.operation_id.to_string(),
             cache: self.audit_cache(&row.graph_id),
             repository: Arc::clone(&repository),
@@ -86,6 +93,7 @@ impl Services {
             manifest: Manifest {
                 graph_id: row.graph_id.to_string(),
                 source_dir: row.source_dir.clone(),
+                inputs_dir: row.inputs_dir.clone(),
                 metadata: row.metadata.clone(),
                 lightrag_version: server.as_ref().and_then(|server| server.core_version.clone()),
                 embedding_model: server.and_then(|server| server.embedding_model),
@@ -103,7 +111,8 @@ impl Services {
             time: row.created_at,
             hostname: self.settings().instance_name.clone(),
             username: "lightkeep".to_owned(),
-            paths: vec![PathBuf::from(&row.source_dir)],
+            // The source first: that is how adoption tells them apart.
+            paths: [&row.source_dir].into_iter().chain(&row.inputs_dir).map(PathBuf::from).collect(),
             tags: vec!["lightkeep".to_owned(), format!("graph:{}", row.graph_id), snapshot_tag(&row)],
             parent,
         };
@@ -195,6 +204,9 @@ fn fill_in(row: &mut snapshot::Model, taken: &Taken) -> Result<(), Error> {
     row.files = count(stored.files);
     row.size_bytes = count(stored.size_bytes);
     row.stored_bytes = count(stored.added_bytes);
+    row.inputs_files = stored.beside.map(|inputs| count(inputs.files));
+    row.inputs_size_bytes = stored.beside.map(|inputs| count(inputs.size_bytes));
+    row.inputs_data_hash = stored.beside.map(|inputs| hex::encode(inputs.data_hash));
     row.consistency = Some(taken.verdict.consistency.as_str().to_owned());
     row.findings = Some(serde_json::to_string(&taken.verdict.findings).map_err(json)?);
     row.documents = count(census.documents);
@@ -211,6 +223,7 @@ fn fill_in(row: &mut snapshot::Model, taken: &Taken) -> Result<(), Error> {
 struct TakeSnapshot {
     places: Places,
     source: PathBuf,
+    inputs: Option<Inputs>,
     operation_id: String,
     cache: AuditCache,
     repository: Arc<Repository>,
@@ -228,6 +241,9 @@ impl TakeSnapshot {
             captures += 1;
             self.control.begin_stage("capture", 0);
             self.places.check_source_again(&self.source)?;
+            if let Some(inputs) = &self.inputs {
+                self.places.check_inputs_again(&inputs.directory)?;
+            }
             let captured = capture(&self.source, &self.operation_id, &self.control)?;
             failpoint::reach("snapshot.captured");
             if !captured.settled() {
@@ -252,17 +268,17 @@ impl TakeSnapshot {
             let skip = |path: &Path| Capture::skips(path);
             let source = Source::Directory { root: &self.source, skip: &skip };
             let verdict = Verdict::not_applicable();
-            let manifest = |figures: &Figures| self.manifest(figures, captured, &verdict).map(Some);
+            let manifest = |source: &Figures, inputs: Option<&Figures>| self.manifest(source, inputs, captured, &verdict).map(Some);
             let stored = self.store(source, &|_| None, &manifest)?;
             return Ok(Taken { stored, verdict });
         }
         let audit = Audit::new(Some(&self.cache));
         let judged = Mutex::new(None);
         // Asked when everything is stored and the audit has seen it all: the verdict becomes part of the snapshot.
-        let manifest = |figures: &Figures| {
+        let manifest = |source: &Figures, inputs: Option<&Figures>| {
             self.control.begin_stage("audit", 0);
             let verdict = audit.finish(captured.entries(), &self.control).map_err(not_made)?;
-            let bytes = self.manifest(figures, captured, &verdict)?;
+            let bytes = self.manifest(source, inputs, captured, &verdict)?;
             *judged.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
             Ok(Some(bytes))
         };
@@ -273,12 +289,21 @@ impl TakeSnapshot {
         Ok(Taken { stored, verdict })
     }
 
-    fn manifest(&self, figures: &Figures, captured: &Capture, verdict: &Verdict) -> Result<Vec<u8>, repository::Error> {
+    fn manifest(
+        &self,
+        source: &Figures,
+        inputs: Option<&Figures>,
+        captured: &Capture,
+        verdict: &Verdict,
+    ) -> Result<Vec<u8>, repository::Error> {
         let store_files = captured.entries().iter().filter(|entry| Store::of_path(&entry.path).is_some());
         let manifest = Manifest {
-            files: figures.files,
-            size_bytes: figures.size_bytes,
-            data_hash: hex::encode(figures.data_hash),
+            files: source.files,
+            size_bytes: source.size_bytes,
+            data_hash: hex::encode(source.data_hash),
+            inputs_files: inputs.map(|inputs| inputs.files),
+            inputs_size_bytes: inputs.map(|inputs| inputs.size_bytes),
+            inputs_data_hash: inputs.map(|inputs| hex::encode(inputs.data_hash)),
             lightrag_layout: verdict.layout.map(|layout| layout.as_str().to_owned()),
             embedding_dimension: verdict.embedding_dimension,
             storages: store_files.map(|entry| entry.path.display().to_string()).collect(),
@@ -294,9 +319,21 @@ impl TakeSnapshot {
         tap: &(dyn Fn(&Entry) -> Option<Tap> + Sync),
         manifest: MakeManifest<'_>,
     ) -> Result<Stored, repository::Error> {
-        let manifest = Some(manifest);
-        let request = BackupRequest { source, recorded_path: &self.source, parent: self.parent, tap, manifest, control: &self.control };
-        self.repository.back_up(&request, self.lock.lock())
+        // They are read after the capture of the stores, whatever the order of paths: a document of the capture has its upload.
+        let skip = |path: &Path| self.inputs.as_ref().is_some_and(|inputs| inputs.skips(path));
+        let beside = self
+            .inputs
+            .as_ref()
+            .map(|inputs| Beside { source: Source::Directory { root: &inputs.directory, skip: &skip }, recorded_path: &inputs.directory });
+        let (recorded_path, parent, manifest) = (self.source.as_path(), self.parent, Some(manifest));
+        let request = BackupRequest { source, recorded_path, beside, parent, tap, manifest, control: &self.control };
+        match self.repository.back_up(&request, self.lock.lock()) {
+            // It went away since its directory was listed: LightRAG moves an upload when it has parsed it.
+            Err(repository::Error::SourceUnreadable { path, source }) if source.kind() == NotFound => {
+                Err(repository::Error::SourceChanged { path })
+            }
+            result => result,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::Services;
 use super::error::{Error, ErrorKind};
 use super::idempotency::Request;
 use super::operations::{Work, subject};
+use super::paths::into_text;
 use crate::base::ids::SnapshotId;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
@@ -61,6 +62,10 @@ impl Services {
             (None, None) => return Err(Error::Required(Violations::one("source_dir", "is needed for a graph that is not registered yet"))),
         };
         let source = self.resolve_source(text).await?;
+        let inputs = match known.and_then(|graph| graph.inputs_dir) {
+            Some(inputs) => Some(self.resolve_inputs(inputs, &source).await?),
+            None => None,
+        };
         let transaction = self.store().begin().await?;
         if let Some(first) = request.find_subject(&*transaction).await? {
             return self.snapshot_of(&*transaction, &new.graph_id, &first).await;
@@ -69,7 +74,7 @@ impl Services {
             graphs::insert(&*transaction, self.plain_graph_row(&new.graph_id, source.clone())).await?;
             self.record_audit(&*transaction, caller, "RegisterGraph", &new.graph_id, None).await?;
         }
-        let row = self.insert_snapshot(&transaction, new, source).await?;
+        let row = self.insert_snapshot(&transaction, new, source, inputs).await?;
         request.remember(self, &*transaction, row.snapshot_id.to_string()).await?;
         self.record_audit(&*transaction, caller, "CreateSnapshot", &new.graph_id, Some(row.snapshot_id.to_string())).await?;
         store::commit(transaction).await?;
@@ -79,9 +84,7 @@ impl Services {
 
     pub(super) async fn resolve_source(&self, text: String) -> Result<String, Error> {
         let places = self.settings().places.clone();
-        let path: PathBuf = self.blocking(move || places.resolve_source(&text)).await?;
-        let not_text = |path: PathBuf| Error::invalid("source_dir", format_args!("is not valid UTF-8: {}", path.display()));
-        path.into_os_string().into_string().map_err(|path| not_text(path.into()))
+        into_text("source_dir", self.blocking(move || places.resolve_source(&text)).await?)
     }
 
     pub(super) async fn snapshot_of(&self, connection: &impl ConnectionTrait, graph_id: &GraphId, id: &str) -> Result<Model, Error> {
@@ -95,6 +98,7 @@ impl Services {
         transaction: &DatabaseTransaction,
         new: &NewSnapshot,
         source_dir: String,
+        inputs_dir: Option<String>,
     ) -> Result<Model, Error> {
         let snapshot_id = SnapshotId::new(self.ids(), self.now());
         let operation = self.new_operation(OperationKind::Snapshot, &new.graph_id, Some(snapshot_id), "{}".to_owned());
@@ -132,6 +136,10 @@ impl Services {
             verified_passed: None,
             losses: None,
             lightrag_layout: None,
+            inputs_dir,
+            inputs_files: None,
+            inputs_size_bytes: None,
+            inputs_data_hash: None,
         };
         Ok(snapshots::insert(transaction, row).await?)
     }

@@ -53,6 +53,15 @@ pub async fn list_ids(connection: &impl ConnectionTrait) -> Result<Vec<GraphId>,
     query.into_tuple().all(connection).await.map_err(Error::during("list graphs"))
 }
 
+/// The inputs directories of all graphs that have one.
+///
+/// # Errors
+/// The database's.
+pub async fn list_inputs(connection: &impl ConnectionTrait) -> Result<Vec<String>, Error> {
+    let query = Entity::find().select_only().column(Column::InputsDir).filter(Column::InputsDir.is_not_null());
+    query.into_tuple().all(connection).await.map_err(Error::during("list graphs"))
+}
+
 /// Which graphs a list has; what is not set does not matter.
 #[derive(Debug, Clone, Default)]
 pub struct GraphFilter {

@@ -12,6 +12,8 @@ mod differences;
 mod filters;
 mod graphs;
 mod heavy_reads;
+mod inputs;
+mod inputs_restore;
 mod lightrag;
 mod looking;
 mod maintenance;

@@ -119,7 +119,7 @@ impl BackupService for BackupGrpc {
     async fn browse_snapshot(&self, request: Request<v1::BrowseSnapshotRequest>) -> Result<Response<v1::BrowseSnapshotResponse>, Status> {
         let request = request.into_inner();
         let (graph_id, page) = looking::parse_browse(&request)?;
-        let directory = self.0.browse_snapshot(&graph_id, &request.snapshot_id, &request.path, page).await?;
+        let directory = self.0.browse_snapshot(&graph_id, &request.snapshot_id, request.inputs, &request.path, page).await?;
         Ok(Response::new(looking::to_proto(directory)))
     }
 
@@ -131,7 +131,7 @@ impl BackupService for BackupGrpc {
     ) -> Result<Response<Self::ReadSnapshotFileStream>, Status> {
         let request = request.into_inner();
         let (graph_id, offset, length) = looking::parse_read(&request)?;
-        let open = self.0.open_snapshot_file(&graph_id, &request.snapshot_id, &request.path, offset, length).await?;
+        let open = self.0.open_snapshot_file(&graph_id, &request.snapshot_id, request.inputs, &request.path, offset, length).await?;
         let size_bytes = open.size_bytes;
         let mut response = Response::new(reading::stream(&self.0, &request.path, open));
         // How long the whole file is, for whoever asked for a part of it.

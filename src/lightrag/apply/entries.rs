@@ -6,11 +6,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
 
-use super::Reach;
-use super::Recovered;
 use super::journal::{Identity, Journal, Method, Name, sync_directory};
+use super::{Reach, Recovered, Stays};
 use crate::lightrag::Error;
-use crate::lightrag::workspace::{OWN_PREFIX, Store, is_other_workspace, is_own};
+use crate::lightrag::workspace::{OWN_PREFIX, Store, is_own};
 
 fn at(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.to_path_buf();
@@ -26,13 +25,13 @@ fn names_in(directory: &Path) -> Result<BTreeSet<Name>, Error> {
     listing.map(|item| item.map(|item| Name::of(&item.file_name())).map_err(at("listing", directory))).collect()
 }
 
-/// The directories in `target` that a restore does not touch: other workspaces, and old states that were kept.
-fn others_in(target: &Path) -> Result<BTreeSet<Name>, Error> {
+/// The directories in `target` that a restore does not touch.
+fn others_in(target: &Path, stays: Stays<'_>) -> Result<BTreeSet<Name>, Error> {
     let mut others = BTreeSet::new();
     for name in names_in(target)? {
         let path = target.join(name.as_os_str());
         let metadata = fs::symlink_metadata(&path).map_err(at("looking at", &path))?;
-        if metadata.is_dir() && !is_own(name.as_os_str()) && is_other_workspace(&path).map_err(at("looking at", &path))? {
+        if metadata.is_dir() && !is_own(name.as_os_str()) && stays(&path).map_err(at("looking at", &path))? {
             others.insert(name);
         }
     }
@@ -40,18 +39,26 @@ fn others_in(target: &Path) -> Result<BTreeSet<Name>, Error> {
 }
 
 /// Whether `target` holds directories that have to stay in it.
-pub(super) fn holds_others(target: &Path) -> Result<bool, Error> {
-    Ok(!others_in(target)?.is_empty())
+pub(super) fn holds_others(target: &Path, stays: Stays<'_>) -> Result<bool, Error> {
+    Ok(!others_in(target, stays)?.is_empty())
+}
+
+/// Refuses to restore an entry of the name of one that stays in the target. Gives the names of both.
+pub(super) fn check_names(restored: &Path, target: &Path, stays: Stays<'_>) -> Result<(BTreeSet<Name>, BTreeSet<Name>), Error> {
+    let (new, others) = (names_in(restored)?, others_in(target, stays)?);
+    match new.intersection(&others).next() {
+        None => Ok((new, others)),
+        Some(taken) => {
+            let name = taken.as_os_str().to_string_lossy().into_owned();
+            Err(Error::TargetConflict { path: target.to_path_buf(), name })
+        }
+    }
 }
 
 /// Plans the exchange, and brings the restored entries onto the target's file system.
-pub(super) fn plan(restored: &Path, target: &Path, keep_as: &Path) -> Result<Journal, Error> {
-    let others = others_in(target)?;
-    let mut new: Vec<Name> = names_in(restored)?.into_iter().collect();
-    if let Some(taken) = new.iter().find(|name| others.contains(name)) {
-        let name = taken.as_os_str().to_string_lossy().into_owned();
-        return Err(Error::TargetConflict { path: target.to_path_buf(), name });
-    }
+pub(super) fn plan(restored: &Path, target: &Path, keep_as: &Path, stays: Stays<'_>) -> Result<Journal, Error> {
+    let (new, others) = check_names(restored, target, stays)?;
+    let mut new: Vec<Name> = new.into_iter().collect();
     let stays = |name: &Name| others.contains(name) || is_own(name.as_os_str());
     let mut old: Vec<Name> = names_in(target)?.into_iter().filter(|name| !stays(name)).collect();
     // The commit record leaves first and comes last, as LightRAG writes it.

@@ -25,6 +25,9 @@ pub use preflight::{Target, free_bytes, is_writable, preflight_target};
 /// Called at each step where a crash matters. Production passes the fail points; tests stop here.
 type Reach<'r> = &'r mut dyn FnMut(&'static str) -> Result<(), Error>;
 
+/// Says of a directory directly in a target whether it is another's and stays in it.
+pub type Stays<'s> = &'s dyn Fn(&Path) -> io::Result<bool>;
+
 /// How a restored graph was put in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
@@ -45,36 +48,53 @@ pub enum Recovered {
     Completed,
 }
 
-/// Puts `restored`, a verified and flushed directory beside `target`, in `target`'s place; the old one becomes `keep_as`. Other
-/// workspaces' directories in the target stay in it, untouched.
+/// Puts `restored`, a verified and flushed directory beside `target`, in `target`'s place; the old one becomes `keep_as`. What is
+/// another's in the target stays in it, untouched: of a workspace, what [`is_other_workspace`](super::workspace::is_other_workspace) says.
 ///
 /// # Errors
 /// [`Error::TargetNotDirectory`], [`Error::KeepTaken`], [`Error::TargetConflict`], and [`Error::Apply`] for a step that failed: then
 /// [`recover_apply`] finds out what holds.
-pub fn apply(restored: &Path, target: &Path, keep_as: &Path) -> Result<Applied, Error> {
-    apply_with(restored, target, keep_as, true, &mut |step| {
+pub fn apply(restored: &Path, target: &Path, keep_as: &Path, stays: Stays<'_>) -> Result<Applied, Error> {
+    apply_with(restored, target, keep_as, stays, true, &mut |step| {
         failpoint::reach(step);
         Ok(())
     })
 }
 
-fn apply_with(restored: &Path, target: &Path, keep_as: &Path, whole: bool, reach: Reach<'_>) -> Result<Applied, Error> {
+/// Checks what would keep [`apply`] from being done, as far as that can be known before.
+///
+/// # Errors
+/// [`Error::TargetNotDirectory`], [`Error::KeepTaken`], [`Error::TargetConflict`]; [`Error::Apply`] when that cannot be seen.
+pub fn check_apply(restored: &Path, target: &Path, keep_as: &Path, stays: Stays<'_>) -> Result<(), Error> {
     let found = preflight::resolve(target)?;
+    kept_place(&found, keep_as)?;
+    if found.exists { entries::check_names(restored, &found.directory, stays).map(drop) } else { Ok(()) }
+}
+
+/// The path that the old tree is kept as, which must be free.
+fn kept_place(target: &Target, keep_as: &Path) -> Result<PathBuf, Error> {
+    let keep_as = target.parent.join(keep_as.file_name().ok_or_else(|| Error::KeepTaken { path: keep_as.to_path_buf() })?);
+    match Identity::of(&keep_as) {
+        Ok(None) => Ok(keep_as),
+        Ok(Some(_)) => Err(Error::KeepTaken { path: keep_as }),
+        Err(source) => Err(Error::Apply { step: "looking at", path: keep_as, source }),
+    }
+}
+
+fn apply_with(restored: &Path, target: &Path, keep_as: &Path, stays: Stays<'_>, whole: bool, reach: Reach<'_>) -> Result<Applied, Error> {
+    let found = preflight::resolve(target)?;
+    let keep_as = kept_place(&found, keep_as)?;
     let target = found.directory;
     let at = |step, path: &Path| {
         let path = path.to_path_buf();
         move |source| Error::Apply { step, path, source }
     };
     let restored = fs::canonicalize(restored).map_err(at("finding", restored))?;
-    let keep_as = found.parent.join(keep_as.file_name().ok_or_else(|| Error::KeepTaken { path: keep_as.to_path_buf() })?);
-    if Identity::of(&keep_as).map_err(at("looking at", &keep_as))?.is_some() {
-        return Err(Error::KeepTaken { path: keep_as });
-    }
     let old = Identity::of(&target).map_err(at("looking at", &target))?;
     let Some(new) = Identity::of(&restored).map_err(at("looking at", &restored))? else {
         return Err(at("finding", &restored)(io::ErrorKind::NotFound.into()));
     };
-    if whole && (old.is_none() || !entries::holds_others(&target)?) {
+    if whole && (old.is_none() || !entries::holds_others(&target, stays)?) {
         let method = Method::Whole { new, old };
         let journal = Journal { restored: restored.clone(), target: target.clone(), keep_as: keep_as.clone(), method };
         journal.write()?;
@@ -101,7 +121,7 @@ fn apply_with(restored: &Path, target: &Path, keep_as: &Path, whole: bool, reach
         }
         journal.remove()?;
     }
-    let journal = entries::plan(&restored, &target, &keep_as)?;
+    let journal = entries::plan(&restored, &target, &keep_as, stays)?;
     journal.write()?;
     reach("apply.journal_written")?;
     entries::follow(&journal, reach)?;

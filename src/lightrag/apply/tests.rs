@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::base::control::Cancelled;
+use crate::lightrag::workspace::is_other_workspace;
 
 const COMMIT: &str = "kv_store_doc_status.json";
 
@@ -66,7 +67,7 @@ fn beside(place: &Place) -> Vec<String> {
 fn a_restore_exchanges_the_directory_and_keeps_the_old_one() {
     let place = place();
     let (old, new) = (tree(&place.target), tree(&place.restored));
-    let applied = apply(&place.restored, &place.target, &place.keep_as).unwrap();
+    let applied = apply(&place.restored, &place.target, &place.keep_as, &is_other_workspace).unwrap();
     assert_eq!(applied, Applied { kept_as: Some(place.keep_as.clone()), entry_by_entry: false });
     assert_eq!((tree(&place.target), tree(&place.keep_as)), (new, old));
     assert_eq!(beside(&place), ["rag_storage", "rag_storage_pre_restore_20261122T000000.000000Z"]);
@@ -78,7 +79,7 @@ fn a_missing_target_is_renamed_into_place() {
     let place = place();
     fs::remove_dir_all(&place.target).unwrap();
     let new = tree(&place.restored);
-    let applied = apply(&place.restored, &place.target, &place.keep_as).unwrap();
+    let applied = apply(&place.restored, &place.target, &place.keep_as, &is_other_workspace).unwrap();
     assert_eq!((applied.kept_as, tree(&place.target)), (None, new));
     assert_eq!(beside(&place), ["rag_storage"]);
 }
@@ -99,7 +100,7 @@ fn interrupted_at_any_step_it_is_old_or_new_and_whole() {
                 let old = if with_target { tree(&place.target) } else { BTreeMap::new() };
                 let new = tree(&place.restored);
                 let mut step = 0;
-                let result = apply_with(&place.restored, &place.target, &place.keep_as, whole, &mut |_| {
+                let result = apply_with(&place.restored, &place.target, &place.keep_as, &is_other_workspace, whole, &mut |_| {
                     step += 1;
                     if step > stop_at { Err(Error::Cancelled(Cancelled)) } else { Ok(()) }
                 });
@@ -131,11 +132,15 @@ fn interrupted_at_any_step_it_is_old_or_new_and_whole() {
 fn other_workspaces_stay_where_they_are() {
     let place = place();
     write(&place.target.join("tenant_b").join(COMMIT), "tenant");
+    // One that only whoever asks knows to be another's.
+    write(&place.target.join("inputs_c/upload"), "named");
     let inode = fs::metadata(place.target.join("tenant_b")).unwrap();
     let mut expected = tree(&place.restored);
-    let applied = apply(&place.restored, &place.target, &place.keep_as).unwrap();
+    let stays = |path: &Path| Ok(path.ends_with("inputs_c") || is_other_workspace(path)?);
+    let applied = apply(&place.restored, &place.target, &place.keep_as, &stays).unwrap();
     assert!(applied.entry_by_entry);
     expected.insert(PathBuf::from("tenant_b").join(COMMIT), "tenant".into());
+    expected.insert(PathBuf::from("inputs_c/upload"), "named".into());
     assert_eq!(tree(&place.target), expected);
     assert_eq!(
         std::os::unix::fs::MetadataExt::ino(&inode),
@@ -150,7 +155,7 @@ fn a_restored_entry_never_replaces_another_workspace() {
     write(&place.target.join("tenant_b").join(COMMIT), "tenant");
     write(&place.restored.join("tenant_b/notes.txt"), "mine");
     let before = tree(&place.target);
-    let error = apply(&place.restored, &place.target, &place.keep_as).unwrap_err();
+    let error = apply(&place.restored, &place.target, &place.keep_as, &is_other_workspace).unwrap_err();
     assert!(matches!(error, Error::TargetConflict { .. }), "{error}");
     assert_eq!(tree(&place.target), before);
     assert_eq!(recover_apply(&place.target).unwrap(), Recovered::Nothing);
@@ -162,7 +167,7 @@ fn an_exchange_whose_new_entries_were_removed_is_undone() {
         let place = place();
         let old = tree(&place.target);
         let mut step = 0;
-        let stopped = apply_with(&place.restored, &place.target, &place.keep_as, false, &mut |_| {
+        let stopped = apply_with(&place.restored, &place.target, &place.keep_as, &is_other_workspace, false, &mut |_| {
             step += 1;
             if step > stop_at { Err(Error::Cancelled(Cancelled)) } else { Ok(()) }
         });
@@ -182,7 +187,7 @@ fn a_target_on_its_own_file_system_takes_copies() {
     let restored = other.path().join(".lightkeep-0199");
     let copied = std::process::Command::new("cp").arg("-a").arg(&place.restored).arg(&restored).status().unwrap();
     assert!(copied.success());
-    let journal = entries::plan(&restored, &place.target, &place.keep_as).unwrap();
+    let journal = entries::plan(&restored, &place.target, &place.keep_as, &is_other_workspace).unwrap();
     if journal.restored.parent() == journal.target.parent() {
         return;
     }
@@ -210,5 +215,5 @@ fn unfit_targets_are_told_apart() {
     let found = preflight_target(&fresh, 1).unwrap();
     assert_eq!(found, Target { directory: fresh.clone(), exists: false, parent: fresh.parent().unwrap().to_path_buf() });
     write(&place.keep_as, "taken");
-    assert!(matches!(apply(&place.restored, &place.target, &place.keep_as), Err(Error::KeepTaken { .. })));
+    assert!(matches!(apply(&place.restored, &place.target, &place.keep_as, &is_other_workspace), Err(Error::KeepTaken { .. })));
 }

@@ -16,8 +16,8 @@ use crate::domain::entry::{Entry, EntryKind};
 use crate::lightrag::Error;
 use crate::lightrag::workspace::{Layout, Store, is_own};
 
-pub use staging::sweep_staging;
 use staging::{Fixed, Staging, open_all, stage};
+pub use staging::{INPUTS_SUFFIX, sweep_staging};
 
 /// How often a source that changes under the capture is captured anew before it is taken as it is.
 const TRIES_MAX: u32 = 20;

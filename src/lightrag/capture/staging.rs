@@ -14,6 +14,10 @@ use crate::lightrag::Error;
 use crate::lightrag::apply::journal_name;
 use crate::lightrag::workspace::{OWN_PREFIX, Store};
 
+/// What ends the name of the directory beside an inputs directory's place where it is restored: its operation restores another
+/// directory too, often to beside it.
+pub const INPUTS_SUFFIX: &str = "-inputs";
+
 /// How many files are held open at most where no links can be made. The stores always are among them.
 const OPEN_FILES_MAX: usize = 512;
 
@@ -197,6 +201,7 @@ pub fn sweep_staging(source: &Path, is_over: &dyn Fn(&str) -> bool) -> Result<()
         for item in listing.flatten() {
             let name = item.file_name();
             let Some(operation_id) = name.to_str().and_then(|name| name.strip_prefix(OWN_PREFIX)) else { continue };
+            let operation_id = operation_id.strip_suffix(INPUTS_SUFFIX).unwrap_or(operation_id);
             let is_directory = item.file_type().is_ok_and(|kind| kind.is_dir());
             if !is_directory || is_journaled(&name) || !is_over(operation_id) {
                 continue;

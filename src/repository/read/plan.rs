@@ -60,6 +60,8 @@ pub(crate) struct PlannedOther {
 
 /// What a restore has to do.
 pub(crate) struct Plan {
+    /// What messages name its files from; empty for the source.
+    pub(crate) named_from: PathBuf,
     pub(crate) directories: Vec<PlannedDirectory>,
     pub(crate) files: Vec<PlannedFile>,
     pub(crate) links: Vec<PlannedLink>,
@@ -102,6 +104,7 @@ pub(crate) fn make(
     let mut reader = BlobReader::new();
     let root = PlannedDirectory { path: PathBuf::new(), restorable: Restorable::of(&mut top) };
     let plan = Plan {
+        named_from: PathBuf::new(),
         directories: vec![root],
         files: Vec::new(),
         links: Vec::new(),

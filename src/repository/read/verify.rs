@@ -1,6 +1,6 @@
 //! Verifying one snapshot: everything that it needs is looked at, and the first problem does not end it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,9 +18,9 @@ use crate::repository::error::Error;
 use crate::repository::files::subject;
 use crate::repository::format::crypto::OVERHEAD_BYTES;
 use crate::repository::format::id::{BlobKind, RecordId};
-use crate::repository::format::node::Node;
 use crate::repository::format::pack;
 use crate::repository::lock::{Lock, LockKind};
+use crate::repository::write::Figures;
 
 /// So many problems are listed; the rest is counted.
 const MOST_PROBLEMS: usize = 100;
@@ -35,7 +35,7 @@ pub enum SnapshotDepth {
     Data,
 }
 
-/// What to verify.
+/// What to verify: the source, the manifest, and what the record names beside the source.
 pub struct VerifyRequest<'a> {
     /// The snapshot and the source path in it.
     pub root: &'a SnapshotRoot,
@@ -55,11 +55,13 @@ pub struct Verified {
     /// As in [`Stored`](crate::repository::Stored) of the backup, computed over the recorded trees; `None` when one of them cannot
     /// be read. That the content has these ids is only proven by [`SnapshotDepth::Data`].
     pub data_hash: Option<[u8; 32]>,
+    /// The same of the directory that the record names beside the source path, if it names one and all its trees can be read.
+    pub beside: Option<Figures>,
     /// Stored bytes of content that were read from packs.
     pub read_bytes: u64,
-    /// Everything that is wrong: the record, the manifest, directories, packs, and each file, relative to the
-    /// source, that lacks content or has damaged content; of a hard-linked one the first name. At most 100, and one more that counts
-    /// the rest. Empty for a sound snapshot.
+    /// Everything that is wrong: the record, the manifest, directories, packs, and each file that lacks content or has damaged
+    /// content, relative to the source, and beside it by its absolute path; of a hard-linked one the first name. At most 100, and one
+    /// more that counts the rest. Empty for a sound snapshot.
     pub problems: Vec<Problem>,
 }
 
@@ -74,6 +76,14 @@ impl Found {
             found.0.push(Problem { subject: subject.into(), reason: reason.into() });
         } else {
             found.1 += 1;
+        }
+    }
+
+    /// Notes what is wrong with a pack, which both the source and what is beside it may need.
+    fn add_pack(&self, name: &str, reason: String) {
+        let is_named = self.0.lock().unwrap_or_else(PoisonError::into_inner).0.iter().any(|problem| problem.subject == name);
+        if !is_named {
+            self.add(name, reason);
         }
     }
 
@@ -107,19 +117,25 @@ impl Repository {
         request.control.go_on()?;
         request.control.begin_stage("verify", 0);
         let (mut verified, found) = (Verified::default(), Found::default());
-        if let Some(top) = self.look_for_top(request.root, &found)? {
-            let problem = |path: &Path, error| {
-                let is_top = path.as_os_str().is_empty();
-                let path = if is_top { &request.root.recorded_path } else { path };
-                found.take(format!("`{}`", path.display()), error)
-            };
-            let mut plan = plan::make(self, top, Selection::of(&request.root.record, None)?, request.control, &problem)?;
-            verified.files = plan.file_count;
-            verified.size_bytes = plan.size_bytes;
-            verified.data_hash = plan.is_whole.then_some(plan.data_hash);
-            self.look_for_packs(&mut plan, &found, request.control)?;
+        if self.look_for_record(&request.root.record, &found)? {
+            let mut plans = Vec::new();
+            if let Some(plan) = self.plan_directory(&request.root.recorded_path, request, &found)? {
+                verified.files = plan.file_count;
+                verified.size_bytes = plan.size_bytes;
+                verified.data_hash = plan.is_whole.then_some(plan.data_hash);
+                plans.push(plan);
+            }
+            for path in self.paths_beside(request.root)? {
+                let Some(plan) = self.plan_directory(&path, request, &found)? else { continue };
+                let figures = Figures { files: plan.file_count, size_bytes: plan.size_bytes, data_hash: plan.data_hash };
+                verified.beside = plan.is_whole.then_some(figures);
+                plans.push(plan);
+            }
+            for plan in &mut plans {
+                self.look_for_packs(plan, &found, request.control)?;
+            }
             if request.depth == SnapshotDepth::Data {
-                verified.read_bytes = self.verify_content(&plan, &found, request.control)?;
+                verified.read_bytes = self.verify_content(&plans, &found, request.control)?;
             }
             // small enough to be read at each depth
             if let Err(error) = self.load_manifest(&request.root.record) {
@@ -131,20 +147,45 @@ impl Repository {
         Ok(verified)
     }
 
-    /// Reads the record itself, which may be kept in memory while its file is damaged, and the trees down to the source.
-    fn look_for_top(&self, root: &SnapshotRoot, found: &Found) -> Result<Option<Node>, Error> {
-        let record: &RecordId = &root.record;
+    /// Reads the record itself, which may be kept in memory while its file is damaged.
+    fn look_for_record(&self, record: &RecordId, found: &Found) -> Result<bool, Error> {
         let read = match self.record(record) {
             Ok(_) => self.load(FileKind::Snapshot, &(*record).into()).map(drop),
             Err(error) => Err(error),
         };
-        if let Err(error) = read {
-            return found.take(subject(FileKind::Snapshot, &(*record).into()), error).map(|()| None);
+        match read {
+            Ok(()) => Ok(true),
+            Err(error) => found.take(subject(FileKind::Snapshot, &(*record).into()), error).map(|()| false),
         }
-        match self.find_directory(&mut BlobReader::new(), record, &root.recorded_path) {
-            Ok(top) => Ok(Some(top)),
-            Err(error) => found.take(format!("`{}`", root.recorded_path.display()), error).map(|()| None),
-        }
+    }
+
+    /// What the record names that is neither in the source path nor around it.
+    fn paths_beside(&self, root: &SnapshotRoot) -> Result<Vec<PathBuf>, Error> {
+        let source = &root.recorded_path;
+        let is_beside = |path: &PathBuf| path.is_absolute() && !path.starts_with(source) && !source.starts_with(path);
+        Ok(self.record(&root.record)?.paths.into_iter().filter(is_beside).collect())
+    }
+
+    /// Reads the trees down to a directory and all below it.
+    fn plan_directory(&self, path: &Path, request: &VerifyRequest<'_>, found: &Found) -> Result<Option<Plan>, Error> {
+        let name = |path: &Path| format!("`{}`", path.display());
+        let is_source = path == request.root.recorded_path;
+        let top = match self.find_directory(&mut BlobReader::new(), &request.root.record, path) {
+            // the record names it, so that it is missing
+            Err(error @ Error::PathNotRecorded { .. }) if !is_source => {
+                found.add(name(path), error.to_string());
+                return Ok(None);
+            }
+            Err(error) => return found.take(name(path), error).map(|()| None),
+            Ok(top) => top,
+        };
+        let named_from = if is_source { PathBuf::new() } else { path.to_path_buf() };
+        let problem = |below: &Path, error| {
+            let is_top = below.as_os_str().is_empty();
+            found.take(name(&if is_top { path.to_path_buf() } else { named_from.join(below) }), error)
+        };
+        let plan = plan::make(self, top, Selection::of(&request.root.record, None)?, request.control, &problem)?;
+        Ok(Some(Plan { named_from, ..plan }))
     }
 
     /// Looks whether the packs are there and long enough, and leaves out of the plan what cannot be read.
@@ -182,8 +223,8 @@ impl Repository {
                 continue;
             }
             match length {
-                Some(length) => found.add(&name, format!("it is cut off: it has {length} bytes")),
-                None => found.add(&name, "it is missing"),
+                Some(length) => found.add_pack(&name, format!("it is cut off: it has {length} bytes")),
+                None => found.add_pack(&name, "it is missing".to_owned()),
             }
             files.sort_unstable();
             files.dedup();
@@ -205,12 +246,19 @@ impl Repository {
         })
     }
 
-    fn verify_content(&self, plan: &Plan, found: &Found, control: &Control) -> Result<u64, Error> {
+    fn verify_content(&self, plans: &[Plan], found: &Found, control: &Control) -> Result<u64, Error> {
+        let stored_bytes = |plan: &Plan| -> u64 { plan.spans().iter().map(|span| plan.stored_bytes(span)).sum() };
+        control.begin_stage("verify", plans.iter().map(stored_bytes).sum());
         let read_bytes = AtomicU64::new(0);
-        let spans = plan.spans();
-        control.begin_stage("verify", spans.iter().map(|span| plan.stored_bytes(span)).sum());
+        for plan in plans {
+            self.verify_plan(plan, found, control, &read_bytes)?;
+        }
+        Ok(read_bytes.into_inner())
+    }
+
+    fn verify_plan(&self, plan: &Plan, found: &Found, control: &Control, read_bytes: &AtomicU64) -> Result<(), Error> {
         let begin = || PieceReader::new(self, plan);
-        spans::for_each(self.options.threads.get(), &spans, begin, |reader, span| {
+        spans::for_each(self.options.threads.get(), &plan.spans(), begin, |reader, span| {
             let bytes = reader.read(span.clone(), |read| {
                 control.go_on()?;
                 let Err(Unreadable { pack, reason }) = read.plain else { return Ok(()) };
@@ -228,8 +276,7 @@ impl Repository {
             control.add_done(bytes);
             read_bytes.fetch_add(bytes, Ordering::Relaxed);
             Ok(())
-        })?;
-        Ok(read_bytes.into_inner())
+        })
     }
 }
 
@@ -238,5 +285,5 @@ fn missing_or_short(length: Option<u64>) -> &'static str {
 }
 
 fn file_subject(plan: &Plan, file: u32) -> String {
-    format!("`{}`", plan.path(&plan.files[file as usize]).display())
+    format!("`{}`", plan.named_from.join(plan.path(&plan.files[file as usize])).display())
 }

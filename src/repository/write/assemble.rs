@@ -11,7 +11,7 @@ use super::pack::PackWriter;
 use super::reader::LARGEST_PIECE_BYTES;
 use super::seal::Sealer;
 use super::work::Shared;
-use super::{Figures, Stored};
+use super::{Figures, Part, Stored};
 use crate::repository::error::Error;
 use crate::repository::format::FormatError;
 use crate::repository::format::id::{BlobId, BlobKind};
@@ -35,8 +35,8 @@ pub(crate) enum Found {
     Enter { node: Node, parent: Option<BlobId> },
     /// The directory that began last ends.
     Leave,
-    /// A file; `path` is relative to the source. `content` says what its node's content will be, if the node has not got it.
-    File { node: Node, path: Vec<u8>, content: Option<Arc<Content>>, change: Change },
+    /// A file; `path` is relative to its source. `content` says what its node's content will be, if the node has not got it.
+    File { part: Part, node: Node, path: Vec<u8>, content: Option<Arc<Content>>, change: Change },
     /// A link, device or pipe.
     Other(Node),
 }
@@ -47,6 +47,29 @@ struct OpenDirectory {
     tree: TreeWriter,
 }
 
+/// The files of one source.
+struct Counted {
+    hash: DataHash,
+    files: u64,
+    size_bytes: u64,
+}
+
+impl Counted {
+    fn new() -> Self {
+        Self { hash: DataHash::new(), files: 0, size_bytes: 0 }
+    }
+
+    fn add(&mut self, path: &[u8], node: &Node) {
+        self.hash.add(path, node.size_bytes, &node.content);
+        self.files += 1;
+        self.size_bytes += node.size_bytes;
+    }
+
+    fn finish(self) -> Figures {
+        Figures { files: self.files, size_bytes: self.size_bytes, data_hash: self.hash.finish() }
+    }
+}
+
 struct Assembler<'s, 'a> {
     shared: &'s Shared<'a>,
     finished: &'s Sender<PackWriter>,
@@ -54,11 +77,10 @@ struct Assembler<'s, 'a> {
     tree_reader: BlobReader,
     root: TreeWriter,
     open: Vec<OpenDirectory>,
-    /// The first directory of the recorded path, kept until the manifest beside it is known: a tree is written in order.
-    top: Option<Node>,
-    hash: DataHash,
-    files: u64,
-    size_bytes: u64,
+    /// The first directories of the recorded paths, kept until the manifest beside them is known: a tree is written in order.
+    tops: Vec<Node>,
+    source: Counted,
+    beside: Counted,
     summary: Summary,
 }
 
@@ -71,10 +93,9 @@ pub(crate) fn run(shared: &Shared<'_>, found: &Receiver<Found>, finished: &Sende
         tree_reader: BlobReader::new(),
         root: TreeWriter::new(),
         open: Vec::new(),
-        top: None,
-        hash: DataHash::new(),
-        files: 0,
-        size_bytes: 0,
+        tops: Vec::new(),
+        source: Counted::new(),
+        beside: Counted::new(),
         summary: Summary::default(),
     };
     for found in found {
@@ -95,13 +116,14 @@ impl Assembler<'_, '_> {
             Found::Enter { node, parent } => self.open.push(OpenDirectory { node, parent, tree: TreeWriter::new() }),
             Found::Leave => self.leave()?,
             Found::Other(node) => self.tree().add(&node),
-            Found::File { mut node, path, content, change } => {
+            Found::File { part, mut node, path, content, change } => {
                 if let Some(content) = content {
                     node.content = content.wait(|| self.shared.go_on())?;
                 }
-                self.hash.add(&path, node.size_bytes, &node.content);
-                self.files += 1;
-                self.size_bytes += node.size_bytes;
+                match part {
+                    Part::Source => self.source.add(&path, &node),
+                    Part::Beside => self.beside.add(&path, &node),
+                }
                 match change {
                     Change::New => self.summary.files_new += 1,
                     Change::Changed => self.summary.files_changed += 1,
@@ -135,7 +157,7 @@ impl Assembler<'_, '_> {
         }
         node.subtree = Some(id);
         if self.open.is_empty() && self.shared.request.manifest.is_some() {
-            self.top = Some(node);
+            self.tops.push(node);
         } else {
             self.tree().add(&node);
         }
@@ -144,10 +166,10 @@ impl Assembler<'_, '_> {
 
     /// Asks for the manifest, stores it and completes the root tree. All files are stored by now, so that it goes into the packs
     /// that are open still.
-    fn add_manifest(&mut self, figures: &Figures) -> Result<(), Error> {
+    fn add_manifest(&mut self, source: &Figures, beside: Option<&Figures>) -> Result<(), Error> {
         let Some(make) = self.shared.request.manifest else { return Ok(()) };
-        let mut nodes: Vec<Node> = self.top.take().into_iter().collect();
-        if let Some(bytes) = make(figures)? {
+        let mut nodes = std::mem::take(&mut self.tops);
+        if let Some(bytes) = make(source, beside)? {
             nodes.push(self.store_manifest(&bytes)?);
         }
         self.shared.go_on()?;
@@ -171,9 +193,10 @@ impl Assembler<'_, '_> {
     }
 
     fn finish(mut self) -> Result<Stored, Error> {
-        let hash = std::mem::replace(&mut self.hash, DataHash::new());
-        let figures = Figures { files: self.files, size_bytes: self.size_bytes, data_hash: hash.finish() };
-        self.add_manifest(&figures)?;
+        let figures = std::mem::replace(&mut self.source, Counted::new()).finish();
+        let beside = std::mem::replace(&mut self.beside, Counted::new()).finish();
+        let beside = self.shared.request.beside.as_ref().map(|_| beside);
+        self.add_manifest(&figures, beside.as_ref())?;
         let root = std::mem::replace(&mut self.root, TreeWriter::new());
         let tree = self.store_tree(&root.finish(), None)?;
         let counts = &self.shared.counts;
@@ -182,8 +205,8 @@ impl Assembler<'_, '_> {
             tree_blobs: counts.tree_blobs.load(Ordering::Relaxed),
             data_added: counts.plain_bytes.load(Ordering::Relaxed),
             data_added_packed: counts.sealed_bytes.load(Ordering::Relaxed),
-            total_files_processed: figures.files,
-            total_bytes_processed: figures.size_bytes,
+            total_files_processed: figures.files + beside.map_or(0, |beside| beside.files),
+            total_bytes_processed: figures.size_bytes + beside.map_or(0, |beside| beside.size_bytes),
             ..self.summary
         };
         Ok(Stored {
@@ -191,6 +214,7 @@ impl Assembler<'_, '_> {
             files: figures.files,
             size_bytes: figures.size_bytes,
             data_hash: figures.data_hash,
+            beside,
             added_bytes: 0, // known when the last pack is written
             files_unchanged: summary.files_unmodified,
             summary,

@@ -38,9 +38,11 @@ pub struct BackupRequest<'a> {
     pub source: Source<'a>,
     /// The absolute path that it is recorded under, as `restic backup` would be given it.
     pub recorded_path: &'a Path,
+    /// A second source that the snapshot holds beside it.
+    pub beside: Option<Beside<'a>>,
     /// A snapshot that unchanged files are taken over from; one that cannot be read is as none.
     pub parent: Option<RecordId>,
-    /// Asked for each file that is read whether somebody wants to see its bytes.
+    /// Asked for each file of the source that is read whether somebody wants to see its bytes.
     pub tap: &'a (dyn Fn(&Entry) -> Option<Tap> + Sync),
     /// Makes the snapshot's manifest, if it is to have one.
     pub manifest: Option<MakeManifest<'a>>,
@@ -48,14 +50,22 @@ pub struct BackupRequest<'a> {
     pub control: &'a Control,
 }
 
+/// A second source, with a path and figures of its own: neither path may contain the other.
+pub struct Beside<'a> {
+    /// Where it is.
+    pub source: Source<'a>,
+    /// The absolute path that it is recorded under.
+    pub recorded_path: &'a Path,
+}
+
 /// Says which paths, relative to the source, are left out.
 pub type Skip<'a> = &'a (dyn Fn(&Path) -> bool + Sync);
 
 /// Makes a snapshot's manifest of at most 16 MiB, or none: a file that is no part of the source, and is read by
-/// [`Repository::read_manifest`]. Asked once, when all files are stored and all taps are dropped; it costs hardly more than its
-/// bytes, as it goes into packs that are written anyway. An error, such as [`Error::ManifestNotMade`], ends the backup and comes out
-/// of it as it is.
-pub type MakeManifest<'a> = &'a (dyn Fn(&Figures) -> Result<Option<Vec<u8>>, Error> + Sync);
+/// [`Repository::read_manifest`]. It is told the figures of the source and of what is beside it. Asked once, when all files are stored
+/// and all taps are dropped; it costs hardly more than its bytes, as it goes into packs that are written anyway. An error, such as
+/// [`Error::ManifestNotMade`], ends the backup and comes out of it as it is.
+pub type MakeManifest<'a> = &'a (dyn Fn(&Figures, Option<&Figures>) -> Result<Option<Vec<u8>>, Error> + Sync);
 
 /// Where a source's entries come from.
 pub enum Source<'a> {
@@ -70,7 +80,7 @@ pub enum Source<'a> {
     Listed(&'a [Entry]),
 }
 
-/// What is known of the files before the last pack is written: as in [`Stored`].
+/// What is counted of the files of one source: as in [`Stored`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Figures {
     /// Number of regular files.
@@ -86,7 +96,7 @@ pub struct Figures {
 pub struct Stored {
     /// The root tree.
     pub tree: BlobId,
-    /// Number of regular files, without the manifest.
+    /// Number of regular files of the source.
     pub files: u64,
     /// Sum of their sizes.
     pub size_bytes: u64,
@@ -94,12 +104,21 @@ pub struct Stored {
     /// directory ordered by the bytes of their names, of path relative to the source, length and ids of the pieces of content.
     /// Each field has its length in bytes before it; lengths are 8 bytes, lowest first.
     pub data_hash: [u8; 32],
+    /// The same of what is beside the source, if anything was to be stored there.
+    pub beside: Option<Figures>,
     /// Bytes written to packs.
     pub added_bytes: u64,
-    /// Files that were taken over from the parent without reading.
+    /// Files of both that were taken over from the parent without reading.
     pub files_unchanged: u64,
     /// restic's counts.
     pub summary: Summary,
+}
+
+/// Which of a backup's sources something belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Source,
+    Beside,
 }
 
 impl Repository {

@@ -1,5 +1,6 @@
 //! The snapshot before: what it says of the directory that the walk is in.
 
+use super::Part;
 use super::work::Shared;
 use crate::domain::entry::{Generation, Meta};
 use crate::repository::format::id::{BlobId, BlobKind, RecordId};
@@ -40,11 +41,11 @@ impl ParentTree {
     }
 
     /// A file's content, if the file is of the same generation now and all its content is in the repository.
-    pub(crate) fn unchanged(&self, shared: &Shared<'_>, name: &[u8], meta: &Meta) -> Option<Vec<BlobId>> {
+    pub(crate) fn unchanged(&self, shared: &Shared<'_>, part: Part, name: &[u8], meta: &Meta) -> Option<Vec<BlobId>> {
         let node = self.find(name).filter(|node| node.kind == NodeKind::File)?;
         let generation = Generation { inode: node.inode, size_bytes: node.size_bytes, modified: node.modified };
         // the ctime tells of a change that somebody hid by setting the time of modification back
-        if generation != meta.generation() || (shared.compares_ctime() && node.changed != meta.changed) {
+        if generation != meta.generation() || (shared.compares_ctime(part) && node.changed != meta.changed) {
             return None;
         }
         let size = shared.repository.with_index(|index| {

@@ -15,7 +15,7 @@ use crate::base::failpoint;
 use crate::repository::backend::FileKind;
 use crate::repository::backend::local::Local;
 use crate::repository::error::Error;
-use crate::repository::{Repository, manifest, threads};
+use crate::repository::{Repository, threads};
 
 /// Jobs that wait for a worker: pieces hold their blocks, so that the budget of blocks bounds them too.
 const QUEUED_JOBS: usize = 32;
@@ -29,8 +29,7 @@ const WALK_STACK_BYTES: usize = 16 << 20;
 /// Stores a request. After an error the packs that were published are removed again: no index names them.
 pub(crate) fn run(repository: &Repository, request: &BackupRequest<'_>) -> Result<Stored, Error> {
     request.control.go_on()?;
-    let names = source::components(request.recorded_path)?;
-    manifest::check_room(request.recorded_path, &names, request.manifest.is_some())?;
+    source::roots(request)?;
     request.control.begin_stage("store", 0);
     let shared = Shared::new(repository, request);
     let written = Mutex::new(Vec::new());

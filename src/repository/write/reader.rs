@@ -11,6 +11,7 @@ use crossbeam_channel::Sender;
 use fastcdc::v2020::FastCDC;
 use rustix::fs::OFlags;
 
+use super::Part;
 use super::blocks::{Block, Blocks, Range};
 use super::content::Content;
 use super::work::{Job, Shared};
@@ -47,10 +48,10 @@ fn open(path: &Path) -> Result<File, Error> {
 
 /// Fails unless the open file is of the generation that was captured. The link count may be another, and in a list the ctime: a
 /// capture links the file.
-fn expect_captured(shared: &Shared<'_>, file: &File, entry: &Entry) -> Result<(), Error> {
+fn expect_captured(shared: &Shared<'_>, part: Part, file: &File, entry: &Entry) -> Result<(), Error> {
     let metadata = file.metadata().map_err(unreadable(&entry.read_from))?;
     let meta = Meta::from(&metadata);
-    let same_ctime = !shared.compares_ctime() || meta.changed == entry.meta.changed;
+    let same_ctime = !shared.compares_ctime(part) || meta.changed == entry.meta.changed;
     if metadata.is_file() && meta.generation() == entry.meta.generation() && same_ctime {
         Ok(())
     } else {
@@ -63,10 +64,10 @@ fn expect_size(read_bytes: u64, entry: &Entry) -> Result<(), Error> {
 }
 
 /// Reads a file of less than [`SMALLEST_PIECE_BYTES`].
-pub(crate) fn read_small<'b>(shared: &Shared<'_>, entry: &Entry, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Error> {
+pub(crate) fn read_small<'b>(shared: &Shared<'_>, part: Part, entry: &Entry, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Error> {
     let path = &entry.read_from;
     let mut file = open(path)?;
-    expect_captured(shared, &file, entry)?;
+    expect_captured(shared, part, &file, entry)?;
     // one byte more than the file has shows that it has not grown
     let wanted = usize::try_from(entry.meta.size_bytes).unwrap_or(SMALLEST_PIECE_BYTES).min(SMALLEST_PIECE_BYTES) + 1;
     if buffer.len() < wanted {
@@ -74,8 +75,8 @@ pub(crate) fn read_small<'b>(shared: &Shared<'_>, entry: &Entry, buffer: &'b mut
     }
     let length = fill(&mut file, &mut buffer[..wanted]).map_err(unreadable(path))?;
     expect_size(length as u64, entry)?;
-    expect_captured(shared, &file, entry)?;
-    if let Some(mut tap) = (shared.request.tap)(entry) {
+    expect_captured(shared, part, &file, entry)?;
+    if let Some(mut tap) = shared.tap(part, entry) {
         if length > 0 {
             tap(Some(Bytes::copy_from_slice(&buffer[..length])));
         }
@@ -103,14 +104,15 @@ fn fill(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
 pub(crate) fn read_large(
     shared: &Shared<'_>,
     blocks: &Blocks,
+    part: Part,
     entry: &Entry,
     jobs: &Sender<Job>,
     content: &Arc<Content>,
 ) -> Result<(), Error> {
     let path = &entry.read_from;
     let mut file = open(path)?;
-    expect_captured(shared, &file, entry)?;
-    let mut tap = (shared.request.tap)(entry);
+    expect_captured(shared, part, &file, entry)?;
+    let mut tap = shared.tap(part, entry);
     let (mut number, mut read_bytes, mut at_end) = (0, 0, false);
     let mut rest: Option<Range> = None;
     while !at_end {
@@ -146,7 +148,7 @@ pub(crate) fn read_large(
         shared.request.control.add_done(length as u64);
     }
     expect_size(read_bytes, entry)?;
-    expect_captured(shared, &file, entry)?;
+    expect_captured(shared, part, &file, entry)?;
     if let Some(mut tap) = tap {
         tap(None);
     }

@@ -1,4 +1,4 @@
-//! Walking the two kinds of sources.
+//! Walking the sources, of two kinds.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
@@ -8,17 +8,36 @@ use std::path::{Component, Path, PathBuf};
 
 use super::reader::unreadable;
 use super::walk::Walk;
-use super::{Skip, Source};
+use super::{BackupRequest, Part, Skip, Source};
 use crate::domain::entry::{Entry, EntryKind, Meta};
 use crate::repository::error::Error;
 use crate::repository::format::node::NodeKind;
+use crate::repository::manifest;
 
 /// A directory of which nothing is known.
 const UNKNOWN_DIRECTORY: Meta =
     Meta { mode: 0o040_755, modified: (0, 0), changed: (0, 0), uid: 0, gid: 0, inode: 0, device: 0, size_bytes: 0, links: 0 };
 
+/// The sources of a request by the names that their recorded paths consist of, in the order of trees.
+pub(crate) fn roots<'a>(request: &'a BackupRequest<'_>) -> Result<Vec<(Vec<&'a OsStr>, Part)>, Error> {
+    let beside = request.beside.as_ref().map(|beside| (beside.recorded_path, Part::Beside));
+    let mut roots = Vec::new();
+    for (path, part) in [(request.recorded_path, Part::Source)].into_iter().chain(beside) {
+        let names = components(path)?;
+        manifest::check_room(path, &names, request.manifest.is_some())?;
+        roots.push((names, part));
+    }
+    if let Some((path, _)) = beside
+        && (path.starts_with(request.recorded_path) || request.recorded_path.starts_with(path))
+    {
+        return Err(Error::UnusablePath { path: path.to_path_buf(), reason: "it lies in the source that it is beside, or around it" });
+    }
+    roots.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(roots)
+}
+
 /// The names that an absolute path consists of.
-pub(crate) fn components(path: &Path) -> Result<Vec<&OsStr>, Error> {
+fn components(path: &Path) -> Result<Vec<&OsStr>, Error> {
     let unusable = |reason| Error::UnusablePath { path: path.to_path_buf(), reason };
     let mut parts = path.components();
     if parts.next() != Some(Component::RootDir) {
@@ -33,11 +52,36 @@ pub(crate) fn components(path: &Path) -> Result<Vec<&OsStr>, Error> {
 
 /// Walks the whole request.
 pub(crate) fn walk(walk: &mut Walk<'_, '_>) -> Result<(), Error> {
+    let mut inside: Vec<&OsStr> = Vec::new();
+    for (names, part) in roots(walk.shared.request)? {
+        // neither root is in the other: of the one before at least its own directory is left
+        let shared = inside.iter().zip(&names).take_while(|(a, b)| a == b).count();
+        for _ in inside.drain(shared..) {
+            walk.leave()?;
+        }
+        root(walk, &names, shared, part)?;
+        inside = names;
+    }
+    for _ in inside {
+        walk.leave()?;
+    }
+    walk.flush()
+}
+
+/// Walks one source, down from the directories above it that the walk is in already.
+fn root(walk: &mut Walk<'_, '_>, names: &[&OsStr], entered: usize, part: Part) -> Result<(), Error> {
     let request = walk.shared.request;
-    let names = components(request.recorded_path)?;
+    let (source, recorded_path) = match (part, &request.beside) {
+        (Part::Beside, Some(beside)) => (&beside.source, beside.recorded_path),
+        _ => (&request.source, request.recorded_path),
+    };
+    walk.part = part;
     let mut above = PathBuf::from("/");
     for (position, name) in names.iter().enumerate() {
         above.push(name);
+        if position < entered {
+            continue;
+        }
         if position + 1 < names.len() {
             // of the directories above the source, what can be had
             match fs::metadata(&above) {
@@ -46,17 +90,13 @@ pub(crate) fn walk(walk: &mut Walk<'_, '_>) -> Result<(), Error> {
             }
             continue;
         }
-        let (meta, read_from) = source_directory(&request.source, request.recorded_path)?;
+        let (meta, read_from) = source_directory(source, recorded_path)?;
         walk.enter(name.as_bytes(), &meta, &read_from)?;
     }
-    match &request.source {
-        Source::Directory { root, skip } => directory(walk, root, Path::new(""), *skip)?,
-        Source::Listed(entries) => listed(walk, entries)?,
+    match source {
+        Source::Directory { root, skip } => directory(walk, root, Path::new(""), *skip),
+        Source::Listed(entries) => listed(walk, entries),
     }
-    for _ in names {
-        walk.leave()?;
-    }
-    walk.flush()
 }
 
 /// The metadata of the source directory itself.

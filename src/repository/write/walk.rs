@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Sender, TrySendError};
 
+use super::Part;
 use super::assemble::{Change, Found};
 use super::attributes;
 use super::blocks::Blocks;
@@ -21,9 +22,11 @@ use crate::repository::read::blobs::BlobReader;
 /// Small files are given to workers in batches, to spare them waiting for each other.
 const BATCH_FILES: usize = 32;
 
-/// The thread that walks the source.
+/// The thread that walks the sources.
 pub(crate) struct Walk<'s, 'a> {
     pub(crate) shared: &'s Shared<'a>,
+    /// The source that it is in.
+    pub(crate) part: Part,
     jobs: Sender<Job>,
     found: Sender<Found>,
     batch: Vec<SmallFile>,
@@ -40,7 +43,7 @@ impl<'s, 'a> Walk<'s, 'a> {
         let mut tree_reader = BlobReader::new();
         let root = shared.request.parent.and_then(|record| ParentTree::root(shared, &mut tree_reader, &record));
         let (names, blocks) = (Names::load(), Blocks::new());
-        Self { shared, jobs, found, batch: Vec::new(), parents: vec![root], tree_reader, names, blocks }
+        Self { shared, part: Part::Source, jobs, found, batch: Vec::new(), parents: vec![root], tree_reader, names, blocks }
     }
 
     fn node(&self, name: &[u8], kind: NodeKind, meta: &Meta, read_from: &Path) -> Result<Node, Error> {
@@ -128,7 +131,7 @@ impl<'s, 'a> Walk<'s, 'a> {
         let parent = self.parents.last().and_then(Option::as_ref);
         let mut change = if parent.is_some_and(|tree| tree.has_file(name)) { Change::Changed } else { Change::New };
         let mut content = None;
-        if let Some(known) = parent.and_then(|tree| tree.unchanged(self.shared, name, &entry.meta)) {
+        if let Some(known) = parent.and_then(|tree| tree.unchanged(self.shared, self.part, name, &entry.meta)) {
             node.content = known;
             change = Change::Unchanged;
             self.shared.request.control.add_done(entry.meta.size_bytes);
@@ -136,23 +139,23 @@ impl<'s, 'a> Walk<'s, 'a> {
             content = self.read(entry)?;
         }
         let path = entry.path.as_os_str().as_bytes().to_vec();
-        self.tell(Found::File { node, path, content, change })
+        self.tell(Found::File { part: self.part, node, path, content, change })
     }
 
     fn read(&mut self, entry: &Entry) -> Result<Option<Arc<Content>>, Error> {
         let content = Arc::new(Content::default());
         if entry.meta.size_bytes == 0 {
-            reader::read_small(self.shared, entry, &mut Vec::new())?;
+            reader::read_small(self.shared, self.part, entry, &mut Vec::new())?;
             return Ok(None);
         }
         if entry.meta.size_bytes < SMALLEST_PIECE_BYTES as u64 {
-            self.batch.push(SmallFile { entry: entry.clone(), content: Arc::clone(&content) });
+            self.batch.push(SmallFile { part: self.part, entry: entry.clone(), content: Arc::clone(&content) });
             if self.batch.len() >= BATCH_FILES {
                 self.flush()?;
             }
         } else {
             self.flush()?;
-            reader::read_large(self.shared, &self.blocks, entry, &self.jobs, &content)?;
+            reader::read_large(self.shared, &self.blocks, self.part, entry, &self.jobs, &content)?;
         }
         Ok(Some(content))
     }

@@ -10,7 +10,8 @@ use super::content::Content;
 use super::pack::{OpenPacks, PackWriter};
 use super::reader;
 use super::seal::Sealer;
-use super::{BackupRequest, Source};
+use super::{BackupRequest, Part, Source};
+use crate::base::tap::Tap;
 use crate::domain::entry::Entry;
 use crate::repository::Repository;
 use crate::repository::error::Error;
@@ -18,6 +19,7 @@ use crate::repository::format::id::{BlobId, BlobKind, IdSet};
 
 /// A small file that a worker reads.
 pub(crate) struct SmallFile {
+    pub(crate) part: Part,
     pub(crate) entry: Entry,
     pub(crate) content: Arc<Content>,
 }
@@ -62,8 +64,17 @@ impl<'a> Shared<'a> {
     }
 
     /// Whether a file is the same only if its ctime is. Not in a list: the links of a capture change it.
-    pub(crate) fn compares_ctime(&self) -> bool {
-        matches!(self.request.source, Source::Directory { .. })
+    pub(crate) fn compares_ctime(&self, part: Part) -> bool {
+        let source = match part {
+            Part::Source => Some(&self.request.source),
+            Part::Beside => self.request.beside.as_ref().map(|beside| &beside.source),
+        };
+        matches!(source, Some(Source::Directory { .. }))
+    }
+
+    /// Who wants to see a file's bytes.
+    pub(crate) fn tap(&self, part: Part, entry: &Entry) -> Option<Tap> {
+        if part == Part::Source { (self.request.tap)(entry) } else { None }
     }
 
     /// A blob cannot be read, whatever the index says.
@@ -140,7 +151,7 @@ pub(crate) fn run(shared: &Shared<'_>, jobs: &Receiver<Job>, finished: &Sender<P
             Job::Small(files) => {
                 for file in files {
                     shared.go_on()?;
-                    let bytes = reader::read_small(shared, &file.entry, &mut buffer)?;
+                    let bytes = reader::read_small(shared, file.part, &file.entry, &mut buffer)?;
                     let id = shared.store(&mut sealer, finished, BlobKind::Data, bytes)?;
                     file.content.set(0, id);
                     file.content.close(1);

@@ -29,6 +29,8 @@ pub struct Model {
     pub created_at: Timestamp,
     /// Counts its updates, from 1.
     pub revision: i64,
+    /// The inputs directory that its snapshots hold too, absolute, links resolved.
+    pub inputs_dir: Option<String>,
 }
 
 /// No relations: queries name their keys.

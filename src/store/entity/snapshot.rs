@@ -77,6 +77,14 @@ pub struct Model {
     pub losses: Option<String>,
     /// The layout of its stores, such as `1.5`.
     pub lightrag_layout: Option<String>,
+    /// The inputs directory that it holds too; none for one without.
+    pub inputs_dir: Option<String>,
+    /// Regular files in it.
+    pub inputs_files: Option<i64>,
+    /// Sum of their sizes, bytes.
+    pub inputs_size_bytes: Option<i64>,
+    /// SHA-256 of its content, hex.
+    pub inputs_data_hash: Option<String>,
 }
 
 /// No relations: queries name their keys.

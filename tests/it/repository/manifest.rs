@@ -45,7 +45,7 @@ fn restic_and_we_read_the_manifest_and_the_source_is_as_without_it() {
     assert_eq!(read(&repository, &plain_id).unwrap(), None);
     // more than one piece
     for manifest in [b"{\"graph\":\"a\"}\n".to_vec(), noise(9, 9_000_000), Vec::new()] {
-        let make = |figures: &Figures| {
+        let make = |figures: &Figures, _: Option<&Figures>| {
             assert_eq!((figures.files, figures.size_bytes, figures.data_hash), (plain.files, plain.size_bytes, plain.data_hash));
             Ok(Some(manifest.clone()))
         };
@@ -88,7 +88,7 @@ fn the_same_manifest_makes_the_same_tree() {
     let repository = scratch.init();
     let (control, source) = (Control::default(), scratch.source());
     let save = |parent: Option<RecordId>, manifest: Option<&[u8]>| {
-        let make = |_: &Figures| Ok(manifest.map(<[u8]>::to_vec));
+        let make = |_: &Figures, _: Option<&Figures>| Ok(manifest.map(<[u8]>::to_vec));
         let whole = BackupRequest { recorded_path: Path::new(NOWHERE), manifest: Some(&make), ..request(&source, parent, &control) };
         let lock = repository.lock(LockKind::Shared, now(), HOST).unwrap();
         let stored = repository.back_up(&whole, &lock).unwrap();
@@ -117,7 +117,7 @@ fn it_costs_no_further_files() {
         let scratch = Scratch::new();
         fs::write(scratch.source().join("a"), "a").unwrap();
         let repository = scratch.init();
-        let make = |_: &Figures| Ok(with_manifest.then(|| b"{}".to_vec()));
+        let make = |_: &Figures, _: Option<&Figures>| Ok(with_manifest.then(|| b"{}".to_vec()));
         save(&scratch, &repository, None, &make).unwrap();
         (count(&scratch, "data"), count(&scratch, "index"))
     });
@@ -146,7 +146,7 @@ fn it_is_made_once_after_all_taps_are_gone() {
             let _ = &held;
         }))
     };
-    let make = |figures: &Figures| {
+    let make = |figures: &Figures, _: Option<&Figures>| {
         made.fetch_add(1, Ordering::SeqCst);
         assert_eq!((figures.files, taps.load(Ordering::SeqCst), living.load(Ordering::SeqCst)), (3, 3, 0));
         Ok(None)
@@ -175,7 +175,7 @@ fn no_manifest_is_made_of_a_source_that_was_not_read_to_its_end() {
             false
         };
         let asked = AtomicUsize::new(0);
-        let make = |_: &Figures| {
+        let make = |_: &Figures, _: Option<&Figures>| {
             asked.fetch_add(1, Ordering::SeqCst);
             Ok(None)
         };
@@ -196,18 +196,18 @@ fn an_error_of_its_maker_comes_back_and_nothing_is_kept() {
     let scratch = Scratch::new();
     fs::write(scratch.source().join("a"), noise(1, 20_000_000)).unwrap();
     let repository = scratch.init();
-    let failing = |_: &Figures| Err(Error::ManifestNotMade { source: Box::new(NoVerdict) });
+    let failing = |_: &Figures, _: Option<&Figures>| Err(Error::ManifestNotMade { source: Box::new(NoVerdict) });
     match save(&scratch, &repository, None, &failing) {
         Err(Error::ManifestNotMade { source }) => assert!(source.downcast::<NoVerdict>().is_ok()),
         other => panic!("{other:?}"),
     }
-    let panicking = |_: &Figures| -> Result<Option<Vec<u8>>, Error> { panic!("a maker that fails") };
+    let panicking = |_: &Figures, _: Option<&Figures>| -> Result<Option<Vec<u8>>, Error> { panic!("a maker that fails") };
     assert!(matches!(save(&scratch, &repository, None, &panicking), Err(Error::WorkerStopped)));
-    let large = |_: &Figures| Ok(Some(vec![0; (16 << 20) + 1]));
+    let large = |_: &Figures, _: Option<&Figures>| Ok(Some(vec![0; (16 << 20) + 1]));
     assert!(matches!(save(&scratch, &repository, None, &large), Err(Error::Encode { .. })));
     assert_eq!((count(&scratch, "data"), count(&scratch, "index"), count(&scratch, "snapshots")), (0, 0, 0));
     assert_eq!(fs::read_dir(scratch.root()).unwrap().count(), 6);
-    let largest = |_: &Figures| Ok(Some(vec![7; 16 << 20]));
+    let largest = |_: &Figures, _: Option<&Figures>| Ok(Some(vec![7; 16 << 20]));
     let (_, id) = save(&scratch, &repository, None, &largest).unwrap();
     assert!(read(&repository, &id).unwrap() == Some(vec![7; 16 << 20]));
 }
@@ -218,7 +218,7 @@ fn it_needs_a_name_of_its_own_in_the_root() {
     let repository = scratch.init();
     let (control, source) = (Control::default(), scratch.source());
     let lock = repository.lock(LockKind::Shared, now(), HOST).unwrap();
-    let make = |_: &Figures| Ok(Some(b"{}".to_vec()));
+    let make = |_: &Figures, _: Option<&Figures>| Ok(Some(b"{}".to_vec()));
     let back_up = |path: &str, manifest| {
         let listed = Source::Listed(&[]);
         repository
@@ -245,7 +245,7 @@ fn a_damaged_manifest_is_a_problem_of_its_snapshot() {
     let (_, parent) = scratch.save(&repository, None);
     let before = files(scratch.root().join("data"));
     let manifest = noise(2, 100_000);
-    let (stored, id) = save(&scratch, &repository, Some(parent), &|_| Ok(Some(manifest.clone()))).unwrap();
+    let (stored, id) = save(&scratch, &repository, Some(parent), &|_, _| Ok(Some(manifest.clone()))).unwrap();
     // the source is unchanged: its data pack has the manifest alone
     let pack = files(scratch.root().join("data")).into_iter().rfind(|pack| !before.contains(pack)).unwrap();
     let mut bytes = fs::read(&pack).unwrap();

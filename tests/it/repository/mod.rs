@@ -1,5 +1,6 @@
 //! The repository engine by its public door, with stock restic as referee.
 
+mod beside;
 mod choosing;
 mod copies;
 mod damage;

@@ -100,6 +100,7 @@ pub(crate) fn request<'a>(source: &'a Path, parent: Option<RecordId>, control: &
     BackupRequest {
         source: Source::Directory { root: source, skip: &|_| false },
         recorded_path: source,
+        beside: None,
         parent,
         tap: &|_: &Entry| None,
         manifest: None,

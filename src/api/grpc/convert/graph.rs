@@ -44,7 +44,9 @@ pub(in crate::api::grpc) fn parse_new(request: v1::RegisterGraphRequest) -> Resu
     let inconsistent_policy = inconsistent_policy(&mut violations, request.inconsistent_policy);
     let server = request.server.map(|server| parse_server(&mut violations, server));
     let request_id = request_id(&mut violations, &request.request_id);
-    let new = graph_id.map(|graph_id| NewGraph { graph_id, source_dir: request.source_dir, server, inconsistent_policy, request_id });
+    let inputs_dir = Some(request.inputs_dir).filter(|inputs| !inputs.is_empty());
+    let source_dir = request.source_dir;
+    let new = graph_id.map(|graph_id| NewGraph { graph_id, source_dir, inputs_dir, server, inconsistent_policy, request_id });
     all_there(violations, new)
 }
 
@@ -73,6 +75,7 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateGraphRequest) -> Res
     let mut update = graph_id.map(|graph_id| GraphUpdate {
         graph_id,
         source_dir: None,
+        inputs_dir: None,
         server: None,
         inconsistent_policy: None,
         etag: etags.pop(),
@@ -83,6 +86,7 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateGraphRequest) -> Res
         match path.as_str() {
             "source_dir" if graph.source_dir.is_empty() => violations.add("graph.source_dir", "must not be empty"),
             "source_dir" => update.source_dir = Some(graph.source_dir.clone()),
+            "inputs_dir" => update.inputs_dir = Some(graph.inputs_dir.clone().filter(|inputs| !inputs.is_empty())),
             "server" => update.server = Some(graph.server.clone().map(|server| parse_server(&mut violations, server))),
             "inconsistent_policy" => update.inconsistent_policy = Some(inconsistent_policy(&mut violations, graph.inconsistent_policy)),
             // What comes back with an answer is no change.
@@ -96,6 +100,7 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateGraphRequest) -> Res
 fn set_fields(graph: &v1::Graph) -> Vec<String> {
     let fields = [
         ("source_dir", !graph.source_dir.is_empty()),
+        ("inputs_dir", graph.inputs_dir.is_some()),
         ("server", graph.server.is_some()),
         ("inconsistent_policy", graph.inconsistent_policy != 0),
     ];
@@ -188,6 +193,7 @@ pub(in crate::api::grpc) fn to_proto(graph: Graph) -> v1::Graph {
         latest_snapshot_id,
         last_snapshot_time: stats.last_snapshot_at.map(timestamp),
         etag: etag(&row),
+        inputs_dir: row.inputs_dir,
     }
 }
 

@@ -25,6 +25,7 @@ pub(in crate::api::grpc) fn parse_new(request: v1::RestoreSnapshotRequest) -> Re
         graph_id,
         snapshot_id: request.snapshot_id,
         target_dir: request.target_dir,
+        inputs_target_dir: Some(request.inputs_target_dir).filter(|inputs| !inputs.is_empty()),
         force: request.force,
         paths: request.paths.into_iter().map(PathBuf::from).collect(),
         safety_snapshot: request.safety_snapshot.unwrap_or(true),
@@ -52,7 +53,11 @@ fn shown(operation: &OperationRow) -> String {
 pub(in crate::api::grpc) fn planned(new: &NewRestore, plan: RestorePlan) -> v1::RestoreSnapshotResponse {
     let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let message = format!("Snapshot {} would be restored to {}", new.snapshot_id, new.target_dir);
+    let kept = |kept_as: Option<PathBuf>| kept_as.map(|path| path.display().to_string());
     let plan = v1::RestorePlan {
+        inputs_files: plan.inputs.as_ref().map(|inputs| count(inputs.files)),
+        inputs_size_bytes: plan.inputs.as_ref().map(|inputs| count(inputs.size_bytes)),
+        inputs_kept_as: kept(plan.inputs.and_then(|inputs| inputs.kept_as)),
         files: count(plan.files),
         size_bytes: count(plan.size_bytes),
         stored_bytes: count(plan.stored_bytes),
@@ -64,7 +69,7 @@ pub(in crate::api::grpc) fn planned(new: &NewRestore, plan: RestorePlan) -> v1::
         free_bytes: count(plan.free_bytes),
         conflicts: plan.conflicts,
         expected_seconds: plan.expected_seconds,
-        kept_as: plan.kept_as.map(|path| path.display().to_string()),
+        kept_as: kept(plan.kept_as),
     };
     v1::RestoreSnapshotResponse { status: "validated".to_owned(), message, operation: None, plan: Some(plan) }
 }

@@ -80,6 +80,10 @@ pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Sna
         verified_passed: row.verified_passed,
         losses: row.losses.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default(),
         lightrag_layout: row.lightrag_layout,
+        inputs_dir: row.inputs_dir,
+        inputs_files: row.inputs_files,
+        inputs_size_bytes: row.inputs_size_bytes,
+        inputs_data_hash: row.inputs_data_hash,
     }
 }
 
