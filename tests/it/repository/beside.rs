@@ -267,7 +267,7 @@ fn a_prune_keeps_what_is_beside() {
     let control = Control::default();
     let lock = repository.lock(LockKind::Exclusive, now(), HOST).unwrap();
     repository.remove_record(&first, &lock).unwrap();
-    let request = PruneRequest { max_unused_percent: 0, max_repack_bytes: None, dry_run: false, control: &control };
+    let request = PruneRequest { max_unused_percent: 0, max_repack_bytes: None, time_is_over: None, dry_run: false, control: &control };
     let pruned = repository.prune(&request, &lock).unwrap();
     assert!(pruned.finished);
     assert_eq!(repository.find_losses(&control, &lock).unwrap(), []);

@@ -18,7 +18,7 @@ fn one_that_ended_half_way_is_taken_up_by_the_next() {
     fs::write(scratch.source().join("a"), "a").unwrap();
     let (repository, control, source) = (scratch.init(), Control::default(), scratch.source());
     let lock = repository.lock(LockKind::Shared, now(), HOST).unwrap();
-    let make = |_: &Figures| Ok(Some(b"{}".to_vec()));
+    let make = |_: &Figures, _: Option<&Figures>| Ok(Some(b"{}".to_vec()));
     let stored = repository.back_up(&BackupRequest { manifest: Some(&make), ..request(&source, None, &control) }, &lock).unwrap();
     let old = repository.write_record(&stored, &scratch.new_record(None), &lock).unwrap();
     drop(lock);
