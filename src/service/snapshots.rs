@@ -132,6 +132,7 @@ impl Services {
             verified_passed: None,
             losses: None,
             lightrag_layout: None,
+            deleting_operation_id: None,
         };
         Ok(snapshots::insert(transaction, row).await?)
     }

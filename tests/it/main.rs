@@ -7,6 +7,8 @@ mod auth;
 mod backup;
 mod bad_input;
 mod crash;
+mod crash_deleting;
+mod deleting;
 mod differences;
 mod graphs;
 mod lightrag;

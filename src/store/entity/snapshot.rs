@@ -77,6 +77,8 @@ pub struct Model {
     pub losses: Option<String>,
     /// The layout of its stores, such as `1.5`.
     pub lightrag_layout: Option<String>,
+    /// The operation that is deleting it: no pin comes any more.
+    pub deleting_operation_id: Option<OperationId>,
 }
 
 /// No relations: queries name their keys.
