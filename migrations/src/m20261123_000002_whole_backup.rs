@@ -1,4 +1,4 @@
-//! Operations without a snapshot and with a result; pins, verifications and losses of snapshots; revisions of graphs.
+//! Operations without a snapshot and with a result; pins, verifications, losses and deletions of snapshots; revisions of graphs.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer_null, boolean_null, string_null, text_null};
@@ -31,6 +31,8 @@ impl MigrationTrait for Migration {
             text_null("losses"),
             // The layout of its stores, such as `1.5`.
             string_null("lightrag_layout"),
+            // The operation that is deleting it: no pin comes any more.
+            string_null("deleting_operation_id"),
         ];
         for column in snapshot_columns {
             add(manager, "snapshots", column).await?;
@@ -39,13 +41,17 @@ impl MigrationTrait for Migration {
         manager.create_table(verifications()).await?;
         let by_snapshot =
             Index::create().name("verifications_by_snapshot").table("verifications").col("snapshot_id").col("ended_at").to_owned();
-        manager.create_index(by_snapshot).await
+        manager.create_index(by_snapshot).await?;
+        // Operations find their snapshots by it.
+        manager.create_index(Index::create().name("snapshots_by_operation").table("snapshots").col("operation_id").to_owned()).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         manager.drop_table(Table::drop().table("verifications").to_owned()).await?;
+        manager.drop_index(Index::drop().name("snapshots_by_operation").table("snapshots").to_owned()).await?;
         let added = [
             ("graphs", "revision"),
+            ("snapshots", "deleting_operation_id"),
             ("snapshots", "lightrag_layout"),
             ("snapshots", "losses"),
             ("snapshots", "verified_passed"),

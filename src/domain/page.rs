@@ -50,6 +50,21 @@ impl PageKey for TimeKey {
     }
 }
 
+/// The key of lists sorted by graph, then by time, then by id.
+pub type GraphTimeKey = (String, Timestamp, String);
+
+impl PageKey for GraphTimeKey {
+    fn to_text(&self) -> String {
+        format!("{}:{}:{}", self.1.micros(), self.2, self.0)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, ':');
+        let (micros, id, graph_id) = (parts.next()?, parts.next()?, parts.next()?);
+        Some((graph_id.to_owned(), Timestamp::from_micros(micros.parse().ok()?), id.to_owned()))
+    }
+}
+
 /// Lists sorted by name.
 impl PageKey for String {
     fn to_text(&self) -> String {

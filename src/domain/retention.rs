@@ -52,10 +52,14 @@ impl RetentionVerdict {
 }
 
 impl Kept {
+    /// Whether nothing is known to be wrong with what is stored of it.
+    fn is_whole(&self) -> bool {
+        self.status.is_restorable() && !self.has_losses && !self.failed_verification
+    }
+
     /// Whether a graph could be brought back from it as it should be.
-    fn is_good(&self, wanted: Consistency) -> bool {
-        let whole = !self.has_losses && !self.failed_verification;
-        self.status.is_restorable() && whole && self.consistency == Some(wanted)
+    fn is_good(&self, wanted: Option<Consistency>) -> bool {
+        self.is_whole() && self.consistency == wanted
     }
 }
 
@@ -63,26 +67,31 @@ impl Kept {
 /// none is a plain directory, or one that nobody has audited, good; so an emptied source never takes the place of the last whole graph.
 pub fn newest_good(snapshots: &[Kept]) -> Option<usize> {
     let first = |wanted| snapshots.iter().position(|snapshot| snapshot.is_good(wanted));
-    let unaudited = || {
-        snapshots.iter().position(|snapshot| {
-            snapshot.status.is_restorable() && !snapshot.has_losses && !snapshot.failed_verification && snapshot.consistency.is_none()
-        })
-    };
     // With nothing better, an inconsistent one is all that is left of the graph.
-    first(Consistency::Consistent)
-        .or_else(|| first(Consistency::NotApplicable))
-        .or_else(unaudited)
-        .or_else(|| first(Consistency::Inconsistent))
+    first(Some(Consistency::Consistent))
+        .or_else(|| first(Some(Consistency::NotApplicable)))
+        .or_else(|| first(None))
+        .or_else(|| first(Some(Consistency::Inconsistent)))
         .or_else(|| snapshots.iter().position(|snapshot| snapshot.status.is_restorable()))
+}
+
+/// Where the newest good one is a plain directory: the newest of the others. The plain one may be the emptied source of a graph that
+/// nobody has audited, or that contradicts itself, and then this is all that is left of it.
+fn newest_not_plain(snapshots: &[Kept], newest_good: Option<usize>) -> Option<usize> {
+    let is_plain = |snapshot: &Kept| snapshot.consistency == Some(Consistency::NotApplicable);
+    newest_good.filter(|at| is_plain(&snapshots[*at]))?;
+    let others = || snapshots.iter().enumerate().filter(|(_, snapshot)| snapshot.status.is_restorable() && !is_plain(snapshot));
+    others().find(|(_, snapshot)| snapshot.is_whole()).or_else(|| others().next()).map(|(at, _)| at)
 }
 
 /// What becomes of each of a graph's snapshots, which are given newest first.
 pub fn judge(snapshots: &[Kept], now: Timestamp) -> Vec<RetentionVerdict> {
     let newest_good = newest_good(snapshots);
+    let newest_not_plain = newest_not_plain(snapshots, newest_good);
     let verdict = |(at, snapshot): (usize, &Kept)| match snapshot {
         _ if !snapshot.status.is_settled() => RetentionVerdict::InProgress,
         _ if snapshot.pinned => RetentionVerdict::Pinned,
-        _ if newest_good == Some(at) => RetentionVerdict::NewestGood,
+        _ if newest_good == Some(at) || newest_not_plain == Some(at) => RetentionVerdict::NewestGood,
         _ if snapshot.expires_at > now => RetentionVerdict::NotExpired,
         _ => RetentionVerdict::Expired,
     };
@@ -128,7 +137,7 @@ mod tests {
             let left = |test: &dyn Fn(&Kept) -> bool| {
                 snapshots.iter().zip(&verdicts).any(|(snapshot, verdict)| test(snapshot) && *verdict != RetentionVerdict::Expired)
             };
-            let good = |snapshot: &Kept| snapshot.is_good(Consistency::Consistent);
+            let good = |snapshot: &Kept| snapshot.is_good(Some(Consistency::Consistent));
             let restorable = |snapshot: &Kept| snapshot.status.is_restorable();
             prop_assert_eq!(snapshots.iter().any(good), left(&good));
             prop_assert_eq!(snapshots.iter().any(restorable), left(&restorable));
@@ -156,6 +165,7 @@ mod tests {
 
     #[test]
     fn an_emptied_source_does_not_displace_the_last_whole_graph() {
+        use RetentionVerdict::{Expired, NewestGood};
         let base = Kept {
             status: SnapshotStatus::Completed,
             consistency: Some(Consistency::Consistent),
@@ -167,6 +177,13 @@ mod tests {
         let plain = Kept { consistency: Some(Consistency::NotApplicable), ..base };
         let lost = Kept { has_losses: true, ..base };
         assert_eq!(newest_good(&[plain, lost, base]), Some(2));
-        assert_eq!(judge(&[plain, lost, base], Timestamp::from_micros(1))[2], RetentionVerdict::NewestGood);
+        assert_eq!(judge(&[plain, lost, base], Timestamp::from_micros(1))[2], NewestGood);
+        // Nobody has audited an adopted graph, and another contradicts itself: the plain one is good, the newest of them stays beside it.
+        for consistency in [None, Some(Consistency::Inconsistent)] {
+            let (lost, real) = (Kept { consistency, ..lost }, Kept { consistency, ..base });
+            let judged = |snapshots: &[Kept]| judge(snapshots, Timestamp::from_micros(1));
+            assert_eq!(judged(&[plain, plain, lost, real, real]), [NewestGood, Expired, Expired, NewestGood, Expired]);
+            assert_eq!(judged(&[plain, lost, lost]), [NewestGood, NewestGood, Expired]);
+        }
     }
 }

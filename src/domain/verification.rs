@@ -18,6 +18,13 @@ words! {
     }
 }
 
+impl VerificationLevel {
+    /// The levels that ask for more than this one.
+    pub fn deeper(self) -> impl Iterator<Item = Self> {
+        [Self::Record, Self::Data, Self::Content].into_iter().filter(move |other| *other > self)
+    }
+}
+
 words! {
     /// How much of a repository is checked. Each depth includes those before it.
     #[derive(Serialize, Deserialize)]

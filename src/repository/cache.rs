@@ -40,9 +40,9 @@ impl Repositories {
     /// The repository at `root`.
     ///
     /// # Errors
-    /// As [`Repository::open`].
+    /// As [`Repository::open`]; [`Error::Io`] when its directory cannot be read.
     pub fn get_or_open(&self, root: &Path) -> Result<Arc<Repository>, Error> {
-        if let Some(repository) = self.known(root) {
+        if let Some(repository) = self.known(root)? {
             return Ok(repository);
         }
         let repository = Repository::open_from(root, &self.password, self.options.clone(), &self.keyring)?;
@@ -78,15 +78,27 @@ impl Repositories {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(root);
     }
 
-    fn known(&self, root: &Path) -> Option<Arc<Repository>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(root).cloned()
+    /// The one that is open, if it is still that of its directory: another instance may have deleted it and made it anew.
+    fn known(&self, root: &Path) -> Result<Option<Arc<Repository>>, Error> {
+        let known = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(root).cloned();
+        let Some(repository) = known else { return Ok(None) };
+        if repository.is_still_there()? {
+            return Ok(Some(repository));
+        }
+        self.forget(root);
+        Ok(None)
     }
 
     /// Keeps a repository, or gives the one that another thread opened meanwhile: one index is enough.
     fn keep(&self, repository: Repository) -> Arc<Repository> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let root = repository.root().to_path_buf();
-        Arc::clone(open.get_or_insert(root, || Arc::new(repository)))
+        let same = open.get(repository.root()).filter(|known| known.config_id == repository.config_id);
+        if let Some(known) = same {
+            return Arc::clone(known);
+        }
+        let (root, repository) = (repository.root().to_path_buf(), Arc::new(repository));
+        open.put(root, Arc::clone(&repository));
+        repository
     }
 }
 

@@ -80,6 +80,8 @@ pub struct Repository {
     backend: Local,
     options: Options,
     key: Arc<Key>,
+    /// Of the stored config: another one in the same place is another repository.
+    config_id: FileId,
     index: RwLock<Index>,
     /// The index files that `index` was made of; `None` before the first.
     index_files: Mutex<Option<BTreeSet<FileId>>>,
@@ -132,11 +134,12 @@ impl Repository {
         crate::base::failpoint::reach("repository.key_written");
         let json = Config::fresh().and_then(|config| Ok(serde_json::to_vec(&config)?)).map_err(Error::encode("the config"))?;
         // written last: a directory without it is no repository yet
-        if !backend.write_config(&master.seal(&json).map_err(Error::encode("the config"))?)? {
+        let sealed = master.seal(&json).map_err(Error::encode("the config"))?;
+        if !backend.write_config(&sealed)? {
             backend.delete(FileKind::Key, &key_id)?;
             return Err(already_exists());
         }
-        Ok(Self::assemble(backend, options, master, Some(BTreeSet::new())))
+        Ok(Self::assemble(backend, options, master, FileId::of(&sealed), Some(BTreeSet::new())))
     }
 
     /// Opens the repository in the directory `root` and loads its index.
@@ -189,14 +192,15 @@ impl Repository {
         if config.version != VERSION {
             return Err(Error::UnsupportedVersion { root: root.to_path_buf(), version: config.version });
         }
-        Ok(Self::assemble(backend, options, master, None))
+        Ok(Self::assemble(backend, options, master, FileId::of(&sealed), None))
     }
 
-    fn assemble(backend: Local, options: Options, key: Key, index_files: Option<BTreeSet<FileId>>) -> Self {
+    fn assemble(backend: Local, options: Options, key: Key, config_id: FileId, index_files: Option<BTreeSet<FileId>>) -> Self {
         Self {
             backend,
             options,
             key: Arc::new(key),
+            config_id,
             index: RwLock::default(),
             index_files: Mutex::new(index_files),
             records: Mutex::default(),
@@ -211,6 +215,16 @@ impl Repository {
     pub fn exists(root: &Path) -> Result<bool, Error> {
         let config = root.join("config");
         config.try_exists().map_err(Error::io("look for", config))
+    }
+
+    /// Whether its directory still holds this repository. It may have been taken away, and another one with another key made there.
+    fn is_still_there(&self) -> Result<bool, Error> {
+        let config_path = self.backend.config_path();
+        match fs::read(&config_path) {
+            Ok(sealed) => Ok(FileId::of(&sealed) == self.config_id),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("read", config_path)(error)),
+        }
     }
 
     /// The directory of the repository.

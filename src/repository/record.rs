@@ -169,14 +169,14 @@ impl Repository {
         self.backend.path(FileKind::Snapshot, &(*id).into())
     }
 
-    /// Removes a record; its content stays until a prune. One that is gone already is no error.
+    /// Removes a record; its content stays until a prune. Says whether it was there: one that is gone already is no error.
     ///
     /// # Errors
     /// [`Error::WrongLock`] unless the lock is exclusive; [`Error::LockLost`], [`Error::Io`].
-    pub fn remove_record(&self, id: &RecordId, lock: &Lock) -> Result<(), Error> {
+    pub fn remove_record(&self, id: &RecordId, lock: &Lock) -> Result<bool, Error> {
         lock.protect(self, "removing a snapshot", LockKind::Exclusive)?;
-        self.backend.delete(FileKind::Snapshot, &(*id).into())?;
+        let was_there = self.backend.delete(FileKind::Snapshot, &(*id).into())?;
         self.records.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        Ok(())
+        Ok(was_there)
     }
 }

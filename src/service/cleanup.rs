@@ -1,116 +1,175 @@
-//! Deleting what retention no longer keeps: the verdicts, and the operation that follows them.
+//! Deleting what retention no longer keeps: the verdicts, and the operations that follow them.
 
-use std::sync::Arc;
+use std::cmp::Reverse;
 use std::time::Duration;
 
+use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 
 use super::Services;
 use super::error::Error;
 use super::idempotency::Request;
-use super::operations::{Work, payload, report, to_json};
-use super::pins::is_pinned;
-use crate::base::control::Control;
-use crate::base::failpoint;
-use crate::base::ids::SnapshotId;
-use crate::base::timestamp::Timestamp;
+use super::operations::{payload, report, to_json};
 use crate::domain::caller::Caller;
 use crate::domain::finding::Consistency;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
+use crate::domain::page::{GraphTimeKey, Page, PageRequest};
 use crate::domain::report::CleanupReport;
 use crate::domain::retention::{Kept, RetentionVerdict, judge};
 use crate::store::entity::operation;
-use crate::store::entity::snapshot::Model;
-use crate::store::{graphs, operations, snapshots};
+use crate::store::retention::Outline;
+use crate::store::{self, graphs, retention};
 
 /// What becomes of one snapshot.
 #[derive(Debug, Clone)]
 pub struct Judged {
+    /// The graph that it is of.
+    pub graph_id: GraphId,
     /// The snapshot.
-    pub snapshot: Model,
+    pub snapshot: Outline,
     /// What becomes of it, and why.
     pub verdict: RetentionVerdict,
 }
 
-/// What the operation of one graph is to delete, as it was judged when it was asked for. Each is judged again before it goes.
+impl Judged {
+    /// Whether it goes.
+    pub(super) fn is_expired(&self) -> bool {
+        self.verdict == RetentionVerdict::Expired
+    }
+
+    fn key(&self) -> GraphTimeKey {
+        (self.graph_id.to_string(), self.snapshot.created_at, self.snapshot.snapshot_id.to_string())
+    }
+}
+
+/// What a cleanup would do.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// By graph, newest first within a graph.
+    pub verdicts: Page<Judged>,
+    /// How many snapshots would be deleted, on all pages.
+    pub expired: usize,
+}
+
+/// What the operation of one graph is to delete, as it was judged when it was asked for. It is judged again when its turn comes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct CleanupPayload {
-    snapshot_ids: Vec<String>,
+pub(super) struct CleanupPayload {
+    pub(super) snapshot_ids: Vec<String>,
 }
 
 impl Services {
-    /// What a cleanup would do with each snapshot of a graph, or of all graphs; newest first within a graph.
+    /// What a cleanup would do with each snapshot of a graph, or of all graphs.
     ///
     /// # Errors
     /// There is no such graph.
-    pub async fn judge_snapshots(&self, graph_id: Option<&GraphId>) -> Result<Vec<Judged>, Error> {
-        let graphs = match graph_id {
-            Some(graph_id) => vec![self.find_graph(self.store().read(), graph_id).await?.graph_id],
-            None => graphs::list_ids(self.store().read()).await?,
-        };
-        let mut judged = Vec::new();
-        for graph_id in graphs {
-            judged.extend(self.judge_graph(&graph_id).await?);
+    pub async fn preview_cleanup(&self, graph_id: Option<&GraphId>, page: &PageRequest<GraphTimeKey>) -> Result<Preview, Error> {
+        let order = |(graph_id, created_at, id): GraphTimeKey| (graph_id, Reverse((created_at, id)));
+        let after = page.after.clone().map(order);
+        let (mut items, mut expired) = (Vec::new(), 0);
+        for graph_id in self.graphs_to_clean(graph_id).await? {
+            let judged = self.judge_graph(&graph_id).await?;
+            expired += judged.iter().filter(|one| one.is_expired()).count();
+            let rest = judged.into_iter().filter(|one| after.as_ref().is_none_or(|after| order(one.key()) > *after));
+            let room = usize::try_from(page.size).unwrap_or(usize::MAX).saturating_add(1) - items.len();
+            items.extend(rest.take(room));
         }
-        Ok(judged)
+        Ok(Preview { verdicts: page.page(items, Judged::key), expired })
     }
 
-    async fn judge_graph(&self, graph_id: &GraphId) -> Result<Vec<Judged>, Error> {
-        let rows = snapshots::list_all(self.store().read(), graph_id).await?;
+    /// What becomes of the snapshots of a graph, newest first.
+    pub(super) async fn judge_graph(&self, graph_id: &GraphId) -> Result<Vec<Judged>, Error> {
         let now = self.now();
-        let kept: Vec<Kept> = rows.iter().map(|row| self.kept(row, now)).collect();
+        let rows = retention::list(self.store().read(), graph_id, now).await?;
+        let kept: Vec<Kept> = rows.iter().map(|row| self.kept(row)).collect();
         let verdicts = judge(&kept, now);
-        Ok(rows.into_iter().zip(verdicts).map(|(snapshot, verdict)| Judged { snapshot, verdict }).collect())
+        let judged = |(snapshot, verdict)| Judged { graph_id: graph_id.clone(), snapshot, verdict };
+        Ok(rows.into_iter().zip(verdicts).map(judged).collect())
     }
 
-    fn kept(&self, row: &Model, now: Timestamp) -> Kept {
+    fn kept(&self, row: &Outline) -> Kept {
         let days = Duration::from_secs(u64::from(self.settings().retention_days) * 24 * 3600);
         Kept {
             status: row.status,
             consistency: row.consistency.as_deref().and_then(Consistency::parse),
-            has_losses: row.losses.is_some(),
+            has_losses: row.has_losses,
             failed_verification: row.verified_passed == Some(false),
-            pinned: is_pinned(row, now),
+            pinned: row.pinned,
             // One that failed has no retention of its own: its row is kept as long.
             expires_at: row.retention_until.unwrap_or_else(|| row.completed_at.unwrap_or(row.created_at).plus(days)),
         }
     }
 
-    /// Queues the deletion of all snapshots that retention no longer keeps, an operation for each graph that has any.
+    async fn graphs_to_clean(&self, only: Option<&GraphId>) -> Result<Vec<GraphId>, Error> {
+        if let Some(graph_id) = only {
+            return Ok(vec![self.find_graph(self.store().read(), graph_id).await?.graph_id]);
+        }
+        // Sorted here: pages must not depend on how the database compares texts.
+        let mut graphs = graphs::list_ids(self.store().read()).await?;
+        graphs.sort_unstable();
+        Ok(graphs)
+    }
+
+    /// Queues the deletion of all snapshots that retention no longer keeps, an operation for each graph that has any. All of them or
+    /// none; the same request gives the same operations again, also where there were none.
     ///
     /// # Errors
-    /// There is no such graph; too many operations wait.
+    /// There is no such graph; too many operations wait for one of the graphs.
     pub async fn cleanup_snapshots(
         &self,
         caller: &Caller,
         graph_id: Option<&GraphId>,
         request_id: Option<&str>,
     ) -> Result<Vec<operation::Model>, Error> {
-        let whole = graph_id.map(GraphId::as_str).unwrap_or("-");
-        let mut queued = Vec::new();
-        let judged = self.judge_snapshots(graph_id).await?;
-        // Asked again, the expired ones are gone already: the first request has named its graphs.
-        let graphs = self.graphs_of_cleanup(&judged, graph_id).await?;
-        for graph_id in graphs {
-            let expired = judged.iter().filter(|one| one.snapshot.graph_id == graph_id && one.verdict == RetentionVerdict::Expired);
-            let snapshot_ids: Vec<String> = expired.map(|one| one.snapshot.snapshot_id.to_string()).collect();
-            // One name for each graph's part of the request.
-            let part = request_id.map(|id| format!("{id}/{graph_id}"));
-            let body = [whole, graph_id.as_str()];
-            let request = Request { request_id: part.as_deref(), action: "CleanupSnapshots", body: &body };
-            if let Some(first) = request.find_subject(self.store().read()).await? {
-                queued.push(self.operation_of(self.store().read(), &first).await?);
-                continue;
-            }
-            if snapshot_ids.is_empty() {
-                continue;
-            }
-            let payload = to_json(&CleanupPayload { snapshot_ids })?;
-            let work = Work { kind: OperationKind::Cleanup, graph_id: &graph_id, snapshot_id: None, payload };
-            queued.push(self.queue(caller, &work, &request).await?);
+        let body = [graph_id.map_or("-", GraphId::as_str)];
+        let request = Request { request_id, action: "CleanupSnapshots", body: &body };
+        match self.cleanup_snapshots_once(caller, graph_id, &request).await {
+            Err(error) if error.is_race() => self.cleanup_snapshots_once(caller, graph_id, &request).await,
+            result => result,
         }
+    }
+
+    async fn cleanup_snapshots_once(
+        &self,
+        caller: &Caller,
+        graph_id: Option<&GraphId>,
+        request: &Request<'_>,
+    ) -> Result<Vec<operation::Model>, Error> {
+        // Asked again, the graph may have gone: the first answer holds all the same.
+        if let Some(first) = request.find_subject(self.store().read()).await? {
+            return self.operations_of(self.store().read(), &first).await;
+        }
+        let mut wanted = Vec::new();
+        for graph_id in self.graphs_to_clean(graph_id).await? {
+            let expired = self.judge_graph(&graph_id).await?.into_iter().filter(Judged::is_expired);
+            let snapshot_ids: Vec<String> = expired.map(|one| one.snapshot.snapshot_id.to_string()).collect();
+            if !snapshot_ids.is_empty() {
+                wanted.push((graph_id, to_json(&CleanupPayload { snapshot_ids })?));
+            }
+        }
+        let transaction = self.store().begin().await?;
+        if let Some(first) = request.find_subject(&*transaction).await? {
+            return self.operations_of(&*transaction, &first).await;
+        }
+        let mut queued = Vec::with_capacity(wanted.len());
+        for (graph_id, payload) in wanted {
+            let operation = self.new_operation(OperationKind::Cleanup, &graph_id, None, payload);
+            queued.push(self.enqueue(&*transaction, operation).await?);
+            self.record_audit(&*transaction, caller, request.action, &graph_id, None).await?;
+        }
+        let ids: Vec<String> = queued.iter().map(|operation| operation.operation_id.to_string()).collect();
+        request.remember(self, &*transaction, ids.join(",")).await?;
+        store::commit(transaction).await?;
+        self.wakeup().announce_work();
         Ok(queued)
+    }
+
+    async fn operations_of(&self, connection: &impl ConnectionTrait, ids: &str) -> Result<Vec<operation::Model>, Error> {
+        let mut found = Vec::new();
+        for id in ids.split(',').filter(|id| !id.is_empty()) {
+            found.push(self.operation_of(connection, id).await?);
+        }
+        Ok(found)
     }
 
     /// How many snapshots the operations of a cleanup have deleted; without waiting, how many they are to delete.
@@ -131,54 +190,5 @@ impl Services {
             }
         }
         failed.map_or(Ok(count), Err)
-    }
-
-    async fn graphs_of_cleanup(&self, judged: &[Judged], only: Option<&GraphId>) -> Result<Vec<GraphId>, Error> {
-        let mut graphs = match only {
-            Some(graph_id) => vec![graph_id.clone()],
-            None => graphs::list_ids(self.store().read()).await?,
-        };
-        graphs.extend(judged.iter().map(|one| one.snapshot.graph_id.clone()));
-        graphs.sort_unstable();
-        graphs.dedup();
-        Ok(graphs)
-    }
-
-    /// Deletes what an operation of one graph is to delete, and is still not kept.
-    ///
-    /// # Errors
-    /// The repository cannot be written or is locked; what was not deleted is still there.
-    pub async fn run_cleanup(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
-        let CleanupPayload { snapshot_ids } = payload(operation)?;
-        control.begin_stage("cleanup", 0);
-        let (repository, lock) = self.lock_for_deleting(operation, control).await?;
-        for one in self.judge_graph(&operation.graph_id).await? {
-            let wanted = snapshot_ids.contains(&one.snapshot.snapshot_id.to_string());
-            if !wanted || one.verdict != RetentionVerdict::Expired {
-                continue;
-            }
-            control.go_on()?;
-            // Whoever has lost the lease deletes nothing more.
-            operations::confirm(self.store().read(), operation).await?;
-            let id = one.snapshot.snapshot_id;
-            self.remove_records(&repository, &lock, one.snapshot).await?;
-            failpoint::reach("cleanup.record_removed");
-            snapshots::delete(self.store().read(), id).await?;
-            failpoint::reach("cleanup.row_deleted");
-        }
-        lock.release(self).await;
-        let report = CleanupReport { deleted_snapshots: self.count_gone(operation, &snapshot_ids).await? };
-        self.finish_with(operation, &report, control).await
-    }
-
-    /// Counted by what is gone, so that a second attempt says the same.
-    async fn count_gone(&self, operation: &operation::Model, snapshot_ids: &[String]) -> Result<i64, Error> {
-        let mut gone = 0;
-        for id in snapshot_ids.iter().filter_map(|id| SnapshotId::parse(id)) {
-            if snapshots::find(self.store().read(), &operation.graph_id, id).await?.is_none() {
-                gone += 1;
-            }
-        }
-        Ok(gone)
     }
 }

@@ -1,18 +1,33 @@
-//! Deleting snapshots: the record, then the row. The data goes when the repository is pruned.
+//! Deleting snapshots: the mark that keeps pins away, the record, then the row. The data goes when the repository is pruned.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use tokio::sync::OnceCell;
 
 use super::Services;
 use super::error::Error;
 use super::operations::subject;
+use super::pins::pinned;
 use super::repository_lock::HeldLock;
-use super::snapshot_work::snapshot_tag;
+use super::snapshot_work::SNAPSHOT_TAG;
 use crate::base::control::Control;
 use crate::base::failpoint;
+use crate::base::ids::SnapshotId;
 use crate::repository::{LockKind, RecordId, Repository};
-use crate::store::entity::{operation, snapshot};
+use crate::store::entity::operation;
 use crate::store::operations::Ending;
-use crate::store::{self, operations, snapshots};
+use crate::store::{self, operations, pins, snapshots};
+
+/// The records of a repository in which nobody else works.
+pub(super) struct OwnRecords {
+    services: Services,
+    repository: Arc<Repository>,
+    lock: HeldLock,
+    /// By the tags of their snapshots. Read once, and only where a row does not name a record that is there: one damaged record
+    /// must not keep the others from being deleted.
+    tagged: OnceCell<HashMap<SnapshotId, Vec<RecordId>>>,
+}
 
 impl Services {
     /// Deletes the snapshot of an operation.
@@ -21,13 +36,17 @@ impl Services {
     /// It was pinned meanwhile; the repository cannot be written or is locked. Then the snapshot is still there.
     pub async fn run_delete(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         failpoint::reach("delete.begun");
+        control.begin_stage("delete", 0);
         let id = subject(operation)?;
         if let Some(row) = snapshots::find(self.store().read(), &operation.graph_id, id).await? {
-            self.check_unpinned(&row)?;
-            if row.data_hash.is_some() {
-                let (repository, lock) = self.lock_for_deleting(operation, control).await?;
-                self.remove_records(&repository, &lock, row).await?;
-                lock.release(self).await;
+            let has_record = row.data_hash.is_some() || row.record_id.is_some();
+            let records = if has_record { Some(self.own_records(operation, control).await?) } else { None };
+            if !self.mark_deleting(operation, id).await? {
+                return Err(pinned(&self.snapshot_of_operation(operation).await?));
+            }
+            if let Some(records) = records {
+                records.remove(id, row.record_id.as_deref()).await?;
+                records.release().await;
             }
         }
         failpoint::reach("delete.record_removed");
@@ -35,6 +54,20 @@ impl Services {
         operations::finish(&*transaction, operation, Ending::succeeded(), control.progress(), self.now()).await?;
         snapshots::delete(&*transaction, id).await?;
         Ok(store::commit(transaction).await?)
+    }
+
+    /// Marks a snapshot as being deleted by an operation: from then on it cannot be pinned. False when it is pinned or gone. The mark
+    /// stays until the row goes; an operation that ends otherwise takes it back.
+    ///
+    /// # Errors
+    /// The lease was lost: who has lost it deletes nothing.
+    pub(super) async fn mark_deleting(&self, operation: &operation::Model, id: SnapshotId) -> Result<bool, Error> {
+        let transaction = self.store().begin().await?;
+        operations::confirm(&*transaction, operation).await?;
+        let marked = pins::mark_deleting(&*transaction, id, operation.operation_id, self.now()).await?;
+        store::commit(transaction).await?;
+        failpoint::reach("delete.marked");
+        Ok(marked)
     }
 
     /// The repository of an operation's graph, with nobody else in it.
@@ -49,19 +82,51 @@ impl Services {
         Ok((repository, lock))
     }
 
-    /// Removes the records of a snapshot, by its tag: one that failed late may have a record that its row does not name.
-    pub(super) async fn remove_records(&self, repository: &Arc<Repository>, lock: &HeldLock, row: snapshot::Model) -> Result<(), Error> {
-        let (repository, held) = (Arc::clone(repository), lock.clone());
-        self.blocking(move || {
-            // One that restic made, and that we adopted, bears no tag of ours.
-            if let Some(record) = row.record_id.as_deref().and_then(RecordId::parse) {
-                repository.remove_record(&record, held.lock())?;
+    /// The records of an operation's graph, to remove some of them.
+    pub(super) async fn own_records(&self, operation: &operation::Model, control: &Control) -> Result<OwnRecords, Error> {
+        let (repository, lock) = self.lock_for_deleting(operation, control).await?;
+        Ok(OwnRecords { services: self.clone(), repository, lock, tagged: OnceCell::new() })
+    }
+}
+
+impl OwnRecords {
+    /// Removes the record of a snapshot: the one that its row names. Where that is not there, those with its tag: one that failed
+    /// late has a record that its row does not name, and restic may have given it another name.
+    ///
+    /// # Errors
+    /// The repository cannot be written. Without a named record: another one cannot be read; then nothing was removed.
+    pub(super) async fn remove(&self, id: SnapshotId, named: Option<&str>) -> Result<(), Error> {
+        if let Some(record) = named.and_then(RecordId::parse)
+            && self.remove_record(record).await?
+        {
+            return Ok(());
+        }
+        let tagged = self.tagged.get_or_try_init(|| self.read_tags()).await?;
+        for record in tagged.get(&id).into_iter().flatten() {
+            self.remove_record(*record).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_record(&self, record: RecordId) -> Result<bool, Error> {
+        let (repository, held) = (Arc::clone(&self.repository), self.lock.clone());
+        self.services.blocking(move || repository.remove_record(&record, held.lock())).await
+    }
+
+    async fn read_tags(&self) -> Result<HashMap<SnapshotId, Vec<RecordId>>, Error> {
+        let repository = Arc::clone(&self.repository);
+        let records = self.services.blocking(move || repository.records()).await?;
+        let mut tagged: HashMap<SnapshotId, Vec<RecordId>> = HashMap::new();
+        for record in records {
+            for id in record.tags.iter().filter_map(|tag| SnapshotId::parse(tag.strip_prefix(SNAPSHOT_TAG)?)) {
+                tagged.entry(id).or_default().push(record.id);
             }
-            while let Some(record) = repository.find_record_by_tag(&snapshot_tag(&row))? {
-                repository.remove_record(&record.id, held.lock())?;
-            }
-            Ok::<_, Error>(())
-        })
-        .await
+        }
+        Ok(tagged)
+    }
+
+    /// Lets others work in the repository again.
+    pub(super) async fn release(self) {
+        self.lock.release(&self.services).await;
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 
 use super::Services;
@@ -11,20 +12,25 @@ use super::graphs::{DEFAULT_QUIET_WAIT_SECONDS, Graph, Server};
 use super::idempotency::Request;
 use super::inputs::check_inputs_apart;
 use super::operations::{Work, payload, to_json};
-use super::pins::is_pinned;
 use super::repository_lock::HeldLock;
 use crate::base::control::Control;
 use crate::base::failpoint;
+use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
+use crate::domain::page::PageRequest;
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::lightrag::server::Server as LightragServer;
 use crate::repository::{self, LockKind};
 use crate::store::entity::graph::Model;
 use crate::store::entity::operation;
 use crate::store::operations::Ending;
-use crate::store::{self, graphs, operations, snapshots};
+use crate::store::snapshots::SnapshotFilter;
+use crate::store::{self, graphs, operations, pins, snapshots};
+
+/// How many pinned snapshots a refusal names.
+const PINNED_NAMED: u64 = 10;
 
 /// What is to change of a graph; what is not set stays.
 #[derive(Debug, Clone)]
@@ -43,6 +49,16 @@ pub struct GraphUpdate {
     pub etag: Option<String>,
     /// The caller's name for the request.
     pub request_id: Option<String>,
+}
+
+/// What an update needs, made before its transaction.
+struct Ready {
+    /// The directory, resolved.
+    source_dir: Option<String>,
+    /// The inputs directory, resolved; the inner `None` takes it away.
+    inputs_dir: Option<Option<String>>,
+    /// The server's key, sealed.
+    server_api_key: Option<String>,
 }
 
 /// How the care of a graph is to end.
@@ -73,50 +89,54 @@ impl Services {
         let inputs = update.inputs_dir.as_ref().map_or_else(|| "keep".to_owned(), |inputs| format!("{inputs:?}"));
         let body = [update.graph_id.as_str(), &source, &server, policy, update.etag.as_deref().unwrap_or_default(), &inputs];
         let request = Request { request_id: update.request_id.as_deref(), action: "UpdateGraph", body: &body };
-        let old = self.find_graph(self.store().read(), &update.graph_id).await?;
+        match self.update_graph_once(caller, &update, &request).await {
+            Err(error) if error.is_race() => self.update_graph_once(caller, &update, &request).await,
+            result => result,
+        }
+    }
+
+    async fn update_graph_once(&self, caller: &Caller, update: &GraphUpdate, request: &Request<'_>) -> Result<Graph, Error> {
+        self.find_graph(self.store().read(), &update.graph_id).await?;
+        // Asked again, the directory may have gone: the first answer holds all the same.
         if request.find_subject(self.store().read()).await?.is_some() {
+            return self.get_graph(&update.graph_id).await;
+        }
+        let ready = self.make_ready(update).await?;
+        let transaction = self.store().begin().await?;
+        let old = graphs::find_to_update(&*transaction, &update.graph_id).await?;
+        let old = old.ok_or_else(|| Error::NotFound { kind: "Graph", id: update.graph_id.to_string() })?;
+        // Looked for when nobody else changes the graph: of two that come at once, the second finds what the first has done.
+        if request.find_subject(&*transaction).await?.is_some() {
+            drop(transaction);
             return self.get_graph(&update.graph_id).await;
         }
         if update.etag.as_ref().is_some_and(|wanted| *wanted != etag(&old)) {
             return Err(changed_meanwhile(&old));
         }
-        let new = self.updated_row(&old, &update).await?;
-        let transaction = self.store().begin().await?;
-        if !graphs::update(&*transaction, &new, old.revision).await? {
-            return Err(changed_meanwhile(&old));
-        }
-        request.remember(self, &*transaction, old.graph_id.to_string()).await?;
-        self.record_audit(&*transaction, caller, "UpdateGraph", &old.graph_id, None).await?;
+        let row = updated_row(old, update, ready);
+        row.inputs_dir.iter().try_for_each(|inputs| check_inputs_apart(&row.source_dir, inputs))?;
+        graphs::update(&*transaction, row).await?;
+        request.remember(self, &*transaction, update.graph_id.to_string()).await?;
+        self.record_audit(&*transaction, caller, "UpdateGraph", &update.graph_id, None).await?;
         store::commit(transaction).await?;
         self.get_graph(&update.graph_id).await
     }
 
-    async fn updated_row(&self, old: &Model, update: &GraphUpdate) -> Result<Model, Error> {
-        let mut row = Model { revision: old.revision + 1, ..old.clone() };
-        if let Some(source_dir) = &update.source_dir {
-            row.source_dir = self.resolve_source(source_dir.clone()).await?;
-        }
-        match &update.inputs_dir {
-            Some(Some(inputs)) => row.inputs_dir = Some(self.resolve_inputs(inputs.clone(), &row.source_dir).await?),
-            Some(None) => row.inputs_dir = None,
-            None => row.inputs_dir.iter().try_for_each(|inputs| check_inputs_apart(&row.source_dir, inputs))?,
-        }
-        if let Some(policy) = update.inconsistent_policy {
-            row.inconsistent_policy = policy;
-        }
-        let Some(server) = &update.server else { return Ok(row) };
-        let server = server.as_ref();
+    async fn make_ready(&self, update: &GraphUpdate) -> Result<Ready, Error> {
+        let source_dir = match &update.source_dir {
+            Some(source_dir) => Some(self.resolve_source(source_dir.clone()).await?),
+            None => None,
+        };
+        let inputs_dir = match &update.inputs_dir {
+            Some(Some(inputs)) => Some(Some(self.resolve_inputs_place(inputs.clone()).await?)),
+            Some(None) => Some(None),
+            None => None,
+        };
+        let server = update.server.as_ref().and_then(Option::as_ref);
         if let Some(server) = server {
             LightragServer::new(&server.url, None)?;
         }
-        let key = self.seal_key(server).await?;
-        let same_server = server.is_some_and(|server| Some(&server.url) == old.server_url.as_ref());
-        row.server_url = server.map(|server| server.url.clone());
-        // Nobody gets the key back, so whoever sends the rest again must not lose it.
-        row.server_api_key = if same_server { key.or_else(|| old.server_api_key.clone()) } else { key };
-        row.quiet_wait_seconds = server.map_or(DEFAULT_QUIET_WAIT_SECONDS, |server| server.quiet_wait_seconds);
-        row.busy_policy = server.map_or(BusyPolicy::Proceed, |server| server.busy_policy);
-        Ok(row)
+        Ok(Ready { source_dir, inputs_dir, server_api_key: self.seal_key(server).await? })
     }
 
     /// Queues the end of a graph's care. With `purge` its repository is deleted too.
@@ -139,21 +159,10 @@ impl Services {
         }
         self.find_graph(self.store().read(), graph_id).await?;
         if purge {
-            self.check_nothing_pinned(graph_id).await?;
+            check_nothing_pinned(self.store().read(), graph_id, self.now()).await?;
         }
         let work = Work { kind: OperationKind::Unregister, graph_id, snapshot_id: None, payload: payload.clone() };
         self.queue(caller, &work, &request).await
-    }
-
-    async fn check_nothing_pinned(&self, graph_id: &GraphId) -> Result<(), Error> {
-        let now = self.now();
-        let rows = snapshots::list_all(self.store().read(), graph_id).await?;
-        let pinned: Vec<String> = rows.iter().filter(|row| is_pinned(row, now)).map(|row| format!("`{}`", row.snapshot_id)).collect();
-        if pinned.is_empty() {
-            return Ok(());
-        }
-        let message = format!("graph `{graph_id}` has pinned snapshots, unpin them first: {}", pinned.join(", "));
-        Err(Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_PINNED", message))
     }
 
     /// Ends the care of an operation's graph.
@@ -163,7 +172,6 @@ impl Services {
     pub async fn run_unregister(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         let UnregisterPayload { purge } = payload(operation)?;
         if purge {
-            self.check_nothing_pinned(&operation.graph_id).await?;
             self.purge_repository(operation, control).await?;
         }
         failpoint::reach("unregister.purged");
@@ -172,6 +180,18 @@ impl Services {
         snapshots::delete_all(&*transaction, &operation.graph_id).await?;
         graphs::delete(&*transaction, &operation.graph_id).await?;
         Ok(store::commit(transaction).await?)
+    }
+
+    /// Marks all snapshots of an operation's graph as being deleted: from then on none can be pinned.
+    async fn mark_all_deleting(&self, operation: &operation::Model) -> Result<(), Error> {
+        let (transaction, now) = (self.store().begin().await?, self.now());
+        operations::confirm(&*transaction, operation).await?;
+        pins::mark_all_deleting(&*transaction, &operation.graph_id, operation.operation_id, now).await?;
+        // Looked for when the others are marked: no pin slips through between.
+        check_nothing_pinned(&*transaction, &operation.graph_id, now).await?;
+        store::commit(transaction).await?;
+        failpoint::reach("unregister.marked");
+        Ok(())
     }
 
     /// Takes the repository out of the way in one step, under its exclusive lock, and then deletes it.
@@ -183,15 +203,15 @@ impl Services {
         match opened {
             Ok(repository) => {
                 let lock = HeldLock::take(self, &repository, LockKind::Exclusive, control).await?;
-                operations::confirm(self.store().read(), operation).await?;
-                self.repositories().forget(&root);
-                let (from, to) = (root, doomed.clone());
+                self.mark_all_deleting(operation).await?;
+                let (from, to) = (root.clone(), doomed.clone());
                 self.blocking(move || std::fs::rename(&from, &to).map_err(|error| cannot_purge(&from, &error))).await?;
+                self.repositories().forget(&root);
                 failpoint::reach("unregister.renamed");
                 lock.release(self).await;
             }
             // Never made, or taken away by the last attempt.
-            Err(repository::Error::NotFound { .. }) => {}
+            Err(repository::Error::NotFound { .. }) => self.mark_all_deleting(operation).await?,
             Err(error) => return Err(error.into()),
         }
         let cache = self.settings().places.storage.join(".audit").join(operation.graph_id.as_str());
@@ -208,9 +228,43 @@ impl Services {
     }
 }
 
+async fn check_nothing_pinned(connection: &impl ConnectionTrait, graph_id: &GraphId, now: Timestamp) -> Result<(), Error> {
+    let pinned = SnapshotFilter { graph_id: Some(graph_id.clone()), pinned: Some((true, now)), ..SnapshotFilter::default() };
+    let first = snapshots::list(connection, &pinned, &PageRequest { size: PINNED_NAMED, after: None }).await?;
+    if first.items.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = first.items.iter().map(|row| format!("`{}`", row.snapshot_id)).collect();
+    let more = if first.next_page_token.is_some() { " and more" } else { "" };
+    let message = format!("graph `{graph_id}` has pinned snapshots, unpin them first: {}{more}", names.join(", "));
+    Err(Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_PINNED", message))
+}
+
 fn cannot_purge(path: &Path, error: &std::io::Error) -> Error {
     let message = format!("the repository cannot be deleted, delete the rest by hand: `{}`: {error}", path.display());
     Error::refused(ErrorKind::FailedPrecondition, "FILE_SYSTEM", message)
+}
+
+fn updated_row(old: Model, update: &GraphUpdate, ready: Ready) -> Model {
+    let mut row = Model { revision: old.revision + 1, ..old };
+    if let Some(source_dir) = ready.source_dir {
+        row.source_dir = source_dir;
+    }
+    if let Some(inputs_dir) = ready.inputs_dir {
+        row.inputs_dir = inputs_dir;
+    }
+    if let Some(policy) = update.inconsistent_policy {
+        row.inconsistent_policy = policy;
+    }
+    let Some(server) = &update.server else { return row };
+    let server = server.as_ref();
+    let same_server = server.is_some_and(|server| Some(&server.url) == row.server_url.as_ref());
+    // Nobody gets the key back, so whoever sends the rest again must not lose it.
+    row.server_api_key = ready.server_api_key.or_else(|| row.server_api_key.filter(|_| same_server));
+    row.server_url = server.map(|server| server.url.clone());
+    row.quiet_wait_seconds = server.map_or(DEFAULT_QUIET_WAIT_SECONDS, |server| server.quiet_wait_seconds);
+    row.busy_policy = server.map_or(BusyPolicy::Proceed, |server| server.busy_policy);
+    row
 }
 
 fn changed_meanwhile(graph: &Model) -> Error {

@@ -1,5 +1,7 @@
 //! Graphs under our care.
 
+use std::collections::HashMap;
+
 use sea_orm::ConnectionTrait;
 
 use super::Services;
@@ -13,9 +15,8 @@ use crate::domain::page::{Page, PageRequest};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::lightrag::server::Server as LightragServer;
 use crate::store::entity::graph::Model;
-use crate::store::graphs::GraphFilter;
-use crate::store::snapshots::GraphStats;
-use crate::store::{self, graphs, snapshots};
+use crate::store::graphs::{GraphFilter, GraphStats};
+use crate::store::{self, graphs};
 
 /// How long a snapshot waits for a LightRAG server to come to rest when nobody says, seconds.
 pub const DEFAULT_QUIET_WAIT_SECONDS: i32 = 30;
@@ -57,8 +58,6 @@ pub struct Graph {
     pub row: Model,
     /// Counts over its restorable snapshots.
     pub stats: GraphStats,
-    /// The newest of them from the registered directory.
-    pub latest_snapshot_id: Option<String>,
 }
 
 impl Services {
@@ -177,15 +176,16 @@ impl Services {
     /// There is none with this id.
     pub async fn get_graph(&self, graph_id: &GraphId) -> Result<Graph, Error> {
         let row = self.find_graph(self.store().read(), graph_id).await?;
-        self.with_stats(row).await
+        let found = self.with_stats(vec![row]).await?.into_iter().next();
+        found.ok_or_else(|| Error::NotFound { kind: "Graph", id: graph_id.to_string() })
     }
 
-    async fn with_stats(&self, row: Model) -> Result<Graph, Error> {
-        let read = self.store().read();
-        let stats = snapshots::aggregate_by_graph(read, Some(&row.graph_id)).await?.into_iter().next();
-        let stats = stats.ok_or_else(|| Error::NotFound { kind: "Graph", id: row.graph_id.to_string() })?;
-        let latest = snapshots::find_latest(read, &row.graph_id, &row.source_dir).await?;
-        Ok(Graph { row, stats, latest_snapshot_id: latest.map(|snapshot| snapshot.snapshot_id.to_string()) })
+    /// Counted by one query for all of them; those that have gone meanwhile are left out.
+    async fn with_stats(&self, rows: Vec<Model>) -> Result<Vec<Graph>, Error> {
+        let ids = rows.iter().map(|row| row.graph_id.clone()).collect();
+        let stats = graphs::aggregate(self.store().read(), Some(ids)).await?;
+        let mut stats: HashMap<GraphId, GraphStats> = stats.into_iter().map(|stats| (stats.graph_id.clone(), stats)).collect();
+        Ok(rows.into_iter().filter_map(|row| Some(Graph { stats: stats.remove(&row.graph_id)?, row })).collect())
     }
 
     /// Graphs in the order of their ids.
@@ -193,11 +193,7 @@ impl Services {
     /// # Errors
     /// The database's.
     pub async fn list_graphs(&self, wanted: &GraphFilter, page: &PageRequest<String>) -> Result<Page<Graph>, Error> {
-        let rows = graphs::list(self.store().read(), wanted, page).await?;
-        let mut items = Vec::with_capacity(rows.items.len());
-        for row in rows.items {
-            items.push(self.with_stats(row).await?);
-        }
-        Ok(Page { items, next_page_token: rows.next_page_token })
+        let Page { items, next_page_token } = graphs::list(self.store().read(), wanted, page).await?;
+        Ok(Page { items: self.with_stats(items).await?, next_page_token })
     }
 }

@@ -42,11 +42,19 @@ impl Services {
     /// # Errors
     /// It is not fit to be read, or lies in the source or around it.
     pub(super) async fn resolve_inputs(&self, text: String, source_dir: &str) -> Result<String, Error> {
-        let places = self.settings().places.clone();
-        let path = self.blocking(move || places.resolve_inputs(&text)).await?;
-        let inputs = into_text("inputs_dir", path)?;
+        let inputs = self.resolve_inputs_place(text).await?;
         check_inputs_apart(source_dir, &inputs)?;
         Ok(inputs)
+    }
+
+    /// As [`Services::resolve_inputs`], whatever the source is.
+    ///
+    /// # Errors
+    /// It is no place that callers may name.
+    pub(super) async fn resolve_inputs_place(&self, text: String) -> Result<String, Error> {
+        let places = self.settings().places.clone();
+        let path = self.blocking(move || places.resolve_inputs(&text)).await?;
+        into_text("inputs_dir", path)
     }
 
     /// An inputs directory, resolved, with what is registered in it.

@@ -2,6 +2,7 @@
 
 mod adoption;
 pub mod cleanup;
+pub mod cleanup_work;
 pub mod delete_work;
 pub mod differences;
 mod error;

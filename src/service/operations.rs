@@ -18,7 +18,7 @@ use crate::domain::operation::{MAX_ATTEMPTS, MAX_QUEUED_PER_GRAPH, OperationKind
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::entity::operation::Model;
 use crate::store::operations::{Ending, OperationFilter};
-use crate::store::{self, operations, snapshots};
+use crate::store::{self, operations, pins, snapshots};
 
 /// An operation and, while it waits, its place in its graph's queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,8 +168,8 @@ impl Services {
         let transaction = self.store().begin().await?;
         if !operations::cancel_queued(&*transaction, id, self.now()).await? {
             operations::request_cancel(&*transaction, id).await?;
-        } else if operation.kind == OperationKind::Snapshot {
-            snapshots::update_failed(&*transaction, id, "cancelled before it began", self.now()).await?;
+        } else {
+            self.end_without_success(&transaction, &operation, "cancelled before it began").await?;
         }
         self.record_audit(&*transaction, caller, "CancelOperation", &operation.graph_id, Some(id.to_string())).await?;
         store::commit(transaction).await?;
@@ -241,11 +241,28 @@ impl Services {
         let (transaction, now) = (self.store().begin().await?, self.now());
         let ending = Ending { state, error: Some(json), result: None };
         operations::finish(&*transaction, operation, ending, control.progress(), now).await?;
-        if operation.kind == OperationKind::Snapshot {
-            snapshots::update_failed(&*transaction, operation.operation_id, &recorded.message, now).await?;
-        }
+        self.end_without_success(&transaction, operation, &recorded.message).await?;
         store::commit(transaction).await?;
         self.wakeup().announce_work();
+        Ok(())
+    }
+
+    /// What becomes of an operation's snapshots when it ends without success, in the transaction that ends it.
+    async fn end_without_success(&self, transaction: &store::Transaction, operation: &Model, why: &str) -> Result<(), Error> {
+        let (id, graph_id) = (operation.operation_id, &operation.graph_id);
+        match operation.kind {
+            OperationKind::Snapshot => snapshots::update_failed(&**transaction, id, why, self.now()).await?,
+            // What it has marked and not deleted is as any other snapshot again.
+            OperationKind::Delete | OperationKind::Cleanup | OperationKind::Unregister => {
+                pins::unmark_deleting(&**transaction, graph_id, id).await?;
+            }
+            OperationKind::Restore
+            | OperationKind::Prune
+            | OperationKind::Verify
+            | OperationKind::Check
+            | OperationKind::Repair
+            | OperationKind::Reconcile => {}
+        }
         Ok(())
     }
 

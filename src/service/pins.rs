@@ -7,7 +7,7 @@ use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::store::entity::snapshot::Model;
-use crate::store::{self, snapshots};
+use crate::store::{self, pins};
 
 /// A pin that is to be set.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ impl Services {
     /// Pins a snapshot; gives it as it is then.
     ///
     /// # Errors
-    /// There is no such snapshot; the end lies in the past.
+    /// There is no such snapshot; it is being deleted; the end lies in the past.
     pub async fn pin_snapshot(&self, caller: &Caller, new: NewPin) -> Result<Model, Error> {
         let until = new.until.map(|until| until.micros().to_string()).unwrap_or_default();
         let body = [new.graph_id.as_str(), &new.snapshot_id, &new.reason, &until];
@@ -54,7 +54,7 @@ impl Services {
     /// Ends a pin; gives the snapshot as it is then. One that is not pinned is left as it is.
     ///
     /// # Errors
-    /// There is no such snapshot.
+    /// There is no such snapshot; it is being deleted.
     pub async fn unpin_snapshot(&self, caller: &Caller, graph_id: &GraphId, id: &str, request_id: Option<&str>) -> Result<Model, Error> {
         let body = [graph_id.as_str(), id];
         let request = Request { request_id, action: "UnpinSnapshot", body: &body };
@@ -71,7 +71,21 @@ impl Services {
         graph_id: &GraphId,
         id: &str,
         request: &Request<'_>,
-        change: impl FnOnce(Model) -> Model,
+        change: impl Fn(Model) -> Model,
+    ) -> Result<Model, Error> {
+        match self.update_pin_once(caller, graph_id, id, request, &change).await {
+            Err(error) if error.is_race() => self.update_pin_once(caller, graph_id, id, request, &change).await,
+            result => result,
+        }
+    }
+
+    async fn update_pin_once(
+        &self,
+        caller: &Caller,
+        graph_id: &GraphId,
+        id: &str,
+        request: &Request<'_>,
+        change: impl Fn(Model) -> Model,
     ) -> Result<Model, Error> {
         self.find_graph(self.store().read(), graph_id).await?;
         let transaction = self.store().begin().await?;
@@ -80,7 +94,10 @@ impl Services {
             return Ok(row);
         }
         let row = change(row);
-        snapshots::update_pin(&*transaction, &row).await?;
+        if !pins::update(&*transaction, &row).await? {
+            let message = format!("snapshot `{id}` is being deleted, it cannot be pinned any more");
+            return Err(Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_BEING_DELETED", message));
+        }
         request.remember(self, &*transaction, row.snapshot_id.to_string()).await?;
         let subject = match &row.pin_reason {
             Some(reason) => format!("{}: {reason}", row.snapshot_id),
@@ -96,8 +113,13 @@ impl Services {
     /// # Errors
     /// It is.
     pub(super) fn check_unpinned(&self, snapshot: &Model) -> Result<(), Error> {
-        let Some(reason) = snapshot.pin_reason.as_ref().filter(|_| is_pinned(snapshot, self.now())) else { return Ok(()) };
-        let message = format!("snapshot `{}` is pinned, unpin it first: {reason}", snapshot.snapshot_id);
-        Err(Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_PINNED", message))
+        if is_pinned(snapshot, self.now()) { Err(pinned(snapshot)) } else { Ok(()) }
     }
+}
+
+/// That a snapshot is pinned, and so not deleted.
+pub(super) fn pinned(snapshot: &Model) -> Error {
+    let reason = snapshot.pin_reason.as_deref().unwrap_or_default();
+    let message = format!("snapshot `{}` is pinned, unpin it first: {reason}", snapshot.snapshot_id);
+    Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_PINNED", message)
 }

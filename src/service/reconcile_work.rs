@@ -129,6 +129,7 @@ impl Services {
             verified_passed: None,
             losses: None,
             lightrag_layout: manifest.lightrag_layout,
+            deleting_operation_id: None,
         })
     }
 

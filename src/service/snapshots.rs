@@ -140,6 +140,7 @@ impl Services {
             inputs_files: None,
             inputs_size_bytes: None,
             inputs_data_hash: None,
+            deleting_operation_id: None,
         };
         Ok(snapshots::insert(transaction, row).await?)
     }

@@ -2,7 +2,7 @@
 
 use super::Services;
 use super::error::Error;
-use crate::store::snapshots::{self, GraphStats};
+use crate::store::graphs::{self, GraphStats};
 
 impl Services {
     /// Counts over each graph's restorable snapshots, in the order of the ids. Added up by the database.
@@ -10,6 +10,6 @@ impl Services {
     /// # Errors
     /// The database's.
     pub async fn backup_stats(&self) -> Result<Vec<GraphStats>, Error> {
-        Ok(snapshots::aggregate_by_graph(self.store().read(), None).await?)
+        Ok(graphs::aggregate(self.store().read(), None).await?)
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Services;
 use super::error::Error;
 use super::idempotency::Request;
-use super::operations::{Work, payload, to_json};
+use super::operations::{Work, payload, report, to_json};
 use super::repository_lock::HeldLock;
 use super::snapshot_files::SnapshotFiles;
 use super::snapshots::{check_restorable, snapshot_root};
@@ -87,14 +87,15 @@ impl Services {
         Ok(verifications::list(self.store().read(), snapshot.snapshot_id, wanted, page).await?)
     }
 
-    /// One verification.
+    /// What an operation that has ended has found; none when its snapshot was deleted since, and its verifications with it.
     ///
     /// # Errors
-    /// There is none with this id.
-    pub async fn get_verification(&self, id: &str) -> Result<Model, Error> {
-        let missing = || Error::NotFound { kind: "Verification", id: id.to_owned() };
-        let id = VerificationId::parse(id).ok_or_else(missing)?;
-        verifications::find(self.store().read(), id).await?.ok_or_else(missing)
+    /// The database's.
+    pub async fn find_verification(&self, operation: &operation::Model) -> Result<Option<Model>, Error> {
+        let Some(id) = report::<VerifyReport>(operation).and_then(|report| VerificationId::parse(&report.verification_id)) else {
+            return Ok(None);
+        };
+        Ok(verifications::find(self.store().read(), id).await?)
     }
 
     /// Verifies the snapshot of an operation.

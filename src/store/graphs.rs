@@ -1,13 +1,19 @@
 //! Rows of `graphs`.
 
-use sea_orm::sea_query::{Expr, ExprTrait as _, Func};
-use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, IntoActiveModel as _};
-use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Func, Order, Query, QueryStatementBuilder as _, SubQueryStatement};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, FromQueryResult, IntoActiveModel as _,
+};
+use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect};
 
 use super::Error;
 use super::entity::graph::{Column, Entity, Model};
+use super::entity::snapshot;
+use crate::base::ids::SnapshotId;
+use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::{Page, PageRequest};
+use crate::domain::snapshot::SnapshotStatus;
 
 /// Adds a graph.
 ///
@@ -25,14 +31,23 @@ pub async fn find(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Resu
     Entity::find_by_id(graph_id.clone()).one(connection).await.map_err(Error::during("find a graph"))
 }
 
-/// Writes a graph whose last update was this revision; says whether it still was.
+/// The graph with this id, which nobody else changes before the transaction ends.
 ///
 /// # Errors
 /// The database's.
-pub async fn update(connection: &impl ConnectionTrait, graph: &Model, revision: i64) -> Result<bool, Error> {
-    let row = graph.clone().into_active_model().reset_all();
-    let update = Entity::update_many().set(row).filter(Column::GraphId.eq(graph.graph_id.clone())).filter(Column::Revision.eq(revision));
-    Ok(update.exec(connection).await.map_err(Error::during("update a graph"))?.rows_affected > 0)
+pub async fn find_to_update(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Option<Model>, Error> {
+    // SQLite has no such clause and needs none: its writers come one after the other.
+    let query = Entity::find_by_id(graph_id.clone()).lock_exclusive();
+    query.one(connection).await.map_err(Error::during("find a graph"))
+}
+
+/// Writes a graph.
+///
+/// # Errors
+/// The database's.
+pub async fn update(connection: &impl ConnectionTrait, graph: Model) -> Result<(), Error> {
+    graph.into_active_model().reset_all().update(connection).await.map_err(Error::during("update a graph"))?;
+    Ok(())
 }
 
 /// Removes a graph; its snapshots must be gone.
@@ -96,4 +111,66 @@ pub async fn list(connection: &impl ConnectionTrait, wanted: &GraphFilter, page:
     let query = query.order_by_asc(Column::GraphId).limit(page.size + 1);
     let rows = query.all(connection).await.map_err(Error::during("list graphs"))?;
     Ok(page.page(rows, |row| row.graph_id.to_string()))
+}
+
+/// Counts over the restorable snapshots of one graph.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct GraphStats {
+    /// The graph.
+    pub graph_id: GraphId,
+    /// How many.
+    pub total_snapshots: i64,
+    /// Sum of their sizes, bytes.
+    pub total_size_bytes: i64,
+    /// Bytes that they added to the repository.
+    pub stored_bytes: i64,
+    /// When the newest was asked for.
+    pub last_snapshot_at: Option<Timestamp>,
+    /// The newest of the graph's own directory.
+    pub latest_snapshot_id: Option<SnapshotId>,
+}
+
+/// Counts over each graph's restorable snapshots, of these graphs or of all, in the order of the ids; graphs without any have zeros.
+///
+/// # Errors
+/// The database's.
+pub async fn aggregate(connection: &impl ConnectionTrait, only: Option<Vec<GraphId>>) -> Result<Vec<GraphStats>, Error> {
+    use snapshot::Column as Snapshot;
+    let sum = |column: Snapshot| Expr::expr(Expr::col((snapshot::Entity, column)).sum().cast_as("BIGINT")).if_null(0);
+    let is_restorable = Expr::col((snapshot::Entity, Snapshot::Status)).is_in(SnapshotStatus::RESTORABLE);
+    let same_graph = Expr::col((snapshot::Entity, Snapshot::GraphId)).equals((Entity, Column::GraphId));
+    let mut query = Entity::find()
+        .select_only()
+        .column(Column::GraphId)
+        .column_as(Expr::col((snapshot::Entity, Snapshot::SnapshotId)).count(), "total_snapshots")
+        .column_as(sum(Snapshot::SizeBytes), "total_size_bytes")
+        .column_as(sum(Snapshot::StoredBytes), "stored_bytes")
+        .column_as(Expr::col((snapshot::Entity, Snapshot::CreatedAt)).max(), "last_snapshot_at")
+        .column_as(Expr::SubQuery(None, Box::new(latest_snapshot())), "latest_snapshot_id")
+        .group_by(Column::GraphId)
+        .group_by(Column::SourceDir)
+        .order_by_asc(Column::GraphId);
+    if let Some(only) = only {
+        query = query.filter(Column::GraphId.is_in(only));
+    }
+    QuerySelect::query(&mut query).left_join(snapshot::Entity, same_graph.and(is_restorable));
+    query.into_model::<GraphStats>().all(connection).await.map_err(Error::during("count snapshots"))
+}
+
+/// The newest restorable snapshot of a graph's own directory, within a query over graphs.
+fn latest_snapshot() -> SubQueryStatement {
+    use snapshot::Column as Snapshot;
+    let inner = Alias::new("latest");
+    let column = |column: Snapshot| Expr::col((inner.clone(), column));
+    Query::select()
+        .expr(column(Snapshot::SnapshotId))
+        .from_as(snapshot::Entity, inner.clone())
+        .and_where(column(Snapshot::GraphId).equals((Entity, Column::GraphId)))
+        .and_where(column(Snapshot::SourceDir).equals((Entity, Column::SourceDir)))
+        .and_where(column(Snapshot::Status).is_in(SnapshotStatus::RESTORABLE))
+        .order_by((inner.clone(), Snapshot::CreatedAt), Order::Desc)
+        .order_by((inner.clone(), Snapshot::SnapshotId), Order::Desc)
+        .limit(1)
+        .to_owned()
+        .into_sub_query_statement()
 }

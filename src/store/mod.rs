@@ -8,6 +8,8 @@ pub mod graphs;
 pub mod idempotency_keys;
 pub mod leases;
 pub mod operations;
+pub mod pins;
+pub mod retention;
 pub mod snapshots;
 pub mod verifications;
 

@@ -210,12 +210,14 @@ pub async fn finish(
     if result.rows_affected == 0 { Err(lease_lost(operation)) } else { Ok(()) }
 }
 
-/// Confirms that this attempt still owns the operation, in the transaction of what it writes elsewhere.
+/// Confirms that this attempt owns the operation, in the transaction of what it writes elsewhere; nobody else takes it before that ends.
 ///
 /// # Errors
 /// [`Error::LeaseLost`] when another worker has it.
 pub async fn confirm(connection: &impl ConnectionTrait, operation: &Model) -> Result<(), Error> {
-    match find(connection, operation.operation_id).await? {
+    // SQLite has no such clause and needs none: its writers come one after the other.
+    let row = Entity::find_by_id(operation.operation_id).lock_shared().one(connection).await;
+    match row.map_err(Error::during("find an operation"))? {
         Some(row) if row.attempt == operation.attempt && row.state == OperationState::Running => Ok(()),
         _ => Err(lease_lost(operation)),
     }

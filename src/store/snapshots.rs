@@ -1,14 +1,14 @@
 //! Rows of `snapshots`.
 
 use sea_orm::ActiveValue::NotSet;
-use sea_orm::Condition;
 use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, IntoActiveModel as _};
-use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _};
+use sea_orm::{Condition, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
 use super::Error;
 use super::entity::snapshot::{Column, Entity, Model};
-use super::entity::{graph, verification};
+use super::entity::verification;
+use super::pins::is_pinned;
 use crate::base::ids::{OperationId, SnapshotId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::finding::Consistency;
@@ -60,10 +60,6 @@ pub struct SnapshotFilter {
 
 impl SnapshotFilter {
     fn condition(&self) -> Condition {
-        let is_pinned = |now: Timestamp| {
-            let holds = Column::PinnedUntilAt.is_null().or(Column::PinnedUntilAt.gt(now));
-            Column::PinReason.is_not_null().and(holds)
-        };
         Condition::all()
             .add_option(self.graph_id.clone().map(|graph_id| Column::GraphId.eq(graph_id)))
             .add_option(self.statuses.map(|statuses| Column::Status.is_in(statuses.iter().copied())))
@@ -97,6 +93,15 @@ pub async fn list_all(connection: &impl ConnectionTrait, graph_id: &GraphId) -> 
     let query =
         Entity::find().filter(Column::GraphId.eq(graph_id.clone())).order_by_desc(Column::CreatedAt).order_by_desc(Column::SnapshotId);
     query.all(connection).await.map_err(Error::during("list snapshots"))
+}
+
+/// The ids of all snapshots of a graph.
+///
+/// # Errors
+/// The database's.
+pub async fn list_ids(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Vec<SnapshotId>, Error> {
+    let query = Entity::find().select_only().column(Column::SnapshotId).filter(Column::GraphId.eq(graph_id.clone()));
+    query.into_tuple().all(connection).await.map_err(Error::during("list snapshots"))
 }
 
 /// The newest restorable snapshot of a graph that was taken from this directory: what the next one is compared with.
@@ -147,13 +152,14 @@ pub async fn has_any_record(connection: &impl ConnectionTrait) -> Result<bool, E
     Ok(query.one(connection).await.map_err(Error::during("find a snapshot with a record"))?.is_some())
 }
 
-/// Writes what the work on a snapshot has made of it. Its pin stays as it is: somebody may have set it meanwhile.
+/// Writes what the work on a snapshot has made of it. Its pin stays as it is: somebody may have set it meanwhile. So does the mark of
+/// a deletion.
 ///
 /// # Errors
 /// The database's.
 pub async fn update(connection: &impl ConnectionTrait, snapshot: Model) -> Result<(), Error> {
     let mut row = snapshot.into_active_model().reset_all();
-    (row.pin_reason, row.pinned_at, row.pinned_until_at) = (NotSet, NotSet, NotSet);
+    (row.pin_reason, row.pinned_at, row.pinned_until_at, row.deleting_operation_id) = (NotSet, NotSet, NotSet, NotSet);
     row.update(connection).await.map_err(Error::during("update a snapshot"))?;
     Ok(())
 }
@@ -203,30 +209,23 @@ pub async fn update_restored(connection: &impl ConnectionTrait, id: SnapshotId) 
     Ok(())
 }
 
-/// Writes a snapshot's pin, and nothing else: its work may go on meanwhile.
-///
-/// # Errors
-/// The database's.
-pub async fn update_pin(connection: &impl ConnectionTrait, snapshot: &Model) -> Result<(), Error> {
-    let update = Entity::update_many()
-        .col_expr(Column::PinReason, Expr::value(snapshot.pin_reason.clone()))
-        .col_expr(Column::PinnedAt, Expr::value(snapshot.pinned_at))
-        .col_expr(Column::PinnedUntilAt, Expr::value(snapshot.pinned_until_at))
-        .filter(Column::SnapshotId.eq(snapshot.snapshot_id));
-    update.exec(connection).await.map_err(Error::during("pin a snapshot"))?;
-    Ok(())
-}
-
-/// Writes a snapshot's last verification.
+/// Writes a snapshot's last verification. One that passed leaves a deeper one that failed as it is: it has not looked where that one
+/// found the damage.
 ///
 /// # Errors
 /// The database's.
 pub async fn update_verified(connection: &impl ConnectionTrait, verification: &verification::Model) -> Result<(), Error> {
-    let update = Entity::update_many()
+    let has_failed_deeper = Column::VerifiedPassed.eq(false).and(Column::VerifiedLevel.is_in(verification.level.deeper()));
+    // Before the first verification there is nothing to compare with.
+    let counts = Column::VerifiedPassed.is_null().or(has_failed_deeper.not());
+    let mut update = Entity::update_many()
         .col_expr(Column::VerifiedAt, Expr::value(verification.ended_at))
         .col_expr(Column::VerifiedLevel, Expr::value(verification.level))
         .col_expr(Column::VerifiedPassed, Expr::value(verification.passed))
         .filter(Column::SnapshotId.eq(verification.snapshot_id));
+    if verification.passed {
+        update = update.filter(counts);
+    }
     update.exec(connection).await.map_err(Error::during("record a verification"))?;
     Ok(())
 }
@@ -272,43 +271,4 @@ pub async fn delete_all(connection: &impl ConnectionTrait, graph_id: &GraphId) -
     let delete = Entity::delete_many().filter(Column::GraphId.eq(graph_id.clone()));
     delete.exec(connection).await.map_err(Error::during("delete snapshots"))?;
     Ok(())
-}
-
-/// Counts over the restorable snapshots of one graph.
-#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
-pub struct GraphStats {
-    /// The graph.
-    pub graph_id: GraphId,
-    /// How many.
-    pub total_snapshots: i64,
-    /// Sum of their sizes, bytes.
-    pub total_size_bytes: i64,
-    /// Bytes that they added to the repository.
-    pub stored_bytes: i64,
-    /// When the newest was asked for.
-    pub last_snapshot_at: Option<Timestamp>,
-}
-
-/// Counts over each graph's restorable snapshots, in the order of the ids; graphs without any have zeros.
-///
-/// # Errors
-/// The database's.
-pub async fn aggregate_by_graph(connection: &impl ConnectionTrait, only: Option<&GraphId>) -> Result<Vec<GraphStats>, Error> {
-    let sum = |column: Column| Expr::col((Entity, column)).sum().cast_as("BIGINT");
-    let mut join = graph::Entity::find()
-        .select_only()
-        .column(graph::Column::GraphId)
-        .column_as(Expr::col((Entity, Column::SnapshotId)).count(), "total_snapshots")
-        .column_as(Expr::expr(sum(Column::SizeBytes)).if_null(0), "total_size_bytes")
-        .column_as(Expr::expr(sum(Column::StoredBytes)).if_null(0), "stored_bytes")
-        .column_as(Expr::col((Entity, Column::CreatedAt)).max(), "last_snapshot_at")
-        .group_by(graph::Column::GraphId)
-        .order_by_asc(graph::Column::GraphId);
-    if let Some(only) = only {
-        join = join.filter(graph::Column::GraphId.eq(only.clone()));
-    }
-    let same_graph = Expr::col((Entity, Column::GraphId)).equals((graph::Entity, graph::Column::GraphId));
-    let restorable = Expr::col((Entity, Column::Status)).is_in(SnapshotStatus::RESTORABLE);
-    sea_orm::QuerySelect::query(&mut join).left_join(Entity, same_graph.and(restorable));
-    join.into_model::<GraphStats>().all(connection).await.map_err(Error::during("count snapshots"))
 }

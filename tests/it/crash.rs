@@ -13,12 +13,12 @@ use crate::support::process::Process;
 use crate::support::tools::restic_ok;
 
 /// A directory with the sample in `source`, another state of it in `target`, and a server's data.
-struct Scene {
-    directory: tempfile::TempDir,
+pub(crate) struct Scene {
+    pub(crate) directory: tempfile::TempDir,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let scene = Self { directory };
         files::copy_tree(&files::sample(), &scene.path("source"));
@@ -29,16 +29,16 @@ impl Scene {
         scene
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().canonicalize().unwrap().join(name)
     }
 
-    fn start(&self, failpoint: &str) -> Process {
+    pub(crate) fn start(&self, failpoint: &str) -> Process {
         Process::start(self.directory.path(), &[("LIGHTKEEP_FAILPOINT", failpoint)])
     }
 }
 
-async fn snapshot(server: &Process, source: &Path) -> Result<v1::Snapshot, tonic::Status> {
+pub(crate) async fn snapshot(server: &Process, source: &Path) -> Result<v1::Snapshot, tonic::Status> {
     let source_dir = source.to_str().unwrap().to_owned();
     let request = v1::CreateSnapshotRequest { graph_id: "graph1".to_owned(), source_dir, ..Default::default() };
     Ok(server.backup().await.create_snapshot(request).await?.into_inner())
@@ -52,7 +52,7 @@ async fn restore(server: &Process, snapshot: &v1::Snapshot, target: &Path) -> Re
 }
 
 /// Waits until every operation has ended, and says how.
-async fn settle(server: &Process) -> Vec<v1::OperationState> {
+pub(crate) async fn settle(server: &Process) -> Vec<v1::OperationState> {
     let mut operations = server.operations().await;
     let listed = operations.list_operations(v1::ListOperationsRequest::default()).await.unwrap().into_inner().operations;
     let mut states = vec![];
@@ -71,7 +71,7 @@ async fn settle(server: &Process) -> Vec<v1::OperationState> {
 }
 
 /// Checks what must hold after every crash.
-async fn check(scene: &Scene, server: &Process) -> Vec<v1::Snapshot> {
+pub(crate) async fn check(scene: &Scene, server: &Process) -> Vec<v1::Snapshot> {
     let request = v1::ListSnapshotsRequest { graph_id: "-".to_owned(), ..Default::default() };
     let listed = server.backup().await.list_snapshots(request).await.unwrap().into_inner().snapshots;
     for (number, snapshot) in listed.iter().enumerate() {
@@ -90,6 +90,7 @@ async fn check(scene: &Scene, server: &Process) -> Vec<v1::Snapshot> {
     listed
 }
 
+/// A test for each step at which the process is ended.
 macro_rules! crash_tests {
     ($run:ident: $($name:ident = $step:literal),+ $(,)?) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,6 +99,7 @@ macro_rules! crash_tests {
         }
     )+};
 }
+pub(crate) use crash_tests;
 
 async fn crash_in_snapshot(step: &str) {
     let scene = Scene::new();
@@ -235,6 +237,7 @@ async fn crash_in_delete(step: &str) {
 crash_tests! {
     crash_in_delete:
     after_the_record_is_gone = "delete.record_removed",
+    after_the_mark = "delete.marked",
     before_the_record_is_gone = "delete.begun",
 }
 

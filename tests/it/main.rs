@@ -8,6 +8,8 @@ mod backup;
 mod bad_input;
 mod contract;
 mod crash;
+mod crash_deleting;
+mod deleting;
 mod differences;
 mod filters;
 mod graphs;

@@ -114,6 +114,19 @@ on_each_database!(verification_has_levels_and_is_recorded, async |app: TestApp| 
     app
 });
 
+on_each_database!(a_verification_that_is_asked_for_again_is_answered_without_its_snapshot_too, async |app: TestApp| {
+    let snapshot = app.snapshot("g", &app.sample("rag")).await;
+    let path = format!("{GRAPHS}/g/snapshots/{}/verify", snapshot.backup_id);
+    let body = json!({ "level": "record", "request_id": "0191e7a0-1111-7222-8333-444455556666" });
+    let first = post(&app, &path, &body).await.ok();
+    assert_eq!(post(&app, &path, &body).await.ok(), first);
+    app.delete(&snapshot).await.unwrap();
+    let again = post(&app, &path, &body).await.ok();
+    assert_eq!((&again["verification"], &again["operation"]), (&json!(null), &first["operation"]));
+    assert_eq!(again["operation"]["result"]["passed"], json!(true));
+    app
+});
+
 on_each_database!(a_damaged_pack_is_named_and_healed_from_the_source, async |app: TestApp| {
     let source = app.sample("rag");
     let snapshot = app.snapshot("g", &source).await;

@@ -18,7 +18,7 @@ use crate::support::database::{Kind, on_each_database};
 use crate::support::files;
 use crate::support::rest::{GRAPHS, get, post, send, watch};
 
-fn files_below(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut found = vec![];
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -28,25 +28,25 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Changes bytes all over a file; doing it twice makes it whole again.
-fn flip(path: &Path) {
+pub(crate) fn flip(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     let mut bytes = fs::read(path).unwrap();
     bytes.iter_mut().step_by(100).for_each(|byte| *byte ^= 0x55);
     fs::write(path, bytes).unwrap();
 }
 
-fn reason(status: &Status) -> String {
+pub(crate) fn reason(status: &Status) -> String {
     status.get_details_error_info().unwrap().reason
 }
 
 /// The repository of a graph, opened as another process would.
-fn open(app: &TestApp, graph_id: &str) -> Repository {
+pub(crate) fn open(app: &TestApp, graph_id: &str) -> Repository {
     let password = fs::read_to_string(app.storage().join("repository.key")).unwrap();
     Repository::open(&app.storage().join(graph_id), &Secret::new(password.trim().to_owned())).unwrap()
 }
 
 /// Looks again and again until an operation of this kind is there in this state.
-async fn until(app: &TestApp, kind: v1::OperationKind, state: v1::OperationState) -> v1::Operation {
+pub(crate) async fn until(app: &TestApp, kind: v1::OperationKind, state: v1::OperationState) -> v1::Operation {
     let mut client = app.operations().await;
     loop {
         let request = v1::ListOperationsRequest { state: state.into(), ..Default::default() };
@@ -90,7 +90,7 @@ on_each_database!(a_restore_from_a_damaged_repository_names_it_and_leaves_the_ta
 });
 
 /// Starts again later: ids are counted from the clock's time, and each start begins to count anew.
-async fn restart(app: TestApp) -> TestApp {
+pub(crate) async fn restart(app: TestApp) -> TestApp {
     app.clock.advance(Duration::from_secs(1));
     app.restart().await
 }

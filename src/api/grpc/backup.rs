@@ -4,11 +4,9 @@ use tonic::{Request, Response, Status};
 
 use super::convert::{difference, graph, looking, operation, restore, retention, snapshot, verification};
 use super::{caller, reading};
-use crate::domain::report::VerifyReport;
 use crate::proto::v1;
 use crate::proto::v1::backup_service_server::BackupService;
 use crate::service::Services;
-use crate::service::operations::report;
 
 /// Tells with a part of a file how many bytes the whole has.
 pub(in crate::api) const FILE_SIZE: &str = "x-file-size";
@@ -168,24 +166,24 @@ impl BackupService for BackupGrpc {
     ) -> Result<Response<v1::CleanupSnapshotsResponse>, Status> {
         let (caller, wanted) = (caller(&request), retention::parse_cleanup(request.get_ref())?);
         if request.get_ref().validate_only {
-            let judged = self.0.judge_snapshots(wanted.graph_id.as_ref()).await?;
-            return Ok(Response::new(retention::preview(judged)));
+            let preview = self.0.preview_cleanup(wanted.graph_id.as_ref(), &wanted.page).await?;
+            return Ok(Response::new(retention::preview(preview)));
         }
         let queued = self.0.cleanup_snapshots(&caller, wanted.graph_id.as_ref(), wanted.request_id.as_deref()).await?;
         let wait = request.get_ref().wait.unwrap_or(true);
         let deleted_snapshots = self.0.count_cleaned(&queued, wait).await?;
         let operation_ids = queued.iter().map(|operation| operation.operation_id.to_string()).collect();
-        Ok(Response::new(v1::CleanupSnapshotsResponse { deleted_snapshots, verdicts: Vec::new(), operation_ids }))
+        Ok(Response::new(v1::CleanupSnapshotsResponse { deleted_snapshots, operation_ids, ..Default::default() }))
     }
 
     async fn verify_snapshot(&self, request: Request<v1::VerifySnapshotRequest>) -> Result<Response<v1::VerifySnapshotResponse>, Status> {
         let (caller, wait) = (caller(&request), request.get_ref().wait.unwrap_or(true));
         let queued = self.0.verify_snapshot(&caller, &verification::parse_new(request.into_inner())?).await?;
-        let ended = if wait { Some(self.0.wait_for(queued.operation_id).await?) } else { None };
-        let verification = match ended.as_ref().and_then(report::<VerifyReport>) {
-            Some(report) => Some(verification::to_proto(self.0.get_verification(&report.verification_id).await?)),
-            None => None,
+        let verification = match wait {
+            true => self.0.find_verification(&self.0.wait_for(queued.operation_id).await?).await?,
+            false => None,
         };
+        let verification = verification.map(verification::to_proto);
         let operation = self.0.get_operation(&queued.operation_id.to_string()).await?;
         Ok(Response::new(v1::VerifySnapshotResponse { verification, operation: Some(operation::to_proto(operation)) }))
     }

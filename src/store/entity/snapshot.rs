@@ -85,6 +85,8 @@ pub struct Model {
     pub inputs_size_bytes: Option<i64>,
     /// SHA-256 of its content, hex.
     pub inputs_data_hash: Option<String>,
+    /// The operation that is deleting it: no pin comes any more.
+    pub deleting_operation_id: Option<OperationId>,
 }
 
 /// No relations: queries name their keys.

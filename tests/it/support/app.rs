@@ -81,6 +81,11 @@ impl TestApp {
         serve(&self.environment, self.directory.path(), &self.clock).await
     }
 
+    /// Asks the database itself, for what no door tells: the first column of each row, a text.
+    pub(crate) async fn query(&self, statement: &str) -> Vec<String> {
+        database::texts(&self.environment["LIGHTRAG_RECOVERY_DB_URL"], statement).await
+    }
+
     /// A path that sources and targets may have.
     pub(crate) fn data(&self, name: &str) -> PathBuf {
         self.directory.path().canonicalize().unwrap().join("data").join(name)

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sea_orm::{ConnectionTrait as _, Database as SeaDatabase};
+use sea_orm::{ConnectionTrait as _, Database as SeaDatabase, Statement};
 
 /// Which kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,15 @@ async fn fresh_postgres() -> String {
     connection.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
     connection.close().await.unwrap();
     format!("{server}/{name}")
+}
+
+/// The first column of what a statement finds, as texts.
+pub(crate) async fn texts(url: &str, statement: &str) -> Vec<String> {
+    let connection = SeaDatabase::connect(url).await.unwrap();
+    let rows = connection.query_all_raw(Statement::from_string(connection.get_database_backend(), statement)).await.unwrap();
+    let texts = rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+    connection.close().await.unwrap();
+    texts
 }
 
 /// Runs a test on SQLite and on PostgreSQL: `on_each_database!(name, async |app: TestApp| { .. });`

@@ -11,8 +11,7 @@ use crate::service::Error;
 use crate::service::graph_updates::{GraphUpdate, etag};
 use crate::service::graphs::{DEFAULT_QUIET_WAIT_SECONDS, Graph, NewGraph, Server};
 use crate::service::operations::Operation;
-use crate::store::graphs::GraphFilter;
-use crate::store::snapshots::GraphStats;
+use crate::store::graphs::{GraphFilter, GraphStats};
 
 /// The longest that a snapshot may be told to wait for a server, seconds.
 const MAX_QUIET_WAIT_SECONDS: i32 = 24 * 3600;
@@ -71,7 +70,9 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateGraphRequest) -> Res
     if etags.len() > 1 {
         violations.add("etag", "differs from `graph.etag`: send one of them");
     }
-    let paths = request.update_mask.map_or_else(|| set_fields(&graph), |mask| mask.paths);
+    // A mask that names nothing is as none: AIP-134.
+    let mask = request.update_mask.filter(|mask| !mask.paths.is_empty());
+    let paths = mask.map_or_else(|| set_fields(&graph), |mask| mask.paths);
     let mut update = graph_id.map(|graph_id| GraphUpdate {
         graph_id,
         source_dir: None,
@@ -168,7 +169,7 @@ fn parse_server(violations: &mut Violations, server: v1::LightragServer) -> Serv
 }
 
 pub(in crate::api::grpc) fn to_proto(graph: Graph) -> v1::Graph {
-    let Graph { row, stats, latest_snapshot_id } = graph;
+    let Graph { row, stats } = graph;
     let busy_policy = match row.busy_policy {
         BusyPolicy::Proceed => v1::BusyPolicy::Proceed,
         BusyPolicy::Fail => v1::BusyPolicy::Fail,
@@ -190,7 +191,7 @@ pub(in crate::api::grpc) fn to_proto(graph: Graph) -> v1::Graph {
         inconsistent_policy: inconsistent_policy.into(),
         created_at: Some(timestamp(row.created_at)),
         total_snapshots: stats.total_snapshots,
-        latest_snapshot_id,
+        latest_snapshot_id: stats.latest_snapshot_id.map(|id| id.to_string()),
         last_snapshot_time: stats.last_snapshot_at.map(timestamp),
         etag: etag(&row),
         inputs_dir: row.inputs_dir,

@@ -1,12 +1,13 @@
 //! Pins and cleanups.
 
-use super::{all_there, instant, request_id};
+use super::{all_there, instant, page, request_id};
 use crate::domain::graph_id::GraphId;
+use crate::domain::page::{GraphTimeKey, PageRequest};
 use crate::domain::retention::RetentionVerdict;
 use crate::domain::validate::Violations;
 use crate::proto::v1;
 use crate::service::Error;
-use crate::service::cleanup::Judged;
+use crate::service::cleanup::{Judged, Preview};
 use crate::service::pins::NewPin;
 
 /// The longest reason of a pin, bytes.
@@ -33,6 +34,8 @@ pub(in crate::api::grpc) struct Wanted {
     /// Of this graph, or of all.
     pub(in crate::api::grpc) graph_id: Option<GraphId>,
     pub(in crate::api::grpc) request_id: Option<String>,
+    /// Of its preview.
+    pub(in crate::api::grpc) page: PageRequest<GraphTimeKey>,
 }
 
 pub(in crate::api::grpc) fn parse_cleanup(request: &v1::CleanupSnapshotsRequest) -> Result<Wanted, Error> {
@@ -42,16 +45,16 @@ pub(in crate::api::grpc) fn parse_cleanup(request: &v1::CleanupSnapshotsRequest)
         text => violations.take("graph_id", GraphId::parse(text)),
     };
     let request_id = request_id(&mut violations, &request.request_id);
-    violations.finish()?;
-    Ok(Wanted { graph_id, request_id })
+    let page = page(&mut violations, request.page_size, &request.page_token);
+    all_there(violations, page.map(|page| Wanted { graph_id, request_id, page }))
 }
 
-pub(in crate::api::grpc) fn preview(judged: Vec<Judged>) -> v1::CleanupSnapshotsResponse {
-    let expired = judged.iter().filter(|one| one.verdict == RetentionVerdict::Expired).count();
+pub(in crate::api::grpc) fn preview(preview: Preview) -> v1::CleanupSnapshotsResponse {
     v1::CleanupSnapshotsResponse {
-        deleted_snapshots: i64::try_from(expired).unwrap_or(i64::MAX),
-        verdicts: judged.into_iter().map(verdict_to_proto).collect(),
+        deleted_snapshots: i64::try_from(preview.expired).unwrap_or(i64::MAX),
+        verdicts: preview.verdicts.items.into_iter().map(verdict_to_proto).collect(),
         operation_ids: Vec::new(),
+        next_page_token: preview.verdicts.next_page_token.unwrap_or_default(),
     }
 }
 
@@ -64,7 +67,7 @@ fn verdict_to_proto(judged: Judged) -> v1::SnapshotVerdict {
         RetentionVerdict::Expired => v1::RetentionVerdict::Expired,
     };
     v1::SnapshotVerdict {
-        graph_id: judged.snapshot.graph_id.to_string(),
+        graph_id: judged.graph_id.to_string(),
         snapshot_id: judged.snapshot.snapshot_id.to_string(),
         verdict: verdict.into(),
         explanation: judged.verdict.explanation().to_owned(),

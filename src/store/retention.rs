@@ -1,0 +1,72 @@
+//! What retention asks of the rows of `snapshots`.
+
+use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+
+use super::Error;
+use super::entity::snapshot::{Column, Entity};
+use super::pins::is_pinned;
+use crate::base::ids::SnapshotId;
+use crate::base::timestamp::Timestamp;
+use crate::domain::graph_id::GraphId;
+use crate::domain::snapshot::SnapshotStatus;
+
+/// What retention asks of a snapshot: few columns, since it asks for all snapshots of a graph.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct Outline {
+    /// Its name.
+    pub snapshot_id: SnapshotId,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When it was complete, or had failed.
+    pub completed_at: Option<Timestamp>,
+    /// Kept at least until then.
+    pub retention_until: Option<Timestamp>,
+    /// Where it stands.
+    pub status: SnapshotStatus,
+    /// The audit's word.
+    pub consistency: Option<String>,
+    /// Whether its last verification found nothing wrong.
+    pub verified_passed: Option<bool>,
+    /// A repair found that it lacks content.
+    pub has_losses: bool,
+    /// It is pinned now.
+    pub pinned: bool,
+    /// Names its record in the repository, hex.
+    pub record_id: Option<String>,
+    /// Its content was stored, so a record may have been written.
+    pub was_stored: bool,
+}
+
+impl Outline {
+    /// Whether the repository may hold a record of it, named by the row or not.
+    pub fn may_have_record(&self) -> bool {
+        self.record_id.is_some() || self.was_stored
+    }
+}
+
+/// All snapshots of a graph as they are at this instant, newest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list(connection: &impl ConnectionTrait, graph_id: &GraphId, now: Timestamp) -> Result<Vec<Outline>, Error> {
+    let plain = [
+        Column::SnapshotId,
+        Column::CreatedAt,
+        Column::CompletedAt,
+        Column::RetentionUntil,
+        Column::Status,
+        Column::Consistency,
+        Column::VerifiedPassed,
+        Column::RecordId,
+    ];
+    let query = Entity::find()
+        .select_only()
+        .columns(plain)
+        .column_as(Column::Losses.is_not_null(), "has_losses")
+        .column_as(is_pinned(now), "pinned")
+        .column_as(Column::DataHash.is_not_null(), "was_stored")
+        .filter(Column::GraphId.eq(graph_id.clone()))
+        .order_by_desc(Column::CreatedAt)
+        .order_by_desc(Column::SnapshotId);
+    query.into_model::<Outline>().all(connection).await.map_err(Error::during("list snapshots"))
+}
