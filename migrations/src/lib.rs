@@ -9,6 +9,7 @@ use sea_orm_migration::prelude::*;
 mod m20261122_000001_first_tables;
 mod m20261123_000002_whole_backup;
 mod m20261125_000003_inputs;
+mod m20261125_000004_schedules;
 
 /// All migrations, in their order.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_first_tables::Migration),
             Box::new(m20261123_000002_whole_backup::Migration),
             Box::new(m20261125_000003_inputs::Migration),
+            Box::new(m20261125_000004_schedules::Migration),
         ]
     }
 }

@@ -51,7 +51,7 @@ impl Services {
             let text = |path: PathBuf| path.to_string_lossy().into_owned();
             let row = graph::Model { inputs_dir: inputs.map(text), ..self.plain_graph_row(graph_id, text(source)) };
             let transaction = self.store().begin().await?;
-            graphs::insert(&*transaction, row).await?;
+            self.insert_graph(&*transaction, row).await?;
             self.record_audit(&*transaction, caller, "AdoptRepository", graph_id, None).await?;
             store::commit(transaction).await?;
         }

@@ -18,6 +18,7 @@ use crate::base::failpoint;
 use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
+use crate::domain::label::Labels;
 use crate::domain::operation::OperationKind;
 use crate::domain::page::PageRequest;
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
@@ -45,6 +46,8 @@ pub struct GraphUpdate {
     pub server: Option<Option<Server>>,
     /// What to do with stores that contradict each other.
     pub inconsistent_policy: Option<InconsistentPolicy>,
+    /// Words by which schedules can select it.
+    pub labels: Option<Labels>,
     /// The etag of the graph as the caller knows it.
     pub etag: Option<String>,
     /// The caller's name for the request.
@@ -87,7 +90,8 @@ impl Services {
         let source = update.source_dir.clone().unwrap_or_default();
         let policy = update.inconsistent_policy.map(InconsistentPolicy::as_str).unwrap_or_default();
         let inputs = update.inputs_dir.as_ref().map_or_else(|| "keep".to_owned(), |inputs| format!("{inputs:?}"));
-        let body = [update.graph_id.as_str(), &source, &server, policy, update.etag.as_deref().unwrap_or_default(), &inputs];
+        let labels = update.labels.as_ref().map_or_else(|| "keep".to_owned(), |labels| labels.to_json().unwrap_or_default());
+        let body = [update.graph_id.as_str(), &source, &server, policy, update.etag.as_deref().unwrap_or_default(), &inputs, &labels];
         let request = Request { request_id: update.request_id.as_deref(), action: "UpdateGraph", body: &body };
         match self.update_graph_once(caller, &update, &request).await {
             Err(error) if error.is_race() => self.update_graph_once(caller, &update, &request).await,
@@ -255,6 +259,9 @@ fn updated_row(old: Model, update: &GraphUpdate, ready: Ready) -> Model {
     }
     if let Some(policy) = update.inconsistent_policy {
         row.inconsistent_policy = policy;
+    }
+    if let Some(labels) = &update.labels {
+        row.labels = labels.to_json();
     }
     let Some(server) = &update.server else { return row };
     let server = server.as_ref();

@@ -10,6 +10,8 @@ pub mod leases;
 pub mod operations;
 pub mod pins;
 pub mod retention;
+pub mod schedule_runs;
+pub mod schedules;
 pub mod snapshots;
 pub mod verifications;
 
