@@ -28,7 +28,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 async fn main() -> Result<(), Box<dyn Error>> {
     let counts: Vec<u64> = std::env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
     let counts = if counts.is_empty() { vec![100, 1_000, 10_000, 100_000] } else { counts };
-    println!("{:>9} {:>10} {:>14} {:>12} {:>14} {:>10}", "schedules", "seconds", "us a schedule", "of the first", "idle tick, us", "peak, MB");
+    println!(
+        "{:>9} {:>10} {:>14} {:>12} {:>14} {:>10}",
+        "schedules", "seconds", "us a schedule", "of the first", "idle tick, us", "peak, MB"
+    );
     let mut first = None;
     for count in counts {
         let (fired, idle) = measure(count).await?;

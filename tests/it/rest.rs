@@ -79,7 +79,11 @@ on_each_database!(a_snapshot_has_all_fields_of_the_contract, async |app: TestApp
         "verified_level": null,
         "verified_passed": null,
         "losses": [],
-        "lightrag_layout": created["lightrag_layout"],
+        "lightrag_layout": "1.5",
+        "inputs_dir": null,
+        "inputs_files": null,
+        "inputs_size_bytes": null,
+        "inputs_data_hash": null,
     });
     assert_eq!(created, expected);
     assert_eq!(get(&app, &path_of(&created)).await.ok(), expected);
