@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lightkeep::base::clock::{Clock as _, ManualClock};
+use lightkeep::base::clock::ManualClock;
 use lightkeep::base::ids::IdSource;
 use lightkeep::base::secret::Secret;
 use lightkeep::base::timestamp::Timestamp;

@@ -1,7 +1,7 @@
 //! Follows the changes of graphs' files, for schedules that want snapshots of them.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Watching {
     pub(super) async fn look(&mut self) -> Result<(), Error> {
         let followed = self.services.list_followed().await?;
         self.watched.retain(|graph_id, watched| {
-            followed.iter().any(|one| one.graph.graph_id == *graph_id && watched.source == PathBuf::from(&one.graph.source_dir))
+            followed.iter().any(|one| one.graph.graph_id == *graph_id && watched.source == Path::new(&one.graph.source_dir))
         });
         for one in &followed {
             let Some(changed_at) = self.last_change(&one.graph).await else { continue };

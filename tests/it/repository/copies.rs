@@ -21,9 +21,12 @@ fn data_packs(scratch: &Scratch) -> Vec<PathBuf> {
     packs
 }
 
+/// A record and what its source looked like.
+type Kept = (RecordId, Vec<String>);
+
 /// A file that two processes have stored at once, neither of which knew of the other's work; the second one may have stored a
 /// small file beside it. Gives both snapshots and the packs that hold the file.
-fn stored_twice(with_more: bool) -> (Scratch, [(RecordId, Vec<String>); 2], Vec<PathBuf>) {
+fn stored_twice(with_more: bool) -> (Scratch, [Kept; 2], Vec<PathBuf>) {
     let scratch = Scratch::new();
     let handles = [scratch.init(), scratch.open()];
     let locks = [0, 1].map(|number: usize| handles[number].lock(LockKind::Shared, now(), HOST).unwrap());

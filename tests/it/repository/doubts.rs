@@ -33,7 +33,7 @@ fn it_ends_a_repair_before_anything_moves() {
         let index = files(scratch.root().join("index"));
         let record = scratch.open().record_path(&both[1].0);
         // the first snapshot's content is damaged, which a repair would set aside
-        let first = files(scratch.root().join("data")).into_iter().filter(|pack| *pack != data).next_back().unwrap();
+        let first = files(scratch.root().join("data")).into_iter().rfind(|pack| *pack != data).unwrap();
         flip(&first);
         let path = match kind {
             "index" => &index[0],
