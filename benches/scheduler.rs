@@ -17,7 +17,7 @@ use lightkeep::domain::graph_id::GraphId;
 use lightkeep::domain::policy::{BusyPolicy, InconsistentPolicy};
 use lightkeep::domain::schedule::ScheduleFields;
 use lightkeep::service::paths::Places;
-use lightkeep::service::schedules::{NewSchedule, Subject};
+use lightkeep::service::schedule_rows::{NewSchedule, Subject};
 use lightkeep::service::{Services, Settings};
 use lightkeep::store::entity::graph;
 use lightkeep::store::{self, Store, graphs, schedules};

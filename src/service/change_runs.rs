@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Services;
 use super::error::Error;
+use super::schedule_rows::schedule_of;
 use super::schedule_runs::graphs_of;
-use super::schedules::schedule_of;
 use crate::base::timestamp::Timestamp;
 use crate::domain::schedule::Cadence;
 use crate::domain::schedule::change::OnChange;

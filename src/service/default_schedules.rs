@@ -6,7 +6,7 @@ use sea_orm::ConnectionTrait;
 
 use super::Services;
 use super::error::Error;
-use super::schedules::{Subject, fill_in, schedule_of};
+use super::schedule_rows::{Subject, fill_in, schedule_of};
 use crate::domain::graph_id::GraphId;
 use crate::domain::schedule::ScheduleFields;
 use crate::domain::schedule_run::ScheduleOrigin;

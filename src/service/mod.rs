@@ -29,6 +29,7 @@ pub mod restore_plan;
 pub mod restore_work;
 pub mod restores;
 pub mod running;
+pub mod schedule_rows;
 pub mod schedule_runs;
 pub mod schedules;
 mod sealed;

@@ -89,8 +89,10 @@ impl Services {
     ) -> Result<Model, Error> {
         self.find_graph(self.store().read(), graph_id).await?;
         let transaction = self.store().begin().await?;
+        // Asked before the row is read: what the first of two requests at once has written is in the row then.
+        let is_repeated = request.find_subject(&*transaction).await?.is_some();
         let row = self.snapshot_of(&*transaction, graph_id, id).await?;
-        if request.find_subject(&*transaction).await?.is_some() {
+        if is_repeated {
             return Ok(row);
         }
         let row = change(row);

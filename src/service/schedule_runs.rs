@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::Services;
 use super::error::{Error, ErrorKind};
 use super::idempotency::Request;
-use super::schedules::schedule_of;
+use super::schedule_rows::schedule_of;
 use super::snapshots::NewSnapshot;
 use crate::base::ids::{OperationId, ScheduleRunId};
 use crate::base::timestamp::Timestamp;

@@ -122,7 +122,9 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
     let (snapshot, missing) = (format!("{GRAPHS}/g/snapshots/{}", taken.backup_id), format!("{GRAPHS}/g/snapshots/{NOBODY}"));
     let operation = format!("/api/operations/{NOBODY}");
     let nothing = json!({});
-    let rows: [(&str, &str, String, Json, u16, &str); 27] = [
+    let schedules = "/api/backup/backup/schedules".to_owned();
+    let schedule = format!("{schedules}/{NOBODY}");
+    let rows: [(&str, &str, String, Json, u16, &str); 38] = [
         ("RegisterGraph", "POST", GRAPHS.to_owned(), json!({ "graph_id": "g", "source_dir": source }), 409, "GRAPH_EXISTS"),
         ("GetGraph", "GET", format!("{GRAPHS}/none"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ListGraphs", "GET", format!("{GRAPHS}?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
@@ -150,6 +152,24 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
         ("RepairRepository", "POST", format!("{GRAPHS}/none/repository/repair"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ReconcileRepository", "POST", format!("{GRAPHS}/none/repository/reconcile"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ReconcileRepository", "POST", format!("{GRAPHS}/g/repository/reconcile"), json!({ "request_id": "x" }), 400, "INVALID_ARGUMENT"),
+        ("CreateSchedule", "POST", schedules.clone(), json!({ "schedule": { "graph_id": "g", "cron": "x" } }), 400, "INVALID_ARGUMENT"),
+        ("GetSchedule", "GET", schedule.clone(), nothing.clone(), 404, "SCHEDULE_NOT_FOUND"),
+        ("ListSchedules", "GET", format!("{schedules}?graph_id=none"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
+        ("UpdateSchedule", "PATCH", schedule.clone(), json!({ "cron": "0 0 * * *" }), 404, "SCHEDULE_NOT_FOUND"),
+        ("DeleteSchedule", "DELETE", schedule.clone(), nothing.clone(), 404, "SCHEDULE_NOT_FOUND"),
+        ("RunSchedule", "POST", format!("{schedule}/run"), nothing.clone(), 404, "SCHEDULE_NOT_FOUND"),
+        ("PauseSchedule", "POST", format!("{schedule}/pause"), nothing.clone(), 404, "SCHEDULE_NOT_FOUND"),
+        ("ResumeSchedule", "POST", format!("{schedule}/resume"), nothing.clone(), 404, "SCHEDULE_NOT_FOUND"),
+        ("ListScheduleRuns", "GET", format!("{schedule}/runs"), nothing.clone(), 404, "SCHEDULE_NOT_FOUND"),
+        (
+            "SetGraphSchedule",
+            "POST",
+            "/api/backup/backup/schedule".to_owned(),
+            json!({ "graph_id": "none", "interval_hours": 1 }),
+            404,
+            "GRAPH_NOT_FOUND",
+        ),
+        ("GetGraphSchedule", "GET", "/api/backup/backup/schedule/g".to_owned(), nothing.clone(), 404, "SCHEDULE_NOT_FOUND"),
     ];
     let covered: BTreeSet<String> = rows.iter().map(|row| row.0.to_owned()).collect();
     let wanted = rpcs().into_iter().map(|rpc| rpc.name().to_owned()).filter(|name| !WITHOUT_REFUSALS.contains(&name.as_str()));

@@ -1,6 +1,7 @@
 //! `kill -9` at each named step of a cleanup, of a purge and of a verification: the next start goes on, and all that holds after other
 //! crashes holds. And a deletion that was broken off: it goes on, or it is called off and leaves no mark.
 
+use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
@@ -18,7 +19,10 @@ use crate::trouble::{open, reason};
 /// Three snapshots of long ago: the newest is kept, the others are expired by now.
 async fn aged() -> Scene {
     let Scene { directory } = Scene::new();
-    let environment = ["LIGHTKEEP_HTTP_ADDR", "LIGHTKEEP_GRPC_ADDR"].map(|name| (name.to_owned(), "127.0.0.1:0".to_owned())).into();
+    let mut environment: HashMap<String, String> =
+        ["LIGHTKEEP_HTTP_ADDR", "LIGHTKEEP_GRPC_ADDR"].map(|name| (name.to_owned(), "127.0.0.1:0".to_owned())).into();
+    // Years have passed when the next server starts: a schedule would make up for them.
+    environment.insert("LIGHTRAG_AUTO_BACKUP_INTERVAL".to_owned(), "0".to_owned());
     let app = TestApp::start_in(directory, environment).await;
     let source = app.directory.path().canonicalize().unwrap().join("source");
     for _ in 0..3 {

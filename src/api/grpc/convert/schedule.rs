@@ -12,7 +12,7 @@ use crate::domain::schedule_run::ScheduleOrigin;
 use crate::domain::validate::Violations;
 use crate::proto::v1;
 use crate::service::Error;
-use crate::service::schedules::{GraphSchedule, NewSchedule, SchedulePart, ScheduleUpdate, Subject, etag, fields_of};
+use crate::service::schedule_rows::{GraphSchedule, NewSchedule, SchedulePart, ScheduleUpdate, Subject, etag, fields_of};
 use crate::store::entity::schedule::Model;
 
 const DEFAULT_DEBOUNCE_SECONDS: i64 = 5;
