@@ -1,15 +1,15 @@
 //! Taking repositories into care that the database does not know: after it was lost, or when restic or rustic made them.
 
-use std::path::PathBuf;
-
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::operations::to_json;
 use super::repositories::{ReconcileWish, RepositoryWish};
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
+use crate::domain::operation::OperationKind;
 use crate::repository::Repository;
 use crate::store::entity::operation::Model;
-use crate::store::{self, graphs};
+use crate::store::{self, Transaction, graphs};
 
 impl Services {
     /// The graphs whose repositories lie in the storage, by the names of their directories.
@@ -42,31 +42,56 @@ impl Services {
     /// There is no such repository, or it has another password.
     pub async fn adopt_repository(&self, caller: &Caller, graph_id: &GraphId) -> Result<Model, Error> {
         if graphs::find(self.store().read(), graph_id).await?.is_none() {
-            let source = self.newest_source(graph_id).await?;
-            let transaction = self.store().begin().await?;
-            graphs::insert(&*transaction, self.plain_graph_row(graph_id, source.to_string_lossy().into_owned())).await?;
-            self.record_audit(&*transaction, caller, "AdoptRepository", graph_id, None).await?;
-            store::commit(transaction).await?;
+            match self.register_found(caller, graph_id).await {
+                Err(error) if error.is_race() => {}
+                result => return result,
+            }
         }
         self.work_on_repository(caller, graph_id, RepositoryWish::Reconcile(ReconcileWish {}), None).await
     }
 
-    async fn newest_source(&self, graph_id: &GraphId) -> Result<PathBuf, Error> {
-        let (services, root) = (self.clone(), self.repository_root(graph_id));
-        let records = self.blocking(move || services.repositories().get_or_open(&root)?.records()).await?;
-        let newest = records.into_iter().next_back().and_then(|record| record.paths.into_iter().next());
-        newest.ok_or_else(|| {
-            let message = format!("the repository of graph `{graph_id}` holds no snapshot: register the graph with its directory");
-            Error::refused(ErrorKind::FailedPrecondition, "REPOSITORY_EMPTY", message)
-        })
+    async fn register_found(&self, caller: &Caller, graph_id: &GraphId) -> Result<Model, Error> {
+        let source = self.newest_source(graph_id).await?;
+        let transaction = self.store().begin().await?;
+        graphs::insert(&*transaction, self.plain_graph_row(graph_id, source)).await?;
+        self.record_audit(&*transaction, caller, "AdoptRepository", graph_id, None).await?;
+        let operation = self.enqueue_reconcile(&transaction, caller, graph_id).await?;
+        store::commit(transaction).await?;
+        self.wakeup().announce_work();
+        Ok(operation)
     }
 
-    /// Adds the snapshots of a repository that is there already when its graph is registered.
-    pub(super) async fn adopt_if_there(&self, caller: &Caller, graph_id: &GraphId) -> Result<(), Error> {
+    /// Where the newest snapshot of a repository was taken from, links resolved where it is still there.
+    async fn newest_source(&self, graph_id: &GraphId) -> Result<String, Error> {
+        let (services, root) = (self.clone(), self.repository_root(graph_id));
+        let found = self.blocking(move || services.repositories().get_or_open(&root)?.find_records()).await?;
+        let newest = found.readable.into_iter().next_back().and_then(|record| record.paths.into_iter().next());
+        let newest = newest.ok_or_else(|| {
+            let message = format!("the repository of graph `{graph_id}` holds no snapshot: register the graph with its directory");
+            Error::refused(ErrorKind::FailedPrecondition, "REPOSITORY_EMPTY", message)
+        })?;
+        let recorded = newest.to_string_lossy().into_owned();
+        Ok(self.resolve_source(recorded.clone()).await.unwrap_or(recorded))
+    }
+
+    /// Whether the storage holds a repository of this graph.
+    ///
+    /// # Errors
+    /// The storage cannot be read.
+    pub(super) async fn has_repository(&self, graph_id: &GraphId) -> Result<bool, Error> {
         let root = self.repository_root(graph_id);
-        if self.blocking(move || Repository::exists(&root)).await? {
-            self.work_on_repository(caller, graph_id, RepositoryWish::Reconcile(ReconcileWish {}), None).await?;
-        }
-        Ok(())
+        self.blocking(move || Repository::exists(&root)).await
+    }
+
+    /// Queues, in the transaction that registers a graph, the comparison that adds the snapshots of a repository that is there already.
+    /// Announce the work after the commit.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn enqueue_reconcile(&self, transaction: &Transaction, caller: &Caller, graph_id: &GraphId) -> Result<Model, Error> {
+        let operation = self.new_operation(OperationKind::Reconcile, graph_id, None, to_json(&ReconcileWish {})?);
+        let operation = self.enqueue(&**transaction, operation).await?;
+        self.record_audit(&**transaction, caller, "ReconcileRepository", graph_id, None).await?;
+        Ok(operation)
     }
 }

@@ -49,19 +49,19 @@ impl Services {
         Ok((repository, lock))
     }
 
-    /// Removes the records of a snapshot, by its tag: one that failed late may have a record that its row does not name.
+    /// Removes the records of a snapshot, by its tag: one that failed late may have a record that its row does not name. A record that
+    /// is another snapshot's bears the same tag where `restic rewrite` made it: it stays.
     pub(super) async fn remove_records(&self, repository: &Arc<Repository>, lock: &HeldLock, row: snapshot::Model) -> Result<(), Error> {
+        let (reader, tag) = (Arc::clone(repository), snapshot_tag(&row));
+        let records = self.blocking(move || reader.records()).await?;
+        // One that restic made, and that we adopted, bears no tag of ours.
+        let mut doomed: Vec<RecordId> = row.record_id.as_deref().and_then(RecordId::parse).into_iter().collect();
+        for record in records.iter().filter(|record| record.tags.contains(&tag)) {
+            if !snapshots::is_record_of_other(self.store().read(), &row, &record.id.to_string()).await? {
+                doomed.push(record.id);
+            }
+        }
         let (repository, held) = (Arc::clone(repository), lock.clone());
-        self.blocking(move || {
-            // One that restic made, and that we adopted, bears no tag of ours.
-            if let Some(record) = row.record_id.as_deref().and_then(RecordId::parse) {
-                repository.remove_record(&record, held.lock())?;
-            }
-            while let Some(record) = repository.find_record_by_tag(&snapshot_tag(&row))? {
-                repository.remove_record(&record.id, held.lock())?;
-            }
-            Ok::<_, Error>(())
-        })
-        .await
+        self.blocking(move || doomed.iter().try_for_each(|record| repository.remove_record(record, held.lock()))).await
     }
 }

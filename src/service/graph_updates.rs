@@ -113,7 +113,7 @@ impl Services {
     /// Queues the end of a graph's care. With `purge` its repository is deleted too.
     ///
     /// # Errors
-    /// There is no such graph; a pinned snapshot forbids the purge.
+    /// There is no such graph; a pinned snapshot forbids it: a purge would delete it, and a kept repository does not know of pins.
     pub async fn unregister_graph(
         &self,
         caller: &Caller,
@@ -129,9 +129,7 @@ impl Services {
             return self.operation_of(self.store().read(), &first).await;
         }
         self.find_graph(self.store().read(), graph_id).await?;
-        if purge {
-            self.check_nothing_pinned(graph_id).await?;
-        }
+        self.check_nothing_pinned(graph_id).await?;
         let work = Work { kind: OperationKind::Unregister, graph_id, snapshot_id: None, payload: payload.clone() };
         self.queue(caller, &work, &request).await
     }
@@ -143,7 +141,10 @@ impl Services {
         if pinned.is_empty() {
             return Ok(());
         }
-        let message = format!("graph `{graph_id}` has pinned snapshots, unpin them first: {}", pinned.join(", "));
+        let message = format!(
+            "graph `{graph_id}` has pinned snapshots, unpin them first, as the repository does not keep pins: {}",
+            pinned.join(", ")
+        );
         Err(Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_PINNED", message))
     }
 
@@ -153,8 +154,8 @@ impl Services {
     /// A snapshot was pinned meanwhile; the repository cannot be deleted. Then the graph is still there.
     pub async fn run_unregister(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         let UnregisterPayload { purge } = payload(operation)?;
+        self.check_nothing_pinned(&operation.graph_id).await?;
         if purge {
-            self.check_nothing_pinned(&operation.graph_id).await?;
             self.purge_repository(operation, control).await?;
         }
         failpoint::reach("unregister.purged");

@@ -10,6 +10,7 @@ use super::error::{Error, ErrorKind};
 use super::operations::{payload, subject, to_json};
 use super::paths::Places;
 use super::repository_lock::HeldLock;
+use super::restore_target::{is_empty, not_empty};
 use super::snapshots::check_restorable;
 use crate::base::control::Control;
 use crate::base::failpoint;
@@ -18,7 +19,6 @@ use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
 use crate::domain::report::RestoreReport;
 use crate::lightrag::apply::{Recovered, apply, preflight_target, recover_apply};
-use crate::lightrag::server::Server;
 use crate::repository::{self, LockKind, RecordId, Repository, RestoreRequest};
 use crate::store::entity::{operation, snapshot};
 use crate::store::operations::Ending;
@@ -52,13 +52,15 @@ impl Services {
         self.reserve_target(operation, &payload.target_dir, control).await?;
         // An earlier attempt may have been interrupted half-way: first the target is made whole, the old tree or the new.
         if operation.attempt > 1 && self.is_done_already(operation, &payload.target_dir).await? {
-            return self.complete_restore(operation, &payload, None, control).await;
+            // That attempt has noted what it was about to put in place.
+            let report = operation.result.as_deref().and_then(|json| serde_json::from_str(json).ok());
+            return self.complete_restore(operation, &payload, report, control).await;
         }
         let row = self.snapshot_of_operation(operation).await?;
         check_restorable(&row)?;
-        if !payload.force {
-            self.check_target_unused(&operation.graph_id, &payload.target_dir).await?;
-        }
+        self.check_still_free(&payload).await?;
+        self.check_place(&operation.graph_id, &payload.target_dir, payload.force).await?;
+        self.check_target_unused(&operation.graph_id, &payload.target_dir, payload.force).await?;
         let root = self.repository_root(&operation.graph_id);
         let services = self.clone();
         let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
@@ -68,6 +70,7 @@ impl Services {
             kept_as: kept_as(&payload.target_dir, operation),
             target: payload.target_dir.clone(),
             paths: payload.paths.clone(),
+            wants_new_target: payload.wants_new_target(),
             places: self.settings().places.clone(),
             aside,
             sync: self.settings().restore_sync,
@@ -87,6 +90,8 @@ impl Services {
                 Ok::<_, Error>((work, aside, report))
             })
             .await?;
+        self.check_still_free(&payload).await?;
+        operations::note(self.store().read(), operation, to_json(&report)?).await?;
         // Whoever has lost the lease touches nothing; and a next attempt learns from the stage how far this one came.
         control.begin_stage(APPLY, 0);
         control.go_on()?;
@@ -119,7 +124,7 @@ impl Services {
         .await
     }
 
-    /// Ends a restore; without a report when an earlier attempt has done it.
+    /// Ends a restore; without a report when what an earlier attempt has done is not known.
     async fn complete_restore(
         &self,
         operation: &operation::Model,
@@ -128,9 +133,14 @@ impl Services {
         control: &Control,
     ) -> Result<(), Error> {
         let ending = Ending { result: report.as_ref().map(to_json).transpose()?, ..Ending::succeeded() };
+        let fork = payload.fork_graph_id.as_deref().and_then(|id| GraphId::parse(id).ok());
+        let is_found_again = match &fork {
+            Some(fork) => self.has_repository(fork).await?,
+            None => false,
+        };
         let transaction = self.store().begin().await?;
         operations::finish(&*transaction, operation, ending, control.progress(), self.now()).await?;
-        self.register_fork(&transaction, operation, payload).await?;
+        self.register_fork(&transaction, operation, payload, is_found_again).await?;
         snapshots::update_restored(&*transaction, subject(operation)?).await?;
         Ok(store::commit(transaction).await?)
     }
@@ -149,23 +159,6 @@ impl Services {
         if let Err(error) = recovered.await {
             tracing::error!(operation_id = %operation.operation_id, error = error.chain(), "cannot make the target of a restore whole");
         }
-    }
-
-    /// Refuses a target that a running LightRAG server uses.
-    ///
-    /// # Errors
-    /// The graph's server says that it does.
-    pub(super) async fn check_target_unused(&self, graph_id: &GraphId, target: &Path) -> Result<(), Error> {
-        let graph = self.find_graph(self.store().read(), graph_id).await?;
-        let Some(url) = &graph.server_url else { return Ok(()) };
-        let server = Server::new(url, self.server_api_key(&graph).await?)?;
-        // A server that cannot be asked does not run, as far as anybody can tell.
-        if !matches!(server.serves_directory(target).await, Ok(Some(true))) {
-            return Ok(());
-        }
-        let message =
-            format!("the LightRAG server at `{url}` uses the target and would overwrite it, stop it or set `force`: {}", target.display());
-        Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_IN_USE", message))
     }
 }
 
@@ -190,6 +183,8 @@ struct Restore {
     target: PathBuf,
     /// Only these; all when empty.
     paths: Vec<PathBuf>,
+    /// Nothing may stand at the target.
+    wants_new_target: bool,
     kept_as: PathBuf,
     places: Places,
     aside: PathBuf,
@@ -204,16 +199,33 @@ impl Restore {
     /// Restores beside the target.
     fn run(&self) -> Result<(Aside, RestoreReport), Error> {
         recover_apply(&self.target)?;
-        let needed_bytes = u64::try_from(self.row.size_bytes).unwrap_or(0);
-        preflight_target(&self.target, needed_bytes)?;
+        preflight_target(&self.target, self.needed_bytes()?)?;
         let aside = Aside::make(self.aside.clone())?;
         let report = self.restore_to(&aside.0)?;
         failpoint::reach("restore.verified");
         Ok((aside, report))
     }
 
+    /// What will be written, bytes.
+    fn needed_bytes(&self) -> Result<u64, Error> {
+        if self.paths.is_empty() {
+            return Ok(u64::try_from(self.row.size_bytes).unwrap_or(0));
+        }
+        let planned = self.repository.plan_restore(&self.request(&self.aside)?, self.lock.lock());
+        Ok(planned.map_err(|error| name_chosen(error, &self.row))?.size_bytes)
+    }
+
+    fn request<'a>(&'a self, to: &'a Path) -> Result<RestoreRequest<'a>, Error> {
+        let record = self.row.record_id.as_deref().and_then(RecordId::parse).ok_or_else(|| self.damaged("its row names no record"))?;
+        let only = (!self.paths.is_empty()).then_some(self.paths.as_slice());
+        Ok(RestoreRequest { record, recorded_path: Path::new(&self.row.source_dir), only, to, sync: self.sync, control: &self.control })
+    }
+
     fn put_in_place(&self, aside: Aside) -> Result<(), Error> {
         self.places.check_target_again(&self.target)?;
+        if self.wants_new_target && !is_empty(&self.target) {
+            return Err(not_empty(&self.target));
+        }
         let Err(error) = apply(&aside.0, &self.target, &self.kept_as) else { return Ok(()) };
         match recover_apply(&self.target) {
             Ok(Recovered::Completed) => Ok(()),
@@ -229,16 +241,11 @@ impl Restore {
 
     /// Every blob is verified on the way; the hash over all of it says that nothing is missing or has been added.
     fn restore_to(&self, directory: &Path) -> Result<RestoreReport, Error> {
-        let record = self.row.record_id.as_deref().and_then(RecordId::parse).ok_or_else(|| self.damaged("its row names no record"))?;
-        let recorded_path = Path::new(&self.row.source_dir);
-        let only = (!self.paths.is_empty()).then_some(self.paths.as_slice());
-        let request = RestoreRequest { record, recorded_path, only, to: directory, sync: self.sync, control: &self.control };
-        let restored = match self.repository.restore(&request, self.lock.lock()) {
-            Err(repository::Error::PathNotRecorded { path, .. }) if only.is_some() => return Err(not_in_snapshot(&self.row, &path)),
-            other => other?,
-        };
+        let request = self.request(directory)?;
+        let restored = self.repository.restore(&request, self.lock.lock());
+        let restored = if self.paths.is_empty() { restored? } else { restored.map_err(|error| name_chosen(error, &self.row))? };
         // A snapshot of restic's that was adopted has a hash too: that of its trees.
-        if only.is_none() && Some(hex::encode(restored.data_hash)) != self.row.data_hash {
+        if self.paths.is_empty() && Some(hex::encode(restored.data_hash)) != self.row.data_hash {
             return Err(self.damaged("what was restored has another hash than what was saved"));
         }
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -251,7 +258,9 @@ impl Restore {
     }
 }
 
-fn not_in_snapshot(row: &snapshot::Model, path: &Path) -> Error {
+/// What an error of the engine means where paths were chosen: one that the snapshot does not hold is not found.
+pub(super) fn name_chosen(error: repository::Error, row: &snapshot::Model) -> Error {
+    let repository::Error::PathNotRecorded { path, .. } = &error else { return error.into() };
     let message = format!("File {} of snapshot {} not found", path.display(), row.snapshot_id);
     Error::refused(ErrorKind::NotFound, "FILE_NOT_FOUND", message)
 }

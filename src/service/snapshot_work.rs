@@ -36,6 +36,9 @@ const CAPTURES_MAX: u32 = 5;
 /// What that tag begins with.
 pub(super) const SNAPSHOT_TAG: &str = "snapshot:";
 
+/// What the tag with the graph's id begins with.
+pub(super) const GRAPH_TAG: &str = "graph:";
+
 /// The tag by which an interrupted operation finds its record again.
 pub(super) fn snapshot_tag(snapshot: &snapshot::Model) -> String {
     format!("{SNAPSHOT_TAG}{}", snapshot.snapshot_id)
@@ -104,7 +107,7 @@ impl Services {
             hostname: self.settings().instance_name.clone(),
             username: "lightkeep".to_owned(),
             paths: vec![PathBuf::from(&row.source_dir)],
-            tags: vec!["lightkeep".to_owned(), format!("graph:{}", row.graph_id), snapshot_tag(&row)],
+            tags: vec!["lightkeep".to_owned(), format!("{GRAPH_TAG}{}", row.graph_id), snapshot_tag(&row)],
             parent,
         };
         let (held, store_into) = (lock.clone(), Arc::clone(&repository));

@@ -52,6 +52,15 @@ pub async fn list_ids(connection: &impl ConnectionTrait) -> Result<Vec<GraphId>,
     query.into_tuple().all(connection).await.map_err(Error::during("list graphs"))
 }
 
+/// The graphs that are registered with this directory.
+///
+/// # Errors
+/// The database's.
+pub async fn list_by_source(connection: &impl ConnectionTrait, source_dir: &str) -> Result<Vec<Model>, Error> {
+    let query = Entity::find().filter(Column::SourceDir.eq(source_dir)).order_by_asc(Column::GraphId);
+    query.all(connection).await.map_err(Error::during("list graphs"))
+}
+
 /// Graphs in the order of their ids.
 ///
 /// # Errors

@@ -74,6 +74,7 @@ impl Repository {
             if let Err(Error::Damaged { .. } | Error::Io { .. }) = self.read_record_anew(&id.into()) {
                 self.backend.set_aside(FileKind::Snapshot, &id)?;
                 repaired.records_set_aside.push(id.to_string());
+                failpoint::reach("repair.record_set_aside");
             }
         }
         Ok(repaired)
