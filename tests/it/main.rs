@@ -9,6 +9,7 @@ mod bad_input;
 mod crash;
 mod differences;
 mod graphs;
+mod in_place;
 mod lightrag;
 mod looking;
 mod maintenance;
