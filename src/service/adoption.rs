@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::operations::to_json;
 use super::repositories::{ReconcileWish, RepositoryWish};
+use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
+use crate::domain::operation::OperationKind;
 use crate::repository::Repository;
 use crate::store::entity::operation::Model;
 use crate::store::{self, graphs};
@@ -61,12 +64,24 @@ impl Services {
         })
     }
 
-    /// Adds the snapshots of a repository that is there already when its graph is registered.
-    pub(super) async fn adopt_if_there(&self, caller: &Caller, graph_id: &GraphId) -> Result<(), Error> {
+    /// Whether a graph that is not registered yet has a repository already: it was given up and kept, or the database was lost.
+    ///
+    /// # Errors
+    /// That cannot be seen.
+    pub(super) async fn has_repository(&self, graph_id: &GraphId) -> Result<bool, Error> {
         let root = self.repository_root(graph_id);
-        if self.blocking(move || Repository::exists(&root)).await? {
-            self.work_on_repository(caller, graph_id, RepositoryWish::Reconcile(ReconcileWish {}), None).await?;
-        }
-        Ok(())
+        self.blocking(move || Ok::<_, Error>(Repository::exists(&root)?)).await
+    }
+
+    /// Queues the comparison that adds the snapshots of such a repository, in the transaction that registers its graph.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn enqueue_adoption(&self, transaction: &store::Transaction, graph_id: &GraphId) -> Result<(), Error> {
+        let payload = to_json(&ReconcileWish {})?;
+        let mut operation = self.new_operation(OperationKind::Reconcile, graph_id, None, payload);
+        // Before the first snapshot, which may have been asked for in the same moment: it builds on those that are there.
+        operation.created_at = Timestamp::from_micros(operation.created_at.micros() - 1);
+        self.enqueue(&**transaction, operation).await.map(drop)
     }
 }

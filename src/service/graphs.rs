@@ -87,6 +87,7 @@ impl Services {
         }
         let source = self.resolve_source(new.source_dir.clone()).await?;
         let row = self.graph_row(new, source).await?;
+        let is_there = self.has_repository(&row.graph_id).await?;
         let transaction = self.store().begin().await?;
         if request.find_subject(&*transaction).await?.is_some() {
             drop(transaction);
@@ -99,8 +100,11 @@ impl Services {
         graphs::insert(&*transaction, row.clone()).await?;
         request.remember(self, &*transaction, row.graph_id.to_string()).await?;
         self.record_audit(&*transaction, caller, "RegisterGraph", &row.graph_id, None).await?;
+        if is_there {
+            self.enqueue_adoption(&transaction, &row.graph_id).await?;
+        }
         store::commit(transaction).await?;
-        self.adopt_if_there(caller, &row.graph_id).await?;
+        self.wakeup().announce_work();
         self.get_graph(&row.graph_id).await
     }
 

@@ -61,6 +61,7 @@ impl Services {
             (None, None) => return Err(Error::Required(Violations::one("source_dir", "is needed for a graph that is not registered yet"))),
         };
         let source = self.resolve_source(text).await?;
+        let is_there = known.is_none() && self.has_repository(&new.graph_id).await?;
         let transaction = self.store().begin().await?;
         if let Some(first) = request.find_subject(&*transaction).await? {
             return self.snapshot_of(&*transaction, &new.graph_id, &first).await;
@@ -68,6 +69,9 @@ impl Services {
         if graphs::find(&*transaction, &new.graph_id).await?.is_none() {
             graphs::insert(&*transaction, self.plain_graph_row(&new.graph_id, source.clone())).await?;
             self.record_audit(&*transaction, caller, "RegisterGraph", &new.graph_id, None).await?;
+            if is_there {
+                self.enqueue_adoption(&transaction, &new.graph_id).await?;
+            }
         }
         let row = self.insert_snapshot(&transaction, new, source).await?;
         request.remember(self, &*transaction, row.snapshot_id.to_string()).await?;

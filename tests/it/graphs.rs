@@ -64,3 +64,27 @@ on_each_database!(a_graph_that_is_given_up_keeps_its_repository_unless_it_is_pur
     assert!(source.join("kv_store_doc_status.json").exists());
     app
 });
+
+on_each_database!(a_kept_repository_is_adopted_by_whatever_registers_its_graph_again, async |app: TestApp| {
+    let source = app.sample("one");
+    let first = app.snapshot("g", &source).await;
+    let path = format!("{GRAPHS}/g");
+    delete(&app, &format!("{path}?repository=keep")).await.ok();
+    // By a snapshot: it comes after the adoption, and builds on what is there.
+    let second = app.snapshot("g", &source).await;
+    assert!(second.stored_bytes < 10_000, "{}", second.stored_bytes);
+    let ids = |list: Vec<lightkeep::proto::v1::Snapshot>| list.into_iter().map(|one| one.backup_id).collect::<Vec<_>>();
+    let mut both = [first.backup_id, second.backup_id];
+    both.sort();
+    let mut found = ids(app.list("g").await);
+    found.sort();
+    assert_eq!(found, both);
+    delete(&app, &format!("{path}?repository=keep")).await.ok();
+    // By its registration, which does not wait for the adoption: what comes after it does.
+    post(&app, GRAPHS, &json!({ "graph_id": "g", "source_dir": source })).await.ok();
+    post(&app, &format!("{path}/repository/check"), &json!({})).await.ok();
+    let mut found = ids(app.list("g").await);
+    found.sort();
+    assert_eq!(found, both);
+    app
+});
