@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use super::format::FormatError;
 use super::format::id::{BlobId, RecordId};
 use crate::base::control::Cancelled;
@@ -11,7 +13,7 @@ use crate::base::control::Cancelled;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no repository at this place.
-    #[error("no repository at `{}`: check the path, or create one", root.display())]
+    #[error("no repository at `{}`: it has no file `config`; check the path, or create one", root.display())]
     NotFound {
         /// Where one was looked for.
         root: PathBuf,
@@ -48,7 +50,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file of the repository is not what it must be.
-    #[error("{subject} is damaged: check the repository with `restic check --read-data`, and use another snapshot or copy")]
+    #[error("{subject} is damaged: check the repository and repair it, or use another snapshot or copy")]
     Damaged {
         /// Which file, pack, blob or tree.
         subject: String,
@@ -180,6 +182,18 @@ impl Error {
     pub(crate) fn encode(subject: impl Into<String>) -> impl FnOnce(FormatError) -> Self {
         let subject = subject.into();
         move |source| Self::Encode { subject, source }
+    }
+
+    /// Whether the bytes on the disk are at fault, which they will be the next time too: not a missing permission, not a limit of the
+    /// process, not a network that is away. Only such a file may be set aside.
+    pub(crate) fn is_of_the_bytes(&self) -> bool {
+        let at_fault =
+            |error: &io::Error| error.kind() == io::ErrorKind::UnexpectedEof || error.raw_os_error() == Some(Errno::IO.raw_os_error());
+        match self {
+            Self::Damaged { .. } => true,
+            Self::Io { source, .. } => at_fault(source),
+            _ => false,
+        }
     }
 
     /// Whether a file was not there.

@@ -9,6 +9,7 @@ pub mod graph_updates;
 pub mod graphs;
 pub mod idempotency;
 pub mod looking;
+mod lost_records;
 mod lower_errors;
 mod manifest;
 pub mod operations;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Services;
 use super::error::Error;
+use super::lost_records;
 use super::operations::payload;
 use super::repositories::{CheckWish, PruneWish};
 use super::repository_lock::HeldLock;
@@ -12,6 +13,7 @@ use crate::domain::report::{self, PROBLEMS_MAX, PruneReport};
 use crate::domain::verification::RepositoryCheckDepth;
 use crate::repository::{CheckDepth, CheckReport, LockKind, PruneRequest, Pruned};
 use crate::store::entity::operation::Model;
+use crate::store::snapshots;
 
 /// What a check after a prune reads, and a sample where nobody says, bytes.
 pub const SAMPLE_BYTES: u64 = 64 << 20;
@@ -57,10 +59,21 @@ impl Services {
         let (services, root) = (self.clone(), self.repository_root(&operation.graph_id));
         let repository = self.blocking(move || services.repositories().open_damaged(&root)).await?;
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
+        let rows = snapshots::list_all(self.store().read(), &operation.graph_id).await?;
         let (held, progress) = (lock.clone(), Arc::clone(control));
-        let checked = self.blocking(move || repository.check(depth, &progress, held.lock())).await?;
+        let report = self
+            .blocking(move || {
+                let mut report = check_report(&repository.check(depth, &progress, held.lock())?);
+                for row in lost_records::without_record(&repository, &rows)? {
+                    report.total_problems += 1;
+                    report.problems.push(lost_records::problem(row));
+                }
+                report.problems.truncate(PROBLEMS_MAX);
+                Ok::<_, Error>(report)
+            })
+            .await?;
         lock.release(self).await;
-        self.finish_with(operation, &check_report(&checked), control).await
+        self.finish_with(operation, &report, control).await
     }
 }
 

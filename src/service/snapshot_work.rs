@@ -41,6 +41,18 @@ pub(super) fn snapshot_tag(snapshot: &snapshot::Model) -> String {
     format!("{SNAPSHOT_TAG}{}", snapshot.snapshot_id)
 }
 
+/// What the record of a snapshot says beside its content.
+pub(super) fn new_record(row: &snapshot::Model, instance_name: &str, parent: Option<RecordId>) -> NewRecord {
+    NewRecord {
+        time: row.created_at,
+        hostname: instance_name.to_owned(),
+        username: "lightkeep".to_owned(),
+        paths: vec![PathBuf::from(&row.source_dir)],
+        tags: vec!["lightkeep".to_owned(), format!("graph:{}", row.graph_id), snapshot_tag(row)],
+        parent,
+    }
+}
+
 /// What is needed on the blocking side, and what has been made there.
 struct Taken {
     stored: Stored,
@@ -99,14 +111,7 @@ impl Services {
         self.save_figures(operation, &row).await?;
         failpoint::reach("snapshot.figures_saved");
 
-        let record = NewRecord {
-            time: row.created_at,
-            hostname: self.settings().instance_name.clone(),
-            username: "lightkeep".to_owned(),
-            paths: vec![PathBuf::from(&row.source_dir)],
-            tags: vec!["lightkeep".to_owned(), format!("graph:{}", row.graph_id), snapshot_tag(&row)],
-            parent,
-        };
+        let record = new_record(&row, &self.settings().instance_name, parent);
         let (held, store_into) = (lock.clone(), Arc::clone(&repository));
         let record_id = self.blocking(move || store_into.write_record(&taken.stored, &record, held.lock())).await?;
         failpoint::reach("snapshot.recorded");

@@ -7,6 +7,7 @@ mod auth;
 mod backup;
 mod bad_input;
 mod crash;
+mod damage;
 mod differences;
 mod graphs;
 mod lightrag;

@@ -1,7 +1,7 @@
 //! Repositories are pruned, checked, repaired and compared with the database; snapshots are verified.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lightkeep::proto::v1;
@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::support::app::TestApp;
 use crate::support::database::on_each_database;
-use crate::support::files;
+use crate::support::files::{self, noise};
 use crate::support::rest::{GRAPHS, get, post};
 use crate::support::tools::restic_ok;
 
@@ -36,18 +36,6 @@ fn packs(app: &TestApp, graph_id: &str) -> Vec<(PathBuf, u64)> {
 
 fn bytes(app: &TestApp, graph_id: &str) -> u64 {
     packs(app, graph_id).iter().map(|(_, bytes)| bytes).sum()
-}
-
-/// Content that does not compress, another for each seed.
-fn noise(path: &Path, seed: u32, length: u32) {
-    let next = |state: &mut u32| {
-        *state ^= *state << 13;
-        *state ^= *state >> 17;
-        *state ^= *state << 5;
-        *state
-    };
-    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
-    fs::write(path, (0..length / 4).flat_map(|_| next(&mut state).to_le_bytes()).collect::<Vec<u8>>()).unwrap();
 }
 
 on_each_database!(a_prune_gives_back_what_nobody_uses, async |app: TestApp| {

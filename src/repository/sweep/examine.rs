@@ -26,6 +26,9 @@ pub(super) struct Examined {
 }
 
 /// Reads a whole pack. `indexed` says where its blobs lie if its header cannot.
+///
+/// # Errors
+/// It could not be read for a reason that is not its own: that it is good or bad cannot be said.
 pub(super) fn examine(
     repository: &Repository,
     id: FileId,
@@ -47,7 +50,7 @@ pub(super) fn examine(
             let covers = u64::from(offset) + header.len() as u64 == bytes;
             covers.then_some(listed)
         }
-        Err(Error::Io { .. } | Error::Damaged { .. }) => None,
+        Err(error) if error.is_of_the_bytes() => None,
         Err(error) => return Err(error),
     };
     let has_header = listed.is_some();
@@ -56,7 +59,7 @@ pub(super) fn examine(
     let mut good = Vec::with_capacity(count);
     for blob in candidates {
         control.go_on()?;
-        if is_readable(repository, &id, bytes, &blob, reader) {
+        if is_readable(repository, &id, bytes, &blob, reader)? {
             control.add_done(u64::from(blob.length));
             good.push(blob);
         }
@@ -65,13 +68,15 @@ pub(super) fn examine(
     Ok(Examined { id, good, is_whole })
 }
 
-fn is_readable(repository: &Repository, id: &FileId, bytes: u64, blob: &IndexedBlob, reader: &mut BlobReader) -> bool {
+fn is_readable(repository: &Repository, id: &FileId, bytes: u64, blob: &IndexedBlob, reader: &mut BlobReader) -> Result<bool, Error> {
     if u64::from(blob.offset) + u64::from(blob.length) > bytes.saturating_sub(pack::LENGTH_BYTES as u64) {
-        return false;
+        return Ok(false);
     }
     let mut sealed = vec![0; blob.length as usize];
-    let read = repository.backend.read_range(FileKind::Pack, id, u64::from(blob.offset), &mut sealed);
-    read.is_ok() && reader.open(&repository.key, &mut sealed, blob.uncompressed_length, &blob.id).is_ok()
+    match repository.backend.read_range(FileKind::Pack, id, u64::from(blob.offset), &mut sealed) {
+        Err(error) if error.is_of_the_bytes() => Ok(false),
+        other => other.map(|()| reader.open(&repository.key, &mut sealed, blob.uncompressed_length, &blob.id).is_ok()),
+    }
 }
 
 fn hashes_to_its_name(repository: &Repository, id: &FileId, bytes: u64, control: &Control) -> Result<bool, Error> {
@@ -79,8 +84,9 @@ fn hashes_to_its_name(repository: &Repository, id: &FileId, bytes: u64, control:
     while at < bytes {
         control.go_on()?;
         let length = usize::try_from(bytes - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
-        if repository.backend.read_range(FileKind::Pack, id, at, &mut buffer[..length]).is_err() {
-            return Ok(false);
+        match repository.backend.read_range(FileKind::Pack, id, at, &mut buffer[..length]) {
+            Err(error) if error.is_of_the_bytes() => return Ok(false),
+            other => other?,
         }
         hash.update(&buffer[..length]);
         at += length as u64;

@@ -5,6 +5,7 @@ pub(crate) mod losses;
 pub(crate) mod prune;
 mod repack;
 pub(crate) mod repair;
+pub(crate) mod roots;
 mod survey;
 mod used;
 mod without_manifest;

@@ -8,16 +8,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::examine::{Examined, examine};
 use crate::base::control::Control;
 use crate::base::failpoint;
-use crate::repository::Repository;
 use crate::repository::backend::FileKind;
 use crate::repository::error::Error;
-use crate::repository::files::IndexWriter;
+use crate::repository::files::{IndexWriter, subject};
 use crate::repository::format::id::{BlobId, BlobKind, FileId};
 use crate::repository::format::index::{IndexedBlob, IndexedPack};
 use crate::repository::lock::{Lock, LockKind};
 use crate::repository::read::blobs::BlobReader;
 use crate::repository::read::spans;
 use crate::repository::write::pack::{OpenPacks, WrittenPack};
+use crate::repository::{Repository, write_file};
 
 /// What a repair did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub struct Repaired {
     pub records_set_aside: Vec<String>,
     /// Index files that could not be read.
     pub index_files_set_aside: Vec<String>,
+    /// The config, key files and locks that were damaged.
+    pub others_set_aside: Vec<String>,
+    /// The config and key file that were lost or damaged and could be written anew.
+    pub written_anew: Vec<String>,
 }
 
 /// Where the index says that the blobs of each pack lie.
@@ -46,6 +50,7 @@ impl Repository {
     pub fn repair(&self, control: &Control, lock: &Lock) -> Result<Repaired, Error> {
         lock.protect(self, "repairing", LockKind::Exclusive)?;
         let mut repaired = Repaired::default();
+        self.repair_small_files(&mut repaired)?;
         let (indexed, unreadable) = self.read_index_files(control)?;
         let examined = self.examine_packs(&indexed, control)?;
         let (whole, damaged): (Vec<_>, Vec<_>) = examined.into_iter().partition(|pack| pack.is_whole);
@@ -71,9 +76,12 @@ impl Repository {
         }
         for (id, _) in self.backend.list(FileKind::Snapshot)? {
             control.go_on()?;
-            if let Err(Error::Damaged { .. } | Error::Io { .. }) = self.read_record_anew(&id.into()) {
-                self.backend.set_aside(FileKind::Snapshot, &id)?;
-                repaired.records_set_aside.push(id.to_string());
+            match self.read_record_anew(&id.into()) {
+                Err(error) if error.is_of_the_bytes() => {
+                    self.backend.set_aside(FileKind::Snapshot, &id)?;
+                    repaired.records_set_aside.push(id.to_string());
+                }
+                other => drop(other?),
             }
         }
         Ok(repaired)
@@ -85,11 +93,38 @@ impl Repository {
             control.go_on()?;
             match self.load_index_file(&file) {
                 Ok(packs) => indexed.extend(packs.into_iter().map(|pack| (pack.id, pack.blobs))),
-                Err(Error::Damaged { .. } | Error::Io { .. }) => unreadable.push(file),
+                Err(error) if error.is_of_the_bytes() => unreadable.push(file),
                 Err(error) => return Err(error),
             }
         }
         Ok((indexed, unreadable))
+    }
+
+    /// The config and the key that opens it first: without them, nobody can open the repository.
+    fn repair_small_files(&self, repaired: &mut Repaired) -> Result<(), Error> {
+        if let Some(sealed) = &self.rescue.config {
+            if self.backend.set_aside_config()? {
+                repaired.others_set_aside.push("config".to_owned());
+            }
+            if self.backend.write_config(sealed)? {
+                repaired.written_anew.push("config".to_owned());
+            }
+        }
+        if let Some(bytes) = &self.rescue.key_file {
+            repaired.written_anew.push(subject(FileKind::Key, &write_file(&self.backend, FileKind::Key, bytes)?));
+        }
+        for (id, _) in self.backend.list(FileKind::Key)? {
+            if FileId::of(&self.backend.read(FileKind::Key, &id)?) != id && self.backend.set_aside(FileKind::Key, &id)? {
+                repaired.others_set_aside.push(id.to_string());
+            }
+        }
+        for (id, bytes) in self.backend.list(FileKind::Lock)? {
+            let is_damaged = bytes > 0 && matches!(self.load(FileKind::Lock, &id), Err(Error::Damaged { .. }));
+            if is_damaged && self.backend.set_aside(FileKind::Lock, &id)? {
+                repaired.others_set_aside.push(id.to_string());
+            }
+        }
+        Ok(())
     }
 
     fn examine_packs(&self, indexed: &Indexed, control: &Control) -> Result<Vec<Examined>, Error> {

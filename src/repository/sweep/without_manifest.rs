@@ -8,7 +8,6 @@ use crate::repository::lock::{Lock, LockKind};
 use crate::repository::manifest::DIRECTORY;
 use crate::repository::read::blobs::BlobReader;
 use crate::repository::record::NewRecord;
-use crate::repository::write::Stored;
 use crate::repository::write::pack::OpenPacks;
 use crate::repository::write::seal::Sealer;
 
@@ -29,9 +28,7 @@ impl Repository {
             }
         }
         let tree = self.store_root(&root.finish())?;
-        // Of these a record says the tree and restic's counts only.
         let summary = record.summary.unwrap_or_default();
-        let stored = Stored { tree, files: 0, size_bytes: 0, data_hash: [0; 32], added_bytes: 0, files_unchanged: 0, summary };
         let new = NewRecord {
             time: record.time,
             hostname: record.hostname,
@@ -40,7 +37,7 @@ impl Repository {
             tags: record.tags,
             parent: record.parent,
         };
-        let new = self.write_record(&stored, &new, lock)?;
+        let new = self.write_record_of(tree, summary, &new, lock)?;
         self.remove_record(id, lock)?;
         Ok(new)
     }

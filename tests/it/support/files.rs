@@ -56,6 +56,18 @@ fn crc(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
+/// Content that does not compress, another for each seed.
+pub(crate) fn noise(path: &Path, seed: u32, length: u32) {
+    let next = |state: &mut u32| {
+        *state ^= *state << 13;
+        *state ^= *state >> 17;
+        *state ^= *state << 5;
+        *state
+    };
+    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+    fs::write(path, (0..length / 4).flat_map(|_| next(&mut state).to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+}
+
 /// What Lightkeep has left below a directory for its own use.
 pub(crate) fn staged(directory: &Path) -> Vec<PathBuf> {
     let mut found = vec![];

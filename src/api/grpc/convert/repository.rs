@@ -131,6 +131,8 @@ pub(in crate::api::grpc) fn repair_report(row: &Model) -> Option<v1::RepairRepor
         restored_bytes: repaired.restored_bytes,
         lost: repaired.lost.into_iter().map(lost).collect(),
         lost_snapshot_ids: repaired.lost_snapshot_ids,
+        recovered_snapshot_ids: repaired.recovered_snapshot_ids,
+        written_anew: repaired.written_anew,
     })
 }
 
