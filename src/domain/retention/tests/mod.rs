@@ -158,6 +158,31 @@ fn an_emptied_source_does_not_displace_the_last_whole_graphs() {
 }
 
 #[test]
+fn plain_directories_do_not_displace_the_last_of_a_graph_that_was_not_good() {
+    let plain = |time| Kept { consistency: Some(Consistency::NotApplicable), ..taken(time) };
+    const NOT_PLAIN: &str = "newest that is no plain directory";
+    // Nobody has audited an adopted graph, and another contradicts itself.
+    for consistency in [None, Some(Consistency::Inconsistent)] {
+        let real = |time| Kept { consistency, ..taken(time) };
+        let lost = |time| Kept { has_losses: true, ..real(time) };
+        let (first, second, third) = ("2026-06-01T00:00:00Z", "2026-06-02T00:00:00Z", "2026-06-03T00:00:00Z");
+        let snapshots = [plain("2026-06-05T00:00:00Z"), plain("2026-06-04T00:00:00Z"), lost(third), real(second), real(first)];
+        assert_eq!(verdicts(&snapshots, None), ["newest good", OVER, OVER, NOT_PLAIN, OVER]);
+        let snapshots = [plain(third), lost(second), lost(first)];
+        assert_eq!(verdicts(&snapshots, None), ["newest good", NOT_PLAIN, OVER]);
+        // With a consistent one, nothing of this is needed.
+        let snapshots = [plain(third), real(second), taken(first)];
+        assert_eq!(verdicts(&snapshots, None), [OVER, OVER, "newest good"]);
+    }
+    let both = [
+        plain("2026-06-05T00:00:00Z"),
+        Kept { consistency: Some(Consistency::Inconsistent), ..taken("2026-06-04T00:00:00Z") },
+        Kept { consistency: None, ..taken("2026-06-03T00:00:00Z") },
+    ];
+    assert_eq!(verdicts(&both, None), ["newest good", NOT_PLAIN, NOT_PLAIN]);
+}
+
+#[test]
 fn a_clock_that_ran_ahead_does_not_end_the_time_span_of_the_others() {
     let snapshots = ["2031-01-01T00:00:00Z", "2026-06-29T00:00:00Z", "2026-06-28T00:00:00Z", "2026-06-01T00:00:00Z"].map(taken);
     let span = policy(PolicyFields { keep_within_seconds: 2 * 86_400, ..PolicyFields::default() });
