@@ -1,8 +1,11 @@
 //! One file, directory or link of a source, as it is recorded in a snapshot.
 
+use std::ffi::OsString;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+
+use crate::base::timestamp::Timestamp;
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,4 +90,34 @@ impl Meta {
     pub fn generation(&self) -> Generation {
         Generation { inode: self.inode, size_bytes: self.size_bytes, modified: self.modified }
     }
+}
+
+/// What an entry of a snapshot is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ListedKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A device or a named pipe.
+    Other,
+}
+
+/// An entry of a directory of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name in the directory, any bytes but `/` and NUL.
+    pub name: OsString,
+    /// What it is.
+    pub kind: ListedKind,
+    /// Size of a file in bytes; 0 for others.
+    pub size_bytes: u64,
+    /// Last change of its content, cut to the microsecond.
+    pub modified: Timestamp,
+    /// Unix permissions with set-user-id, set-group-id and sticky bit, without the file type.
+    pub mode: u32,
+    /// Where a symbolic link points; `None` for others.
+    pub link_target: Option<PathBuf>,
 }

@@ -26,6 +26,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 
+pub use crate::domain::entry::{Listed, ListedKind};
 pub use backend::staged::sweep_temporary_files;
 pub use cache::Repositories;
 pub use error::Error;
@@ -33,7 +34,6 @@ pub use format::FormatError;
 pub use format::id::{BlobId, FileId, RecordId};
 pub use format::snapshot::Summary;
 pub use lock::{Lock, LockKind};
-pub use read::browse::{Listed, ListedKind};
 pub use read::check::{CheckDepth, CheckReport, Problem};
 pub use read::differences::{Change, Difference, DifferenceCounts, FileCount};
 pub use read::file::SnapshotFile;

@@ -2,46 +2,16 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::blobs::BlobReader;
 use super::locate::SnapshotRoot;
-use crate::base::timestamp::Timestamp;
+use crate::domain::entry::{Listed, ListedKind};
 use crate::repository::Repository;
 use crate::repository::error::Error;
 use crate::repository::format::node::{Node, NodeKind};
 use crate::repository::format::time;
 use crate::repository::lock::{Lock, LockKind};
-
-/// What an entry of a snapshot is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ListedKind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Symlink,
-    /// A device or a named pipe.
-    Other,
-}
-
-/// An entry of a directory of a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Its name in the directory, any bytes but `/` and NUL.
-    pub name: OsString,
-    /// What it is.
-    pub kind: ListedKind,
-    /// Size of a file in bytes; 0 for others.
-    pub size_bytes: u64,
-    /// Last change of its content, cut to the microsecond.
-    pub modified: Timestamp,
-    /// Unix permissions with set-user-id, set-group-id and sticky bit, without the file type.
-    pub mode: u32,
-    /// Where a symbolic link points; `None` for others.
-    pub link_target: Option<PathBuf>,
-}
 
 impl ListedKind {
     pub(crate) fn of(kind: NodeKind) -> Self {

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
 use super::blobs::BlobReader;
-use super::browse::ListedKind;
 use super::locate::SnapshotRoot;
 use crate::base::control::Control;
+use crate::domain::entry::ListedKind;
 use crate::repository::Repository;
 use crate::repository::error::Error;
 use crate::repository::format::id::BlobId;

@@ -1,6 +1,7 @@
 //! Directories and files of snapshots.
 
 use super::{all_there, json_to_struct, page, timestamp};
+use crate::domain::entry::{Listed, ListedKind};
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::PageRequest;
 use crate::domain::validate::Violations;
