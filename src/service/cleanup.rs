@@ -9,17 +9,15 @@ use super::Services;
 use super::error::Error;
 use super::idempotency::Request;
 use super::operations::{Work, payload, report, to_json};
-use super::pins::is_pinned;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::ids::SnapshotId;
-use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::finding::Consistency;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
 use crate::domain::report::CleanupReport;
-use crate::domain::retention::{Kept, RetentionVerdict, judge};
+use crate::domain::retention::{Hold, Kept, Verdict, judge};
 use crate::store::entity::operation;
 use crate::store::entity::snapshot::Model;
 use crate::store::{graphs, operations, snapshots};
@@ -30,7 +28,7 @@ pub struct Judged {
     /// The snapshot.
     pub snapshot: Model,
     /// What becomes of it, and why.
-    pub verdict: RetentionVerdict,
+    pub verdict: Verdict,
 }
 
 /// What the operation of one graph is to delete, as it was judged when it was asked for. Each is judged again before it goes.
@@ -59,21 +57,24 @@ impl Services {
     async fn judge_graph(&self, graph_id: &GraphId) -> Result<Vec<Judged>, Error> {
         let rows = snapshots::list_all(self.store().read(), graph_id).await?;
         let now = self.now();
-        let kept: Vec<Kept> = rows.iter().map(|row| self.kept(row, now)).collect();
-        let verdicts = judge(&kept, now);
+        let kept: Vec<Kept> = rows.iter().map(|row| self.kept(row)).collect();
+        let verdicts = judge(&kept, None, now);
         Ok(rows.into_iter().zip(verdicts).map(|(snapshot, verdict)| Judged { snapshot, verdict }).collect())
     }
 
-    fn kept(&self, row: &Model, now: Timestamp) -> Kept {
+    fn kept(&self, row: &Model) -> Kept {
         let days = Duration::from_secs(u64::from(self.settings().retention_days) * 24 * 3600);
         Kept {
             status: row.status,
             consistency: row.consistency.as_deref().and_then(Consistency::parse),
             has_losses: row.losses.is_some(),
             failed_verification: row.verified_passed == Some(false),
-            pinned: is_pinned(row, now),
+            taken_at: row.created_at,
             // One that failed has no retention of its own: its row is kept as long.
             expires_at: row.retention_until.unwrap_or_else(|| row.completed_at.unwrap_or(row.created_at).plus(days)),
+            tags: Vec::new(),
+            pin: row.pin_reason.clone().map(|reason| Hold { reason, until: row.pinned_until_at }),
+            legal_hold: None,
         }
     }
 
@@ -93,7 +94,7 @@ impl Services {
         // Asked again, the expired ones are gone already: the first request has named its graphs.
         let graphs = self.graphs_of_cleanup(&judged, graph_id).await?;
         for graph_id in graphs {
-            let expired = judged.iter().filter(|one| one.snapshot.graph_id == graph_id && one.verdict == RetentionVerdict::Expired);
+            let expired = judged.iter().filter(|one| one.snapshot.graph_id == graph_id && one.verdict.is_expired());
             let snapshot_ids: Vec<String> = expired.map(|one| one.snapshot.snapshot_id.to_string()).collect();
             // One name for each graph's part of the request.
             let part = request_id.map(|id| format!("{id}/{graph_id}"));
@@ -154,7 +155,7 @@ impl Services {
         let (repository, lock) = self.lock_for_deleting(operation, control).await?;
         for one in self.judge_graph(&operation.graph_id).await? {
             let wanted = snapshot_ids.contains(&one.snapshot.snapshot_id.to_string());
-            if !wanted || one.verdict != RetentionVerdict::Expired {
+            if !wanted || !one.verdict.is_expired() {
                 continue;
             }
             control.go_on()?;

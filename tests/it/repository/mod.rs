@@ -3,6 +3,7 @@
 mod choosing;
 mod damage;
 mod differences;
+mod forgetting;
 mod locks;
 mod manifest;
 mod opening;

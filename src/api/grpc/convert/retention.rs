@@ -47,7 +47,7 @@ pub(in crate::api::grpc) fn parse_cleanup(request: &v1::CleanupSnapshotsRequest)
 }
 
 pub(in crate::api::grpc) fn preview(judged: Vec<Judged>) -> v1::CleanupSnapshotsResponse {
-    let expired = judged.iter().filter(|one| one.verdict == RetentionVerdict::Expired).count();
+    let expired = judged.iter().filter(|one| one.verdict.is_expired()).count();
     v1::CleanupSnapshotsResponse {
         deleted_snapshots: i64::try_from(expired).unwrap_or(i64::MAX),
         verdicts: judged.into_iter().map(verdict_to_proto).collect(),
@@ -56,7 +56,7 @@ pub(in crate::api::grpc) fn preview(judged: Vec<Judged>) -> v1::CleanupSnapshots
 }
 
 fn verdict_to_proto(judged: Judged) -> v1::SnapshotVerdict {
-    let verdict = match judged.verdict {
+    let verdict = match judged.verdict.word() {
         RetentionVerdict::NotExpired => v1::RetentionVerdict::NotExpired,
         RetentionVerdict::NewestGood => v1::RetentionVerdict::NewestGood,
         RetentionVerdict::Pinned => v1::RetentionVerdict::Pinned,
@@ -67,6 +67,6 @@ fn verdict_to_proto(judged: Judged) -> v1::SnapshotVerdict {
         graph_id: judged.snapshot.graph_id.to_string(),
         snapshot_id: judged.snapshot.snapshot_id.to_string(),
         verdict: verdict.into(),
-        explanation: judged.verdict.explanation().to_owned(),
+        explanation: judged.verdict.to_string(),
     }
 }
