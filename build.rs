@@ -5,8 +5,13 @@ use std::path::PathBuf;
 #[expect(clippy::disallowed_methods, reason = "cargo tells a build script where to write by the environment")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files =
-        ["lightkeep/v1/backup.proto", "lightkeep/v1/operation.proto", "lightkeep/v1/options.proto", "lightkeep/v1/repository.proto"];
+    let files = [
+        "lightkeep/v1/backup.proto",
+        "lightkeep/v1/operation.proto",
+        "lightkeep/v1/options.proto",
+        "lightkeep/v1/repository.proto",
+        "lightkeep/v1/schedule.proto",
+    ];
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true).open_files(files)?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);

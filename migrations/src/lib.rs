@@ -8,6 +8,7 @@ use sea_orm_migration::prelude::*;
 
 mod m20261122_000001_first_tables;
 mod m20261123_000002_whole_backup;
+mod m20261125_000004_schedules;
 
 /// All migrations, in their order.
 #[derive(Debug)]
@@ -16,6 +17,10 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261122_000001_first_tables::Migration), Box::new(m20261123_000002_whole_backup::Migration)]
+        vec![
+            Box::new(m20261122_000001_first_tables::Migration),
+            Box::new(m20261123_000002_whole_backup::Migration),
+            Box::new(m20261125_000004_schedules::Migration),
+        ]
     }
 }

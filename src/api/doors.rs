@@ -15,13 +15,14 @@ use tonic_health::server::HealthReporter;
 
 use super::auth::Auth;
 use super::door::{GrpcService, door, for_tonic};
-use super::grpc::{BackupGrpc, OperationGrpc, RepositoryGrpc};
+use super::grpc::{BackupGrpc, OperationGrpc, RepositoryGrpc, ScheduleGrpc};
 use super::rest;
 use crate::base::secret::Secret;
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::operation_service_server::OperationServiceServer;
 use crate::proto::v1::repository_service_server::RepositoryServiceServer;
+use crate::proto::v1::schedule_service_server::ScheduleServiceServer;
 use crate::service::Services;
 
 /// The longest request that is read, bytes: as REST has it.
@@ -32,6 +33,7 @@ const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 
 const BACKUP_SERVICE: &str = "lightkeep.v1.BackupService";
 const REPOSITORY_SERVICE: &str = "lightkeep.v1.RepositoryService";
+const SCHEDULE_SERVICE: &str = "lightkeep.v1.ScheduleService";
 const OPERATION_SERVICE: &str = "lightkeep.v1.OperationService";
 
 /// All services behind their layers.
@@ -54,9 +56,11 @@ impl Doors {
         routes = routes.add_service(OperationServiceServer::new(OperationGrpc(services.clone())).max_decoding_message_size(REQUEST_LIMIT));
         let mut names = vec![OPERATION_SERVICE];
         if backup_enabled {
-            names.extend([BACKUP_SERVICE, REPOSITORY_SERVICE]);
+            names.extend([BACKUP_SERVICE, REPOSITORY_SERVICE, SCHEDULE_SERVICE]);
             let repository = RepositoryServiceServer::new(RepositoryGrpc(services.clone()));
             routes = routes.add_service(repository.max_decoding_message_size(REQUEST_LIMIT));
+            let schedule = ScheduleServiceServer::new(ScheduleGrpc(services.clone()));
+            routes = routes.add_service(schedule.max_decoding_message_size(REQUEST_LIMIT));
             routes = routes.add_service(BackupServiceServer::new(BackupGrpc(services.clone())).max_decoding_message_size(REQUEST_LIMIT));
         }
         for reflection in [Reflection::V1, Reflection::V1Alpha] {

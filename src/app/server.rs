@@ -72,6 +72,10 @@ impl Server {
         let (http_addr, grpc_addr) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
         let (services, locks) = services(&config, clock, ids).await?;
         services.tasks().spawn(jobs::housekeep(services.clone()));
+        if config.backup_enabled {
+            services.sync_default_schedules().await?;
+            services.tasks().spawn(jobs::schedule(services.clone()));
+        }
         let worker = services.tasks().spawn(Worker::new(services.clone(), config.max_parallel_operations).run());
         let doors = api::Doors::new(&services, config.api_key.clone(), config.backup_enabled)?;
         let closing = CancellationToken::new();
@@ -138,6 +142,7 @@ pub(super) async fn services(config: &Config, clock: Arc<dyn Clock>, ids: IdSour
     let settings = Settings {
         places: Places { allowed_roots: config.allowed_roots.clone(), storage, own_files: own_files(config), working_dir },
         retention_days: config.retention_days,
+        auto_backup_interval_hours: config.auto_backup_interval_hours,
         restore_sync: config.restore_sync,
         instance_name: config.instance_name.clone(),
         host_name: host_name(),

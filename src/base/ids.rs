@@ -46,6 +46,10 @@ id_type! {
     AuditEventId,
     /// Names a verification of a snapshot.
     VerificationId,
+    /// Names a schedule.
+    ScheduleId,
+    /// Names a run of a schedule.
+    ScheduleRunId,
 }
 
 /// Where ids come from: random ones, or counted ones that are the same in each run of a test.

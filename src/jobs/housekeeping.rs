@@ -12,13 +12,16 @@ use crate::repository::sweep_temporary_files;
 use crate::service::graphs::Graph;
 use crate::service::idempotency::REMEMBERED;
 use crate::service::{Error, Services};
-use crate::store::{idempotency_keys, leases, operations};
+use crate::store::{idempotency_keys, leases, operations, schedule_runs};
 
 /// How often is tidied up.
 const PERIOD: Duration = Duration::from_secs(3600);
 
 /// How long temporary files are spared that another computer may be writing.
 const FOREIGN: Duration = Duration::from_secs(24 * 3600);
+
+/// How long runs of schedules are listed.
+const RUNS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// The lease of the instance that tidies up.
 const LEASE_NAME: &str = "housekeeping";
@@ -87,5 +90,7 @@ async fn tidy_up(services: &Services) -> Result<(), Error> {
     let micros = i64::try_from(REMEMBERED.as_micros()).unwrap_or(i64::MAX);
     let before = Timestamp::from_micros(now.micros().saturating_sub(micros));
     idempotency_keys::delete_before(store.read(), before).await?;
+    let kept = i64::try_from(RUNS_KEPT.as_micros()).unwrap_or(i64::MAX);
+    schedule_runs::delete_before(store.read(), Timestamp::from_micros(now.micros().saturating_sub(kept))).await?;
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Floor 4: what goes on by itself. The loops and their leases; the work is in `service`.
 
 mod housekeeping;
+mod scheduler;
+mod watching;
 mod worker;
 
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use crate::service::{Error, Services};
 use crate::store::entity::operation::Model;
 
 pub use housekeeping::{housekeep, recover};
+pub use scheduler::schedule;
 pub use worker::Worker;
 
 /// Does an operation: one exhaustive match from its kind to its work.

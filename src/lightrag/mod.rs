@@ -7,6 +7,7 @@ pub mod differences;
 mod error;
 pub mod files;
 pub mod server;
+pub mod watch;
 pub mod workspace;
 
 pub use error::Error;

@@ -44,7 +44,7 @@ impl Services {
         if graphs::find(self.store().read(), graph_id).await?.is_none() {
             let source = self.newest_source(graph_id).await?;
             let transaction = self.store().begin().await?;
-            graphs::insert(&*transaction, self.plain_graph_row(graph_id, source.to_string_lossy().into_owned())).await?;
+            self.insert_graph(&*transaction, self.plain_graph_row(graph_id, source.to_string_lossy().into_owned())).await?;
             self.record_audit(&*transaction, caller, "AdoptRepository", graph_id, None).await?;
             store::commit(transaction).await?;
         }

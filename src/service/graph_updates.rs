@@ -16,6 +16,7 @@ use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
+use crate::domain::label::Labels;
 use crate::domain::operation::OperationKind;
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::lightrag::server::Server as LightragServer;
@@ -36,6 +37,8 @@ pub struct GraphUpdate {
     pub server: Option<Option<Server>>,
     /// What to do with stores that contradict each other.
     pub inconsistent_policy: Option<InconsistentPolicy>,
+    /// Words by which schedules can select it.
+    pub labels: Option<Labels>,
     /// The etag of the graph as the caller knows it.
     pub etag: Option<String>,
     /// The caller's name for the request.
@@ -67,7 +70,8 @@ impl Services {
         };
         let source = update.source_dir.clone().unwrap_or_default();
         let policy = update.inconsistent_policy.map(InconsistentPolicy::as_str).unwrap_or_default();
-        let body = [update.graph_id.as_str(), &source, &server, policy, update.etag.as_deref().unwrap_or_default()];
+        let labels = update.labels.as_ref().map(|labels| labels.to_json().unwrap_or_default()).unwrap_or_default();
+        let body = [update.graph_id.as_str(), &source, &server, policy, &labels, update.etag.as_deref().unwrap_or_default()];
         let request = Request { request_id: update.request_id.as_deref(), action: "UpdateGraph", body: &body };
         let old = self.find_graph(self.store().read(), &update.graph_id).await?;
         if request.find_subject(self.store().read()).await?.is_some() {
@@ -94,6 +98,9 @@ impl Services {
         }
         if let Some(policy) = update.inconsistent_policy {
             row.inconsistent_policy = policy;
+        }
+        if let Some(labels) = &update.labels {
+            row.labels = labels.to_json();
         }
         let Some(server) = &update.server else { return Ok(row) };
         let server = server.as_ref();

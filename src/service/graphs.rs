@@ -9,6 +9,7 @@ use super::sealed;
 use crate::base::secret::Secret;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
+use crate::domain::label::Labels;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::lightrag::server::Server as LightragServer;
@@ -43,6 +44,8 @@ pub struct NewGraph {
     pub server: Option<Server>,
     /// What to do with stores that contradict each other.
     pub inconsistent_policy: InconsistentPolicy,
+    /// Words by which schedules can select it.
+    pub labels: Labels,
     /// The caller's name for the request.
     pub request_id: Option<String>,
 }
@@ -76,7 +79,8 @@ impl Services {
         let server_url = server.map(|server| server.url.as_str()).unwrap_or_default();
         let quiet_wait = server.map(|server| server.quiet_wait_seconds.to_string()).unwrap_or_default();
         let busy_policy = server.map(|server| server.busy_policy.as_str()).unwrap_or_default();
-        let body = [new.graph_id.as_str(), &new.source_dir, server_url, &quiet_wait, busy_policy, new.inconsistent_policy.as_str()];
+        let (policy, labels) = (new.inconsistent_policy.as_str(), new.labels.to_json().unwrap_or_default());
+        let body = [new.graph_id.as_str(), &new.source_dir, server_url, &quiet_wait, busy_policy, policy, &labels];
         let request = Request { request_id: new.request_id.as_deref(), action: "RegisterGraph", body: &body };
         // Asked again, the directory may have gone: the first answer holds all the same.
         if request.find_subject(self.store().read()).await?.is_some() {
@@ -96,7 +100,7 @@ impl Services {
             let message = format!("graph `{}` is registered already", row.graph_id);
             return Err(Error::refused(ErrorKind::AlreadyExists, "GRAPH_EXISTS", message));
         }
-        graphs::insert(&*transaction, row.clone()).await?;
+        self.insert_graph(&*transaction, row.clone()).await?;
         request.remember(self, &*transaction, row.graph_id.to_string()).await?;
         self.record_audit(&*transaction, caller, "RegisterGraph", &row.graph_id, None).await?;
         store::commit(transaction).await?;
@@ -116,6 +120,7 @@ impl Services {
             busy_policy: server.map_or(BusyPolicy::Proceed, |server| server.busy_policy),
             inconsistent_policy: new.inconsistent_policy,
             created_at: self.now(),
+            labels: new.labels.to_json(),
             revision: 1,
         })
     }
@@ -137,6 +142,7 @@ impl Services {
             busy_policy: BusyPolicy::Proceed,
             inconsistent_policy: InconsistentPolicy::Keep,
             created_at: self.now(),
+            labels: None,
             revision: 1,
         }
     }

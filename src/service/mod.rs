@@ -1,7 +1,9 @@
 //! Floor 3: the use-cases. One file per noun; all rules that need rows or bytes live here. Transport is above, tables and formats below.
 
 mod adoption;
+pub mod change_runs;
 pub mod cleanup;
+mod default_schedules;
 pub mod delete_work;
 pub mod differences;
 mod error;
@@ -23,6 +25,8 @@ pub mod restore_plan;
 pub mod restore_work;
 pub mod restores;
 pub mod running;
+pub mod schedule_runs;
+pub mod schedules;
 mod sealed;
 mod snapshot_files;
 pub mod snapshot_work;
@@ -64,6 +68,8 @@ pub struct Settings {
     pub places: Places,
     /// How long a snapshot is kept at least, days.
     pub retention_days: u32,
+    /// The interval of the default schedules, hours; 0 for none.
+    pub auto_backup_interval_hours: u32,
     /// Whether a restore ends when all is on the disk.
     pub restore_sync: bool,
     /// This instance's name, recorded in snapshots.
@@ -196,7 +202,7 @@ impl Services {
         connection: &impl ConnectionTrait,
         caller: &Caller,
         action: &'static str,
-        graph_id: &GraphId,
+        graph_id: impl Into<Option<&GraphId>> + Send,
         subject_id: Option<String>,
     ) -> Result<(), Error> {
         let event = audit_event::Model {
@@ -205,7 +211,7 @@ impl Services {
             caller: caller.name.to_owned(),
             request_id: caller.request_id.clone(),
             action: action.to_owned(),
-            graph_id: graph_id.clone(),
+            graph_id: graph_id.into().cloned(),
             subject_id,
         };
         Ok(audit_events::insert(connection, event).await?)

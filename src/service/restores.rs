@@ -172,7 +172,7 @@ impl Services {
         if let Some(original) = original {
             row.inconsistent_policy = original.inconsistent_policy;
         }
-        graphs::insert(&**transaction, row).await?;
+        self.insert_graph(&**transaction, row).await?;
         self.record_audit(&**transaction, &caller, "RegisterGraph", &fork, None).await
     }
 

@@ -66,7 +66,7 @@ impl Services {
             return self.snapshot_of(&*transaction, &new.graph_id, &first).await;
         }
         if graphs::find(&*transaction, &new.graph_id).await?.is_none() {
-            graphs::insert(&*transaction, self.plain_graph_row(&new.graph_id, source.clone())).await?;
+            self.insert_graph(&*transaction, self.plain_graph_row(&new.graph_id, source.clone())).await?;
             self.record_audit(&*transaction, caller, "RegisterGraph", &new.graph_id, None).await?;
         }
         let row = self.insert_snapshot(&transaction, new, source).await?;

@@ -11,12 +11,13 @@ pub const LOOK_ANYWAY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Wakeup {
     work: Notify,
+    schedules: Notify,
     changes: watch::Sender<u64>,
 }
 
 impl Default for Wakeup {
     fn default() -> Self {
-        Self { work: Notify::new(), changes: watch::Sender::new(0) }
+        Self { work: Notify::new(), schedules: Notify::new(), changes: watch::Sender::new(0) }
     }
 }
 
@@ -30,6 +31,16 @@ impl Wakeup {
     /// Waits until somebody announces work, or it is time to look anyway.
     pub async fn work(&self) {
         let _ = tokio::time::timeout(LOOK_ANYWAY, self.work.notified()).await;
+    }
+
+    /// Says that a schedule was made or changed.
+    pub fn announce_schedule(&self) {
+        self.schedules.notify_one();
+    }
+
+    /// Waits until a schedule was made or changed, or it is time to look anyway.
+    pub async fn schedule(&self) {
+        let _ = tokio::time::timeout(LOOK_ANYWAY, self.schedules.notified()).await;
     }
 
     /// Says that an operation's row is another now.

@@ -3,11 +3,12 @@
 use sea_orm::sea_query::{ArrayType, ColumnType, Nullable, StringLen, ValueType, ValueTypeErr};
 use sea_orm::{ColIdx, DbErr, QueryResult, TryFromU64, TryGetError, TryGetable, Value};
 
-use crate::base::ids::{AuditEventId, InstanceId, OperationId, SnapshotId, VerificationId};
+use crate::base::ids::{AuditEventId, InstanceId, OperationId, ScheduleId, ScheduleRunId, SnapshotId, VerificationId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
+use crate::domain::schedule_run::{RunOutcome, ScheduleOrigin};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::domain::verification::VerificationLevel;
 
@@ -66,6 +67,10 @@ text_columns! {
     OperationId: OperationId::parse,
     SnapshotId: SnapshotId::parse,
     VerificationId: VerificationId::parse,
+    ScheduleId: ScheduleId::parse,
+    ScheduleRunId: ScheduleRunId::parse,
+    ScheduleOrigin: ScheduleOrigin::parse,
+    RunOutcome: RunOutcome::parse,
     GraphId: |text: &str| GraphId::parse(text).ok(),
     OperationKind: OperationKind::parse,
     OperationState: OperationState::parse,

@@ -1,6 +1,6 @@
 //! Rows of `graphs`.
 
-use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _};
+use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _};
 use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
 use super::Error;
@@ -50,6 +50,29 @@ pub async fn delete(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Re
 pub async fn list_ids(connection: &impl ConnectionTrait) -> Result<Vec<GraphId>, Error> {
     let query = Entity::find().select_only().column(Column::GraphId).order_by_asc(Column::GraphId);
     query.into_tuple().all(connection).await.map_err(Error::during("list graphs"))
+}
+
+/// All graphs, in the order of their ids.
+///
+/// # Errors
+/// The database's.
+pub async fn list_all(connection: &impl ConnectionTrait) -> Result<Vec<Model>, Error> {
+    sorted(Entity::find().all(connection).await)
+}
+
+/// The graphs with these ids, in their order.
+///
+/// # Errors
+/// The database's.
+pub async fn list_by_ids(connection: &impl ConnectionTrait, ids: Vec<GraphId>) -> Result<Vec<Model>, Error> {
+    sorted(Entity::find().filter(Column::GraphId.is_in(ids)).all(connection).await)
+}
+
+/// The databases' own order depends on their collation.
+fn sorted(rows: Result<Vec<Model>, DbErr>) -> Result<Vec<Model>, Error> {
+    let mut rows = rows.map_err(Error::during("list graphs"))?;
+    rows.sort_unstable_by(|one, other| one.graph_id.cmp(&other.graph_id));
+    Ok(rows)
 }
 
 /// Graphs in the order of their ids.

@@ -8,6 +8,8 @@ pub mod graphs;
 pub mod idempotency_keys;
 pub mod leases;
 pub mod operations;
+pub mod schedule_runs;
+pub mod schedules;
 pub mod snapshots;
 pub mod verifications;
 

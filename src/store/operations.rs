@@ -31,6 +31,18 @@ pub async fn find(connection: &impl ConnectionTrait, id: OperationId) -> Result<
     Entity::find_by_id(id).one(connection).await.map_err(Error::during("find an operation"))
 }
 
+/// The operations with these ids.
+///
+/// # Errors
+/// The database's.
+pub async fn list_by_ids(connection: &impl ConnectionTrait, ids: &[OperationId]) -> Result<Vec<Model>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = Entity::find().filter(Column::OperationId.is_in(ids.iter().copied()));
+    query.all(connection).await.map_err(Error::during("find operations"))
+}
+
 /// Which operations a list has; what is not set does not matter.
 #[derive(Debug, Clone, Default)]
 pub struct OperationFilter {

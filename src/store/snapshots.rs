@@ -113,6 +113,16 @@ pub async fn find_latest(connection: &impl ConnectionTrait, graph_id: &GraphId, 
     query.one(connection).await.map_err(Error::during("find the latest snapshot"))
 }
 
+/// The snapshot of a graph that was asked for last, wherever it stands.
+///
+/// # Errors
+/// The database's.
+pub async fn find_newest(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Option<Model>, Error> {
+    let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone()));
+    let query = query.order_by_desc(Column::CreatedAt).order_by_desc(Column::SnapshotId);
+    query.one(connection).await.map_err(Error::during("find a graph's newest snapshot"))
+}
+
 /// The newest restorable snapshot of the same directory that is older than this one.
 ///
 /// # Errors

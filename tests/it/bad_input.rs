@@ -188,6 +188,7 @@ on_each_database!(numbers_that_no_enum_has_are_refused_all_at_once, async |app: 
         server: Some(server),
         inconsistent_policy: 99,
         request_id: "no uuid".to_owned(),
+        ..Default::default()
     };
     let status = app.backup().await.register_graph(request).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);

@@ -5,10 +5,12 @@ mod convert;
 mod operation;
 mod reading;
 mod repository;
+mod schedule;
 
 pub use backup::BackupGrpc;
 pub use operation::OperationGrpc;
 pub use repository::RepositoryGrpc;
+pub use schedule::ScheduleGrpc;
 
 use crate::api::auth::Authenticated;
 use crate::api::request_id::CallName;

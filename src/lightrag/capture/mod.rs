@@ -16,6 +16,7 @@ use crate::domain::entry::{Entry, EntryKind};
 use crate::lightrag::Error;
 use crate::lightrag::workspace::{Layout, Store, is_own};
 
+pub(super) use scan::scan;
 pub use staging::sweep_staging;
 use staging::{Fixed, Staging, open_all, stage};
 
@@ -51,7 +52,7 @@ pub fn capture(source: &Path, operation_id: &str, control: &Control) -> Result<C
     loop {
         tries += 1;
         control.go_on()?;
-        let seen = scan::scan(&source, control)?;
+        let seen = scan(&source, control)?;
         let mut held = Vec::new();
         let (staging, entries, fixed) = match stage(&mut places, &source, operation_id, &seen)? {
             Some((staging, entries, fixed)) => (Some(staging), entries, fixed),
@@ -62,7 +63,7 @@ pub fn capture(source: &Path, operation_id: &str, control: &Control) -> Result<C
             }
         };
         failpoint::reach("capture.linked");
-        let settled = fixed == Fixed::AsScanned && scan::same(&seen, &scan::scan(&source, control)?);
+        let settled = fixed == Fixed::AsScanned && scan::same(&seen, &scan(&source, control)?);
         if settled || tries == TRIES_MAX {
             let files = entries.iter().filter(|entry| entry.kind == EntryKind::File);
             let layout = Layout::LightRag { stores: files.filter_map(|entry| Store::of_path(&entry.path)).collect() };
@@ -120,7 +121,7 @@ impl Capture {
         if self.layout == Layout::Plain {
             return Ok(false);
         }
-        Ok(!scan::same(&self.seen, &scan::scan(&self.source, &Control::default())?))
+        Ok(!scan::same(&self.seen, &scan(&self.source, &Control::default())?))
     }
 
     /// Removes the staging directory.

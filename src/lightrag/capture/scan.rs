@@ -13,7 +13,7 @@ use crate::lightrag::workspace::{is_other_workspace, is_own, is_transient};
 
 /// Lists a workspace: depth first, names in each directory by their bytes, a directory before what is in it, the source itself first.
 /// Left out are other workspaces, LightRAG's unfinished writes, our own files, and what a snapshot cannot keep (sockets, pipes, devices).
-pub(super) fn scan(source: &Path, control: &Control) -> Result<Vec<Entry>, Error> {
+pub(in crate::lightrag) fn scan(source: &Path, control: &Control) -> Result<Vec<Entry>, Error> {
     let unreadable = |error| Error::SourceUnreadable { path: source.to_path_buf(), source: error };
     let metadata = fs::metadata(source).map_err(unreadable)?;
     let mut entries =

@@ -22,7 +22,7 @@ pub struct Model {
     /// The RPC's name.
     pub action: String,
     /// The graph concerned.
-    pub graph_id: GraphId,
+    pub graph_id: Option<GraphId>,
     /// The snapshot or operation concerned.
     pub subject_id: Option<String>,
 }

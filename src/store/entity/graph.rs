@@ -27,6 +27,8 @@ pub struct Model {
     pub inconsistent_policy: InconsistentPolicy,
     /// When it was registered.
     pub created_at: Timestamp,
+    /// JSON object of its labels.
+    pub labels: Option<String>,
     /// Counts its updates, from 1.
     pub revision: i64,
 }

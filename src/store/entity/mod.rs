@@ -5,5 +5,7 @@ pub mod graph;
 pub mod idempotency_key;
 pub mod lease;
 pub mod operation;
+pub mod schedule;
+pub mod schedule_run;
 pub mod snapshot;
 pub mod verification;

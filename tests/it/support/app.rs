@@ -55,6 +55,8 @@ impl TestApp {
             ("LIGHTKEEP_ALLOWED_ROOTS", directory.path().join("data").display().to_string()),
             ("LIGHTRAG_BACKUP_STORAGE", directory.path().join("backups").display().to_string()),
             ("LIGHTRAG_RECOVERY_DB_URL", url),
+            // Tests that move the clock by days want no snapshots but their own.
+            ("LIGHTRAG_AUTO_BACKUP_INTERVAL", "0".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();

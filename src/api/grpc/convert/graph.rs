@@ -3,6 +3,7 @@
 use super::{all_there, page, request_id, timestamp};
 use crate::base::secret::Secret;
 use crate::domain::graph_id::GraphId;
+use crate::domain::label::Labels;
 use crate::domain::page::PageRequest;
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::domain::validate::Violations;
@@ -35,7 +36,9 @@ pub(in crate::api::grpc) fn parse_new(request: v1::RegisterGraphRequest) -> Resu
     let inconsistent_policy = inconsistent_policy(&mut violations, request.inconsistent_policy);
     let server = request.server.map(|server| parse_server(&mut violations, server));
     let request_id = request_id(&mut violations, &request.request_id);
-    let new = graph_id.map(|graph_id| NewGraph { graph_id, source_dir: request.source_dir, server, inconsistent_policy, request_id });
+    let labels = Labels::parse(&mut violations, "labels", request.labels);
+    let source_dir = request.source_dir;
+    let new = graph_id.map(|graph_id| NewGraph { graph_id, source_dir, server, inconsistent_policy, labels, request_id });
     all_there(violations, new)
 }
 
@@ -66,6 +69,7 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateGraphRequest) -> Res
         source_dir: None,
         server: None,
         inconsistent_policy: None,
+        labels: None,
         etag: etags.pop(),
         request_id,
     });
@@ -76,6 +80,7 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateGraphRequest) -> Res
             "source_dir" => update.source_dir = Some(graph.source_dir.clone()),
             "server" => update.server = Some(graph.server.clone().map(|server| parse_server(&mut violations, server))),
             "inconsistent_policy" => update.inconsistent_policy = Some(inconsistent_policy(&mut violations, graph.inconsistent_policy)),
+            "labels" => update.labels = Some(Labels::parse(&mut violations, "labels", graph.labels.clone())),
             // What comes back with an answer is no change.
             "graph_id" | "etag" | "created_at" | "total_snapshots" | "latest_snapshot_id" | "last_snapshot_time" => {}
             other => violations.add("update_mask", format_args!("names a field that cannot be changed: `{other}`")),
@@ -89,6 +94,7 @@ fn set_fields(graph: &v1::Graph) -> Vec<String> {
         ("source_dir", !graph.source_dir.is_empty()),
         ("server", graph.server.is_some()),
         ("inconsistent_policy", graph.inconsistent_policy != 0),
+        ("labels", !graph.labels.is_empty()),
     ];
     fields.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name.to_owned()).collect()
 }
@@ -178,6 +184,7 @@ pub(in crate::api::grpc) fn to_proto(graph: Graph) -> v1::Graph {
         total_snapshots: stats.total_snapshots,
         latest_snapshot_id,
         last_snapshot_time: stats.last_snapshot_at.map(timestamp),
+        labels: Labels::from_json(row.labels.as_deref()).into_iter().collect(),
         etag: etag(&row),
     }
 }

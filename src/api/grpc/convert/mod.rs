@@ -8,6 +8,8 @@ pub(super) mod operation;
 pub(super) mod repository;
 pub(super) mod restore;
 pub(super) mod retention;
+pub(super) mod schedule;
+pub(super) mod schedule_run;
 pub(super) mod snapshot;
 pub(super) mod verification;
 

@@ -1,0 +1,29 @@
+//! Runs of schedules.
+
+use super::words::words;
+
+words! {
+    /// Where a schedule comes from.
+    pub enum ScheduleOrigin {
+        /// A caller made it.
+        Created = "created",
+        /// A caller set it for its graph, which has one such schedule at most.
+        Graph = "graph",
+        /// It follows from the settings, for a graph that no other schedule names.
+        Default = "default",
+    }
+}
+
+words! {
+    /// What came of a firing of a schedule for one graph.
+    pub enum RunOutcome {
+        /// A snapshot was queued; its operation says the rest.
+        Queued = "queued",
+        /// Left out, since the run before was not over.
+        Overlapped = "overlapped",
+        /// Left out, since nothing ran in time.
+        Missed = "missed",
+        /// The snapshot could not be queued.
+        Refused = "refused",
+    }
+}
