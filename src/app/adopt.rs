@@ -65,4 +65,10 @@ fn say(graph_id: &GraphId, report: &ReconcileReport) {
             println!("  snapshot {id}: {what}");
         }
     }
+    for id in &report.unreadable_record_ids {
+        println!("  record {id}: it cannot be read, repair the repository");
+    }
+    if !report.adopted_snapshot_ids.is_empty() {
+        println!("  pins, policies and the LightRAG server are not kept in a repository: set them again");
+    }
 }

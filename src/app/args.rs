@@ -26,7 +26,8 @@ pub enum Command {
     /// Bring the database's tables up to date, and end.
     Migrate(MigrateArgs),
     /// Take the repositories in the storage into care that the database does not know, and end. For when the database was lost, and for
-    /// repositories that restic or rustic made: put each into the storage, under the id of its graph.
+    /// repositories that restic or rustic made: put each into the storage, under the id of its graph. Operations that wait in the
+    /// database are worked on meanwhile, as by a server.
     Adopt(AdoptArgs),
 }
 
@@ -90,7 +91,7 @@ pub struct MigrateArgs {
 /// Flags of `adopt`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct AdoptArgs {
-    /// Only the repository of this graph; may be repeated [default: all that the database does not know].
+    /// Only the repository of this graph; may be repeated [default: all in the storage; those of known graphs are compared again].
     #[arg(long = "graph", value_name = "GRAPH_ID")]
     pub graphs: Vec<String>,
     /// Where the repositories lie [default: ./lightrag_backups].

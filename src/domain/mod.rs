@@ -4,6 +4,7 @@ pub mod caller;
 pub mod census;
 pub mod difference;
 pub mod entry;
+pub mod estimate;
 pub mod finding;
 pub mod graph_id;
 pub mod label;

@@ -95,6 +95,7 @@ pub struct RepairReport {
 
 /// How rows and records differed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ReconcileReport {
     /// Records in the repository.
     pub records: i64,
@@ -104,6 +105,8 @@ pub struct ReconcileReport {
     pub lost_snapshot_ids: Vec<String>,
     /// Snapshots whose records have another name now.
     pub renamed_snapshot_ids: Vec<String>,
+    /// Records that cannot be read.
+    pub unreadable_record_ids: Vec<String>,
 }
 
 /// What a verification found; its row tells more.

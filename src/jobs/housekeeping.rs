@@ -18,6 +18,9 @@ use crate::store::{idempotency_keys, leases, operations, schedule_runs};
 /// How often is tidied up.
 const PERIOD: Duration = Duration::from_secs(3600);
 
+/// How often records are compared with rows.
+const RECORDS_PERIOD: Duration = Duration::from_secs(24 * 3600);
+
 /// How long temporary files are spared that another computer may be writing.
 const FOREIGN: Duration = Duration::from_secs(24 * 3600);
 
@@ -34,6 +37,7 @@ const LEASE_NAME: &str = "housekeeping";
 /// The database's.
 pub async fn recover(services: &Services) -> Result<(), Error> {
     if services.store().is_sqlite() {
+        leases::delete_all(services.store().read()).await?;
         let count = operations::expire_leases(services.store().read(), services.now()).await?;
         if count > 0 {
             tracing::info!(count, "operations of an earlier process are taken up again");
@@ -70,11 +74,13 @@ async fn sweep(services: &Services, graph: &Graph) -> Result<(), Error> {
         .await
 }
 
-/// Tidies up every hour, on one instance, until the process is asked to stop.
+/// Tidies up every hour, on one instance, until the process is asked to stop. At first and then once a day, rows and records are
+/// compared.
 pub async fn housekeep(services: Services) {
     let stopping = services.stopping().clone();
+    let mut compared_at = None;
     loop {
-        if let Err(error) = tidy_up(&services).await {
+        if let Err(error) = tidy_up(&services, &mut compared_at).await {
             tracing::warn!(error = error.chain(), "cannot tidy up");
         }
         tokio::select! {
@@ -84,7 +90,7 @@ pub async fn housekeep(services: Services) {
     }
 }
 
-async fn tidy_up(services: &Services) -> Result<(), Error> {
+async fn tidy_up(services: &Services, compared_at: &mut Option<Timestamp>) -> Result<(), Error> {
     let (store, now) = (services.store(), services.now());
     if !leases::take(store.read(), LEASE_NAME, services.instance_id(), now, PERIOD * 2).await? {
         return Ok(());
@@ -94,5 +100,9 @@ async fn tidy_up(services: &Services) -> Result<(), Error> {
     idempotency_keys::delete_before(store.read(), before).await?;
     let kept = i64::try_from(RUNS_KEPT.as_micros()).unwrap_or(i64::MAX);
     schedule_runs::delete_before(store.read(), Timestamp::from_micros(now.micros().saturating_sub(kept))).await?;
+    if compared_at.is_none_or(|compared_at| now.since(compared_at) >= RECORDS_PERIOD) {
+        services.sweep_records().await?;
+        *compared_at = Some(now);
+    }
     Ok(())
 }

@@ -136,7 +136,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// There is no such snapshot record.
-    #[error("no snapshot record `{id}` in the repository at `{}`", root.display())]
+    #[error("no snapshot record `{id}` in the repository at `{}`: it was removed from outside, reconcile the repository", root.display())]
     RecordNotFound {
         /// Its id.
         id: RecordId,

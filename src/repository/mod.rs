@@ -40,7 +40,7 @@ pub use read::file::SnapshotFile;
 pub use read::locate::SnapshotRoot;
 pub use read::restore::{RestorePlan, RestoreRequest, Restored};
 pub use read::verify::{SnapshotDepth, Verified, VerifyRequest};
-pub use record::{NewRecord, Record};
+pub use record::{FoundRecords, NewRecord, Record};
 pub use sweep::losses::Loss;
 pub use sweep::prune::{PruneRequest, Pruned};
 pub use sweep::repair::Repaired;

@@ -1,11 +1,13 @@
 //! Snapshot records: what makes a stored tree a snapshot.
 
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use super::Repository;
 use super::backend::FileKind;
+use super::backend::local::Local;
 use super::error::Error;
 use super::files::subject;
 use super::format::id::{BlobId, RecordId};
@@ -27,6 +29,8 @@ pub struct Record {
     pub tree: BlobId,
     /// The record that unchanged files were taken over from.
     pub parent: Option<RecordId>,
+    /// The record that restic made this one of: `restic tag` keeps the first, `restic rewrite` names the last.
+    pub original: Option<RecordId>,
     /// The directories that it holds, absolute.
     pub paths: Vec<PathBuf>,
     /// The computer that made it.
@@ -37,6 +41,15 @@ pub struct Record {
     pub tags: Vec<String>,
     /// restic's counts, if its writer recorded them.
     pub summary: Option<Summary>,
+}
+
+/// The records of a repository, as far as they can be read.
+#[derive(Debug)]
+pub struct FoundRecords {
+    /// Oldest first.
+    pub readable: Vec<Record>,
+    /// Those that are there and cannot be read, and why.
+    pub unreadable: Vec<(RecordId, Error)>,
 }
 
 /// What a snapshot record is to say beside the stored tree.
@@ -112,6 +125,7 @@ impl Repository {
             time: time::to_timestamp(time),
             tree: snapshot.tree,
             parent: snapshot.parent,
+            original: snapshot.original,
             paths: snapshot.paths.into_iter().map(PathBuf::from).collect(),
             hostname: snapshot.hostname,
             username: snapshot.username,
@@ -133,15 +147,46 @@ impl Repository {
     /// # Errors
     /// [`Error::Damaged`] and [`Error::Io`]: a record that cannot be read is never left out.
     pub fn records(&self) -> Result<Vec<Record>, Error> {
-        let mut records = Vec::new();
+        let FoundRecords { readable, unreadable } = self.find_records()?;
+        match unreadable.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(readable),
+        }
+    }
+
+    /// Reads all records that can be read, and names those that cannot.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when they cannot be listed.
+    pub fn find_records(&self) -> Result<FoundRecords, Error> {
+        let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
         for (id, _) in self.backend.list(FileKind::Snapshot)? {
             match self.read_record(&id.into()) {
+                Ok(record) => readable.push(record),
                 Err(Error::RecordNotFound { .. }) => {} // removed since
-                other => records.push(other?),
+                Err(error @ (Error::Damaged { .. } | Error::Io { .. })) => unreadable.push((id.into(), error)),
+                Err(error) => return Err(error),
             }
         }
-        records.sort_by_key(|record| (record.time, record.id));
-        Ok(records)
+        readable.sort_by_key(|record| (record.time, record.id));
+        Ok(FoundRecords { readable, unreadable })
+    }
+
+    /// The names of all records of the repository in the directory `root`, which needs no password.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when they cannot be listed, as where there is no repository.
+    pub fn record_names(root: &Path) -> Result<BTreeSet<RecordId>, Error> {
+        let listed = Local::new(root, false).list(FileKind::Snapshot)?;
+        Ok(listed.into_iter().map(|(id, _)| id.into()).collect())
+    }
+
+    /// Whether a repair has set a record aside, because it was damaged.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when that cannot be seen.
+    pub fn is_record_set_aside(&self, id: &RecordId) -> Result<bool, Error> {
+        self.backend.is_set_aside(FileKind::Snapshot, &(*id).into())
     }
 
     /// Reads all records, oldest first, under an exclusive lock: nobody removes one meanwhile, so that one which is listed and not

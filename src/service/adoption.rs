@@ -4,17 +4,19 @@ use std::path::PathBuf;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
-use super::manifest::Manifest;
-use super::reconcile_work::recorded_directories;
+use super::operations::to_json;
+use super::recorded::{read_manifest, recorded_directories};
 use super::repositories::{ReconcileWish, RepositoryWish};
 use super::repository_lock::HeldLock;
 use crate::base::control::Control;
+use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
+use crate::domain::operation::OperationKind;
 use crate::repository::{LockKind, Repository};
 use crate::store::entity::graph;
 use crate::store::entity::operation::Model;
-use crate::store::{self, graphs};
+use crate::store::{self, Transaction, graphs};
 
 impl Services {
     /// The graphs whose repositories lie in the storage, by the names of their directories.
@@ -47,40 +49,70 @@ impl Services {
     /// There is no such repository, or it has another password.
     pub async fn adopt_repository(&self, caller: &Caller, graph_id: &GraphId) -> Result<Model, Error> {
         if graphs::find(self.store().read(), graph_id).await?.is_none() {
-            let (source, inputs) = self.newest_directories(graph_id).await?;
-            let text = |path: PathBuf| path.to_string_lossy().into_owned();
-            let row = graph::Model { inputs_dir: inputs.map(text), ..self.plain_graph_row(graph_id, text(source)) };
-            let transaction = self.store().begin().await?;
-            self.insert_graph(&*transaction, row).await?;
-            self.record_audit(&*transaction, caller, "AdoptRepository", graph_id, None).await?;
-            store::commit(transaction).await?;
+            match self.register_found(caller, graph_id).await {
+                Err(error) if error.is_race() => {}
+                result => return result,
+            }
         }
         self.work_on_repository(caller, graph_id, RepositoryWish::Reconcile(ReconcileWish {}), None).await
     }
 
-    /// What the newest snapshot was taken from: source and inputs.
-    async fn newest_directories(&self, graph_id: &GraphId) -> Result<(PathBuf, Option<PathBuf>), Error> {
+    async fn register_found(&self, caller: &Caller, graph_id: &GraphId) -> Result<Model, Error> {
+        let (source, inputs_dir) = self.newest_directories(graph_id).await?;
+        let row = graph::Model { inputs_dir, ..self.plain_graph_row(graph_id, source) };
+        let transaction = self.store().begin().await?;
+        self.insert_graph(&*transaction, row).await?;
+        self.record_audit(&*transaction, caller, "AdoptRepository", graph_id, None).await?;
+        let operation = self.enqueue_reconcile(&transaction, caller, graph_id).await?;
+        store::commit(transaction).await?;
+        self.wakeup().announce_work();
+        Ok(operation)
+    }
+
+    /// What the newest snapshot was taken from: source and inputs, links resolved where they are still there.
+    async fn newest_directories(&self, graph_id: &GraphId) -> Result<(String, Option<String>), Error> {
         let (services, root) = (self.clone(), self.repository_root(graph_id));
         let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
         let lock = HeldLock::take(self, &repository, LockKind::Shared, &Control::default()).await?;
         let found = self.blocking(move || {
-            let Some(newest) = repository.records()?.into_iter().next_back() else { return Ok(None) };
-            let manifest = repository.read_manifest(&newest.id, lock.lock())?.and_then(|bytes| Manifest::parse(&bytes));
-            let own = recorded_directories(&newest, manifest.as_ref());
+            let Some(newest) = repository.find_records()?.readable.pop() else { return Ok(None) };
+            let own = recorded_directories(&newest, read_manifest(&repository, &lock, &newest.id)?.as_ref());
             Ok::<_, Error>(own.or_else(|| Some((newest.paths.into_iter().next()?, None))))
         });
-        found.await?.ok_or_else(|| {
+        let (source, inputs) = found.await?.ok_or_else(|| {
             let message = format!("the repository of graph `{graph_id}` holds no snapshot: register the graph with its directory");
             Error::refused(ErrorKind::FailedPrecondition, "REPOSITORY_EMPTY", message)
-        })
+        })?;
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        let source = text(source);
+        let source = self.resolve_source(source.clone()).await.unwrap_or(source);
+        let inputs = match inputs.map(text) {
+            Some(inputs) => Some(self.resolve_inputs(inputs.clone(), &source).await.unwrap_or(inputs)),
+            None => None,
+        };
+        Ok((source, inputs))
     }
 
-    /// Adds the snapshots of a repository that is there already when its graph is registered.
-    pub(super) async fn adopt_if_there(&self, caller: &Caller, graph_id: &GraphId) -> Result<(), Error> {
+    /// Whether the storage holds a repository of this graph.
+    ///
+    /// # Errors
+    /// The storage cannot be read.
+    pub(super) async fn has_repository(&self, graph_id: &GraphId) -> Result<bool, Error> {
         let root = self.repository_root(graph_id);
-        if self.blocking(move || Repository::exists(&root)).await? {
-            self.work_on_repository(caller, graph_id, RepositoryWish::Reconcile(ReconcileWish {}), None).await?;
-        }
-        Ok(())
+        self.blocking(move || Repository::exists(&root)).await
+    }
+
+    /// Queues, in the transaction that registers a graph, the comparison that adds the snapshots of a repository that is there already.
+    /// Announce the work after the commit.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn enqueue_reconcile(&self, transaction: &Transaction, caller: &Caller, graph_id: &GraphId) -> Result<Model, Error> {
+        let mut operation = self.new_operation(OperationKind::Reconcile, graph_id, None, to_json(&ReconcileWish {})?);
+        // Before a first snapshot that is asked for in the same moment: it builds on those that are there.
+        operation.created_at = Timestamp::from_micros(operation.created_at.micros() - 1);
+        let operation = self.enqueue(&**transaction, operation).await?;
+        self.record_audit(&**transaction, caller, "ReconcileRepository", graph_id, None).await?;
+        Ok(operation)
     }
 }

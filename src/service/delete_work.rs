@@ -14,6 +14,7 @@ use super::snapshot_work::SNAPSHOT_TAG;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::ids::SnapshotId;
+use crate::domain::graph_id::GraphId;
 use crate::repository::{LockKind, RecordId, Repository};
 use crate::store::entity::operation;
 use crate::store::operations::Ending;
@@ -22,6 +23,7 @@ use crate::store::{self, operations, pins, snapshots};
 /// The records of a repository in which nobody else works.
 pub(super) struct OwnRecords {
     services: Services,
+    graph_id: GraphId,
     repository: Arc<Repository>,
     lock: HeldLock,
     /// By the tags of their snapshots. Read once, and only where a row does not name a record that is there: one damaged record
@@ -85,13 +87,14 @@ impl Services {
     /// The records of an operation's graph, to remove some of them.
     pub(super) async fn own_records(&self, operation: &operation::Model, control: &Control) -> Result<OwnRecords, Error> {
         let (repository, lock) = self.lock_for_deleting(operation, control).await?;
-        Ok(OwnRecords { services: self.clone(), repository, lock, tagged: OnceCell::new() })
+        Ok(OwnRecords { services: self.clone(), graph_id: operation.graph_id.clone(), repository, lock, tagged: OnceCell::new() })
     }
 }
 
 impl OwnRecords {
     /// Removes the record of a snapshot: the one that its row names. Where that is not there, those with its tag: one that failed
-    /// late has a record that its row does not name, and restic may have given it another name.
+    /// late has a record that its row does not name, and restic may have given it another name. One that is another snapshot's stays:
+    /// `restic rewrite` leaves the tag in what it makes.
     ///
     /// # Errors
     /// The repository cannot be written. Without a named record: another one cannot be read; then nothing was removed.
@@ -102,8 +105,11 @@ impl OwnRecords {
             return Ok(());
         }
         let tagged = self.tagged.get_or_try_init(|| self.read_tags()).await?;
+        let store = self.services.store();
         for record in tagged.get(&id).into_iter().flatten() {
-            self.remove_record(*record).await?;
+            if !snapshots::is_record_of_other(store.read(), &self.graph_id, id, &record.to_string()).await? {
+                self.remove_record(*record).await?;
+            }
         }
         Ok(())
     }

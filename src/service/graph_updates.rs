@@ -146,7 +146,7 @@ impl Services {
     /// Queues the end of a graph's care. With `purge` its repository is deleted too.
     ///
     /// # Errors
-    /// There is no such graph; a pinned snapshot forbids the purge.
+    /// There is no such graph; a pinned snapshot forbids it: a purge would delete it, and a kept repository does not know of pins.
     pub async fn unregister_graph(
         &self,
         caller: &Caller,
@@ -162,9 +162,7 @@ impl Services {
             return self.operation_of(self.store().read(), &first).await;
         }
         self.find_graph(self.store().read(), graph_id).await?;
-        if purge {
-            check_nothing_pinned(self.store().read(), graph_id, self.now()).await?;
-        }
+        check_nothing_pinned(self.store().read(), graph_id, self.now()).await?;
         let work = Work { kind: OperationKind::Unregister, graph_id, snapshot_id: None, payload: payload.clone() };
         self.queue(caller, &work, &request).await
     }
@@ -177,6 +175,8 @@ impl Services {
         let UnregisterPayload { purge } = payload(operation)?;
         if purge {
             self.purge_repository(operation, control).await?;
+        } else {
+            self.mark_all_deleting(operation).await?;
         }
         failpoint::reach("unregister.purged");
         let transaction = self.store().begin().await?;
@@ -240,7 +240,10 @@ async fn check_nothing_pinned(connection: &impl ConnectionTrait, graph_id: &Grap
     }
     let names: Vec<String> = first.items.iter().map(|row| format!("`{}`", row.snapshot_id)).collect();
     let more = if first.next_page_token.is_some() { " and more" } else { "" };
-    let message = format!("graph `{graph_id}` has pinned snapshots, unpin them first: {}{more}", names.join(", "));
+    let message = format!(
+        "graph `{graph_id}` has pinned snapshots, unpin them first, as a repository does not keep pins: {}{more}",
+        names.join(", ")
+    );
     Err(Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_PINNED", message))
 }
 

@@ -98,6 +98,7 @@ impl Services {
             None => None,
         };
         let row = self.graph_row(new, source, inputs).await?;
+        let is_found_again = self.has_repository(&new.graph_id).await?;
         let transaction = self.store().begin().await?;
         if request.find_subject(&*transaction).await?.is_some() {
             drop(transaction);
@@ -110,8 +111,11 @@ impl Services {
         self.insert_graph(&*transaction, row.clone()).await?;
         request.remember(self, &*transaction, row.graph_id.to_string()).await?;
         self.record_audit(&*transaction, caller, "RegisterGraph", &row.graph_id, None).await?;
+        if is_found_again {
+            self.enqueue_reconcile(&transaction, caller, &row.graph_id).await?;
+        }
         store::commit(transaction).await?;
-        self.adopt_if_there(caller, &row.graph_id).await?;
+        self.wakeup().announce_work();
         self.get_graph(&row.graph_id).await
     }
 

@@ -1,5 +1,7 @@
 //! What errors of the floors below mean to a caller.
 
+use std::io;
+
 use super::error::{Error, ErrorKind};
 use crate::{lightrag, repository};
 
@@ -17,6 +19,11 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What kept a snapshot's file from being read, where that is what was read.
+fn of_repository(source: &io::Error) -> Option<&repository::Error> {
+    source.get_ref()?.downcast_ref()
+}
+
 impl From<lightrag::Error> for Error {
     fn from(error: lightrag::Error) -> Self {
         use lightrag::Error as E;
@@ -24,9 +31,15 @@ impl From<lightrag::Error> for Error {
             E::Cancelled(cancelled) => return (*cancelled).into(),
             E::SourceNotFound { .. } => (ErrorKind::FailedPrecondition, "SOURCE_NOT_FOUND"),
             E::SourceNotDirectory { .. } => (ErrorKind::FailedPrecondition, "SOURCE_NOT_DIRECTORY"),
-            E::SourceUnreadable { .. } | E::AuditRead { .. } | E::CompareRead { .. } => {
-                (ErrorKind::FailedPrecondition, "SOURCE_UNREADABLE")
-            }
+            E::SourceUnreadable { source, .. } | E::AuditRead { source, .. } | E::CompareRead { source, .. } => match of_repository(source)
+            {
+                Some(repository::Error::Cancelled(cancelled)) => return (*cancelled).into(),
+                Some(inner) => match meaning(inner) {
+                    Some(meaning) => meaning,
+                    None => return Self::internal("read a file of a snapshot", error),
+                },
+                None => (ErrorKind::FailedPrecondition, "SOURCE_UNREADABLE"),
+            },
             E::CompareDamaged { .. } => (ErrorKind::FailedPrecondition, "STORE_DAMAGED"),
             E::TargetNotDirectory { .. } | E::TargetNameless { .. } => (ErrorKind::InvalidArgument, "TARGET_NOT_DIRECTORY"),
             E::TargetUnwritable { .. } => (ErrorKind::PermissionDenied, "TARGET_FORBIDDEN"),
@@ -44,25 +57,38 @@ impl From<lightrag::Error> for Error {
 
 impl From<repository::Error> for Error {
     fn from(error: repository::Error) -> Self {
-        use repository::Error as E;
-        let (kind, reason) = match &error {
-            E::Cancelled(cancelled) => return (*cancelled).into(),
-            E::NotFound { .. } => (ErrorKind::FailedPrecondition, "REPOSITORY_NOT_FOUND"),
-            E::WrongPassword { .. } => (ErrorKind::FailedPrecondition, "REPOSITORY_PASSWORD_WRONG"),
-            E::UnsupportedVersion { .. } => (ErrorKind::FailedPrecondition, "REPOSITORY_VERSION_UNSUPPORTED"),
-            E::Locked { .. } | E::LockLost { .. } => (ErrorKind::FailedPrecondition, "REPOSITORY_LOCKED"),
-            E::Damaged { .. } | E::MissingBlob { .. } | E::RecordNotFound { .. } | E::PathNotRecorded { .. } => {
-                (ErrorKind::DataLoss, "REPOSITORY_DAMAGED")
-            }
-            E::SourceChanged { .. } => (ErrorKind::FailedPrecondition, SOURCE_CHANGED),
-            E::SourceUnreadable { .. } | E::UnusablePath { .. } => (ErrorKind::FailedPrecondition, "SOURCE_UNREADABLE"),
-            E::TargetNotEmpty { .. } => (ErrorKind::FailedPrecondition, "TARGET_CONFLICT"),
-            // A full disk, a missing permission: the operator's to mend, so the text goes out.
-            E::Io { .. } => (ErrorKind::FailedPrecondition, "FILE_SYSTEM"),
-            E::AlreadyExists { .. } | E::ManifestNotMade { .. } | E::Encode { .. } | E::WrongLock { .. } | E::WorkerStopped => {
-                return Self::internal("work on a repository", error);
-            }
-        };
-        Self::refused(kind, reason, chain(&error))
+        if let repository::Error::Cancelled(cancelled) = error {
+            return cancelled.into();
+        }
+        match meaning(&error) {
+            Some((kind, reason)) => Self::refused(kind, reason, chain(&error)),
+            None => Self::internal("work on a repository", error),
+        }
     }
+}
+
+/// What an error of a repository means; nothing to a caller where it is none of his doing.
+fn meaning(error: &repository::Error) -> Option<(ErrorKind, &'static str)> {
+    use repository::Error as E;
+    Some(match error {
+        E::NotFound { .. } => (ErrorKind::FailedPrecondition, "REPOSITORY_NOT_FOUND"),
+        E::WrongPassword { .. } => (ErrorKind::FailedPrecondition, "REPOSITORY_PASSWORD_WRONG"),
+        E::UnsupportedVersion { .. } => (ErrorKind::FailedPrecondition, "REPOSITORY_VERSION_UNSUPPORTED"),
+        E::Locked { .. } | E::LockLost { .. } => (ErrorKind::FailedPrecondition, "REPOSITORY_LOCKED"),
+        E::RecordNotFound { .. } => (ErrorKind::FailedPrecondition, "RECORD_NOT_FOUND"),
+        E::Damaged { .. } | E::MissingBlob { .. } | E::PathNotRecorded { .. } => (ErrorKind::DataLoss, "REPOSITORY_DAMAGED"),
+        E::SourceChanged { .. } => (ErrorKind::FailedPrecondition, SOURCE_CHANGED),
+        E::SourceUnreadable { .. } | E::UnusablePath { .. } => (ErrorKind::FailedPrecondition, "SOURCE_UNREADABLE"),
+        E::TargetNotEmpty { .. } => (ErrorKind::FailedPrecondition, "TARGET_CONFLICT"),
+        // A full disk, a missing permission: the operator's to mend, so the text goes out.
+        E::Io { .. } => (ErrorKind::FailedPrecondition, "FILE_SYSTEM"),
+        E::Cancelled(_)
+        | E::AlreadyExists { .. }
+        | E::ManifestNotMade { .. }
+        | E::Encode { .. }
+        | E::WrongLock { .. }
+        | E::WorkerStopped => {
+            return None;
+        }
+    })
 }

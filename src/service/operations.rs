@@ -293,7 +293,8 @@ pub(super) fn payload<T: DeserializeOwned>(operation: &Model) -> Result<T, Error
 
 /// What came out of an operation; none before it has ended well.
 pub fn report<T: DeserializeOwned>(operation: &Model) -> Option<T> {
-    serde_json::from_str(operation.result.as_deref()?).ok()
+    // Before its end an operation notes there what it has done so far.
+    serde_json::from_str(operation.result.as_deref().filter(|_| operation.state.is_ended())?).ok()
 }
 
 /// The snapshot that an operation works on.

@@ -7,6 +7,7 @@ use super::error::{Error, ErrorKind};
 use super::inputs::Inputs;
 use super::paths::Places;
 use super::repository_lock::HeldLock;
+use super::restore_target::{is_empty, not_empty};
 use super::restore_work::RestorePayload;
 use crate::base::control::Control;
 use crate::base::failpoint;
@@ -34,6 +35,8 @@ pub(super) struct Placement {
     inputs: Option<Inputs>,
     kept_as: PathBuf,
     aside: PathBuf,
+    /// Nothing may stand at the target.
+    must_be_new: bool,
 }
 
 impl Placement {
@@ -50,12 +53,13 @@ impl Placement {
             inputs: None,
             kept_as: kept_name(&target, operation.created_at),
             aside: aside_path(&target, operation),
+            must_be_new: payload.wants_new_target(),
             target,
         }
     }
 
     /// The snapshot's inputs, and where they are to be.
-    pub(super) fn of_inputs(operation: &operation::Model, row: &snapshot::Model, inputs: Inputs) -> Self {
+    pub(super) fn of_inputs(operation: &operation::Model, payload: &RestorePayload, row: &snapshot::Model, inputs: Inputs) -> Self {
         let target = inputs.directory.clone();
         Self {
             field: "inputs_target_dir",
@@ -67,6 +71,7 @@ impl Placement {
             inputs: Some(inputs),
             kept_as: kept_name(&target, operation.created_at),
             aside: inputs_aside_path(&target, operation),
+            must_be_new: payload.wants_new_inputs_target(),
             target,
         }
     }
@@ -82,6 +87,9 @@ impl Placement {
     /// Checks that the restored tree can be put in place.
     fn check(&self, places: &Places) -> Result<(), Error> {
         places.check_target_again(self.field, &self.target)?;
+        if self.must_be_new && !is_empty(&self.target) {
+            return Err(not_empty(&self.target));
+        }
         Ok(check_apply(&self.aside, &self.target, &self.kept_as, &|path| self.stays(path))?)
     }
 
@@ -168,7 +176,7 @@ impl Restore {
     pub(super) fn run(&self) -> Result<(Vec<Aside>, RestoreReport), Error> {
         for placement in &self.placements {
             recover_apply(&placement.target)?;
-            preflight_target(&placement.target, placement.size_bytes)?;
+            preflight_target(&placement.target, self.needed_bytes(placement)?)?;
         }
         let (mut asides, mut report) = (Vec::new(), RestoreReport::default());
         for placement in &self.placements {
@@ -197,18 +205,28 @@ impl Restore {
         Ok(())
     }
 
-    /// Every blob is verified on the way; the hash over all of it says that nothing is missing or has been added.
-    fn restore_to(&self, directory: &Path, placement: &Placement) -> Result<RestoreReport, Error> {
+    /// What will be written, bytes.
+    fn needed_bytes(&self, placement: &Placement) -> Result<u64, Error> {
+        if placement.paths.is_empty() {
+            return Ok(placement.size_bytes);
+        }
+        let planned = self.repository.plan_restore(&self.request(&placement.aside, placement)?, self.lock.lock());
+        Ok(planned.map_err(|error| name_chosen(error, &self.row))?.size_bytes)
+    }
+
+    fn request<'a>(&'a self, to: &'a Path, placement: &'a Placement) -> Result<RestoreRequest<'a>, Error> {
         let record = self.row.record_id.as_deref().and_then(RecordId::parse).ok_or_else(|| self.damaged("its row names no record"))?;
         let only = (!placement.paths.is_empty()).then_some(placement.paths.as_slice());
-        let (recorded_path, control) = (placement.recorded_path.as_path(), self.control.as_ref());
-        let request = RestoreRequest { record, recorded_path, only, to: directory, sync: self.sync, control };
-        let restored = match self.repository.restore(&request, self.lock.lock()) {
-            Err(repository::Error::PathNotRecorded { path, .. }) if only.is_some() => return Err(not_in_snapshot(&self.row, &path)),
-            other => other?,
-        };
+        Ok(RestoreRequest { record, recorded_path: &placement.recorded_path, only, to, sync: self.sync, control: &self.control })
+    }
+
+    /// Every blob is verified on the way; the hash over all of it says that nothing is missing or has been added.
+    fn restore_to(&self, directory: &Path, placement: &Placement) -> Result<RestoreReport, Error> {
+        let request = self.request(directory, placement)?;
+        let restored = self.repository.restore(&request, self.lock.lock());
+        let restored = if request.only.is_none() { restored? } else { restored.map_err(|error| name_chosen(error, &self.row))? };
         // A snapshot of restic's that was adopted has a hash too: that of its trees.
-        if only.is_none() && Some(hex::encode(restored.data_hash)) != placement.data_hash {
+        if request.only.is_none() && Some(hex::encode(restored.data_hash)) != placement.data_hash {
             return Err(self.damaged("what was restored has another hash than what was saved"));
         }
         let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -231,7 +249,9 @@ pub(super) fn half_done(done: Option<&Path>, error: Error) -> Error {
     }
 }
 
-fn not_in_snapshot(row: &snapshot::Model, path: &Path) -> Error {
+/// What an error of the engine means where paths were chosen: one that the snapshot does not hold is not found.
+pub(super) fn name_chosen(error: repository::Error, row: &snapshot::Model) -> Error {
+    let repository::Error::PathNotRecorded { path, .. } = &error else { return error.into() };
     let message = format!("File {} of snapshot {} not found", path.display(), row.snapshot_id);
     Error::refused(ErrorKind::NotFound, "FILE_NOT_FOUND", message)
 }

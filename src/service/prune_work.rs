@@ -8,10 +8,12 @@ use super::operations::payload;
 use super::repositories::{CheckWish, PruneWish};
 use super::repository_lock::HeldLock;
 use crate::base::control::Control;
+use crate::domain::graph_id::GraphId;
 use crate::domain::report::{self, PROBLEMS_MAX, PruneReport};
 use crate::domain::verification::RepositoryCheckDepth;
-use crate::repository::{CheckDepth, CheckReport, LockKind, PruneRequest, Pruned};
+use crate::repository::{CheckDepth, CheckReport, LockKind, PruneRequest, Pruned, RecordId, Repository};
 use crate::store::entity::operation::Model;
+use crate::store::snapshots;
 
 /// What a check after a prune reads, and a sample where nobody says, bytes.
 pub const SAMPLE_BYTES: u64 = 64 << 20;
@@ -60,8 +62,25 @@ impl Services {
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
         let (held, progress) = (lock.clone(), Arc::clone(control));
         let checked = self.blocking(move || repository.check(depth, &progress, held.lock())).await?;
+        let missing = self.missing_records(&operation.graph_id).await?;
         lock.release(self).await;
-        self.finish_with(operation, &check_report(&checked), control).await
+        let mut report = check_report(&checked);
+        report.total_problems += i64::try_from(missing.len()).unwrap_or(i64::MAX);
+        report.problems = missing.into_iter().chain(report.problems).take(PROBLEMS_MAX).collect();
+        self.finish_with(operation, &report, control).await
+    }
+
+    /// The snapshots whose records are not in the repository: it cannot miss them itself.
+    async fn missing_records(&self, graph_id: &GraphId) -> Result<Vec<String>, Error> {
+        let root = self.repository_root(graph_id);
+        let names = self.blocking(move || Repository::record_names(&root)).await?;
+        let rows = snapshots::list_all(self.store().read(), graph_id).await?;
+        let missing = rows.iter().filter(|row| row.status.is_restorable()).filter_map(|row| {
+            let record = row.record_id.as_deref().unwrap_or_default();
+            let is_there = RecordId::parse(record).is_some_and(|id| names.contains(&id));
+            (!is_there).then(|| format!("snapshot `{}`: its record `{record}` is missing, reconcile the repository", row.snapshot_id))
+        });
+        Ok(missing.collect())
     }
 }
 

@@ -1,71 +1,164 @@
 //! Rows follow what is really in a repository: records that restic removed, renamed or added, and all of them where the database was lost.
 
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Services;
 use super::error::Error;
-use super::manifest::Manifest;
 use super::operations::to_json;
+use super::reconcile_plan::{Plan, compare, tagged_id};
+use super::recorded::{Looked, look};
 use super::repository_lock::HeldLock;
-use super::snapshot_work::SNAPSHOT_TAG;
+use super::snapshot_work::GRAPH_TAG;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::ids::SnapshotId;
+use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::report::ReconcileReport;
 use crate::domain::snapshot::SnapshotStatus;
-use crate::repository::{self, LockKind, Record, RecordId, Repository, SnapshotDepth, SnapshotRoot, Verified, VerifyRequest};
+use crate::repository::{FoundRecords, LockKind, Record, RecordId, Repository};
 use crate::store::entity::operation;
 use crate::store::entity::snapshot::Model;
-use crate::store::{operations, snapshots};
+use crate::store::{self, operations, snapshots};
 
 /// Why a snapshot has failed whose record is gone.
 const RECORD_GONE: &str = "its record is gone from the repository: it was removed outside Lightkeep";
+
+/// Why a snapshot has failed whose record was damaged.
+const RECORD_DAMAGED: &str = "its record is damaged and was set aside";
 
 impl Services {
     /// Compares the rows of an operation's graph with the records in its repository, and follows the records.
     ///
     /// # Errors
-    /// The repository or one of its records cannot be read: then nothing is changed.
+    /// The repository cannot be opened or listed. A record that cannot be read is in the report.
     pub async fn run_reconcile(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         control.begin_stage("reconcile", 0);
         let (services, root) = (self.clone(), self.repository_root(&operation.graph_id));
         let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
-        let listed = Arc::clone(&repository);
-        let records = self.blocking(move || listed.records()).await?;
-        let rows = snapshots::list_all(self.store().read(), &operation.graph_id).await?;
-        let mut report = ReconcileReport { records: i64::try_from(records.len()).unwrap_or(i64::MAX), ..ReconcileReport::default() };
-        let plan = compare(&rows, records);
-        for (row, record) in plan.renamed {
-            operations::confirm(self.store().read(), operation).await?;
-            report.renamed_snapshot_ids.push(row.snapshot_id.to_string());
-            snapshots::update(self.store().read(), Model { record_id: Some(record.to_string()), ..row }).await?;
-        }
-        for row in plan.lost {
-            operations::confirm(self.store().read(), operation).await?;
-            report.lost_snapshot_ids.push(row.snapshot_id.to_string());
-            snapshots::update_record_lost(self.store().read(), row.snapshot_id, RECORD_GONE).await?;
-        }
-        for (record, failed) in plan.unknown {
-            control.go_on()?;
-            let row = self.row_of_record(operation, &repository, &lock, record, control).await?;
-            operations::confirm(self.store().read(), operation).await?;
-            report.adopted_snapshot_ids.push(row.snapshot_id.to_string());
-            match failed {
-                Some(_) => snapshots::update(self.store().read(), row).await?,
-                None => drop(snapshots::insert(self.store().read(), row).await?),
-            }
-            failpoint::reach("reconcile.adopted");
-        }
+        let report = self.follow_records(operation, &repository, &lock, control).await?;
         lock.release(self).await;
         self.finish_with(operation, &report, control).await
     }
 
-    /// The row of a snapshot of which only the record is known. What it holds is counted by its trees, and its manifest says the rest.
+    /// Makes the rows of an operation's graph follow its records. What an earlier attempt has done is in the report too.
+    ///
+    /// # Errors
+    /// The records cannot be listed; the lease was lost.
+    pub(super) async fn follow_records(
+        &self,
+        operation: &operation::Model,
+        repository: &Arc<Repository>,
+        lock: &HeldLock,
+        control: &Arc<Control>,
+    ) -> Result<ReconcileReport, Error> {
+        let listed = Arc::clone(repository);
+        let FoundRecords { readable: records, unreadable } = self.blocking(move || listed.find_records()).await?;
+        for (id, error) in &unreadable {
+            tracing::error!(graph_id = operation.graph_id.as_str(), record_id = %id, %error, "a snapshot record cannot be read, repair the repository");
+        }
+        let unreadable: Vec<RecordId> = unreadable.into_iter().map(|(id, _)| id).collect();
+        let rows = snapshots::list_all(self.store().read(), &operation.graph_id).await?;
+        let mut report = done_before(operation, &rows);
+        report.records = i64::try_from(records.len() + unreadable.len()).unwrap_or(i64::MAX);
+        report.unreadable_record_ids = unreadable.iter().map(ToString::to_string).collect();
+        let Plan { moved, lost, new } = compare(&rows, records, &unreadable);
+        self.follow_known(operation, repository, lock, (moved, lost), &mut report, control).await?;
+        for record in new {
+            control.go_on()?;
+            let mut row = self.row_of_record(operation, repository, lock, record, control).await?;
+            match self.insert_adopted(operation, row.clone()).await {
+                // The same record was adopted for another graph meanwhile.
+                Err(error) if error.is_race() => {
+                    row.snapshot_id = SnapshotId::new(self.ids(), row.created_at);
+                    self.insert_adopted(operation, row.clone()).await?;
+                }
+                result => result?,
+            }
+            report.adopted_snapshot_ids.push(row.snapshot_id.to_string());
+            failpoint::reach("reconcile.adopted");
+        }
+        Ok(report)
+    }
+
+    async fn insert_adopted(&self, operation: &operation::Model, row: Model) -> Result<(), Error> {
+        let transaction = self.store().begin().await?;
+        operations::confirm(&*transaction, operation).await?;
+        snapshots::insert(&*transaction, row).await?;
+        Ok(store::commit(transaction).await?)
+    }
+
+    /// Follows the records of known snapshots, all at once: what was done is noted with it.
+    async fn follow_known(
+        &self,
+        operation: &operation::Model,
+        repository: &Arc<Repository>,
+        lock: &HeldLock,
+        (moved, lost): (Vec<(Model, Record)>, Vec<Model>),
+        report: &mut ReconcileReport,
+        control: &Arc<Control>,
+    ) -> Result<(), Error> {
+        if moved.is_empty() && lost.is_empty() {
+            return Ok(());
+        }
+        let (mut followed, mut gone) = (Vec::new(), Vec::new());
+        for (mut row, record) in moved {
+            control.go_on()?;
+            let was_there = row.status.is_restorable();
+            let (record, looked) = self.look_at(repository, lock, record, control).await?;
+            looked.fill_in(&mut row)?;
+            if was_there {
+                report.renamed_snapshot_ids.push(row.snapshot_id.to_string());
+            } else {
+                report.adopted_snapshot_ids.push(row.snapshot_id.to_string());
+                self.complete(&mut row, record.time);
+            }
+            followed.push(row);
+        }
+        for row in lost {
+            let record = row.record_id.as_deref().and_then(RecordId::parse);
+            let (listed, name) = (Arc::clone(repository), row.snapshot_id.to_string());
+            let is_set_aside = self.blocking(move || record.map_or(Ok(false), |record| listed.is_record_set_aside(&record))).await?;
+            let why = if is_set_aside { RECORD_DAMAGED } else { RECORD_GONE };
+            tracing::warn!(graph_id = operation.graph_id.as_str(), snapshot_id = name, why, "a snapshot is lost");
+            report.lost_snapshot_ids.push(name);
+            gone.push((row.snapshot_id, why));
+        }
+        let transaction = self.store().begin().await?;
+        operations::note(&*transaction, operation, to_json(report)?).await?;
+        for row in followed {
+            snapshots::update(&*transaction, row).await?;
+        }
+        for (id, why) in gone {
+            snapshots::update_record_lost(&*transaction, id, why).await?;
+        }
+        store::commit(transaction).await?;
+        failpoint::reach("reconcile.followed");
+        Ok(())
+    }
+
+    /// Looks at a record where that may block; gives it back.
+    ///
+    /// # Errors
+    /// As [`look`].
+    pub(super) async fn look_at(
+        &self,
+        repository: &Arc<Repository>,
+        lock: &HeldLock,
+        record: Record,
+        control: &Arc<Control>,
+    ) -> Result<(Record, Looked), Error> {
+        let (repository, held, progress) = (Arc::clone(repository), lock.clone(), Arc::clone(control));
+        let looked = self.blocking(move || {
+            let looked = look(&repository, &held, &record, &progress)?;
+            Ok::<_, Error>((record, looked))
+        });
+        looked.await
+    }
+
+    /// The row of a snapshot of which only the record is known.
     async fn row_of_record(
         &self,
         operation: &operation::Model,
@@ -74,52 +167,35 @@ impl Services {
         record: Record,
         control: &Arc<Control>,
     ) -> Result<Model, Error> {
-        let (repository, held, progress) = (Arc::clone(repository), lock.clone(), Arc::clone(control));
-        let (record, looked) = self
-            .blocking(move || {
-                let looked = look(&repository, &held, &record, &progress)?;
-                Ok::<_, Error>((record, looked))
-            })
-            .await?;
-        let snapshot_id = match tagged_id(&record) {
-            // A copy of another graph's repository has its tags.
-            Some(id) if !self.is_of_another_graph(&operation.graph_id, id).await? => id,
-            _ => SnapshotId::new(self.ids(), record.time),
-        };
-        let kept = Duration::from_secs(u64::from(self.settings().retention_days) * 24 * 3600);
-        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let manifest = looked.manifest.unwrap_or_default();
-        let verdict = manifest.verdict;
-        let census = verdict.as_ref().map(|verdict| verdict.census).unwrap_or_default();
-        Ok(Model {
-            snapshot_id,
+        let (record, looked) = self.look_at(repository, lock, record, control).await?;
+        let mut row = Model {
+            snapshot_id: self.id_of_record(&operation.graph_id, &record).await?,
             graph_id: operation.graph_id.clone(),
             operation_id: operation.operation_id,
             status: SnapshotStatus::Completed,
-            source_dir: looked.root.recorded_path.to_string_lossy().into_owned(),
-            inputs_dir: looked.inputs.map(|inputs| inputs.to_string_lossy().into_owned()),
-            inputs_files: looked.verified.beside.map(|inputs| count(inputs.files)),
-            inputs_size_bytes: looked.verified.beside.map(|inputs| count(inputs.size_bytes)),
-            inputs_data_hash: looked.verified.beside.map(|inputs| hex::encode(inputs.data_hash)),
-            metadata: manifest.metadata,
+            source_dir: String::new(),
+            inputs_dir: None,
+            inputs_files: None,
+            inputs_size_bytes: None,
+            inputs_data_hash: None,
+            metadata: looked.metadata(),
             created_at: record.time,
             started_at: None,
-            completed_at: Some(record.time),
-            // Counted from now: a repository that was found again must not lose what it holds the next minute.
-            retention_until: Some(self.now().plus(kept)),
-            record_id: Some(record.id.to_string()),
-            data_hash: looked.verified.data_hash.map(hex::encode),
-            consistency: verdict.as_ref().map(|verdict| verdict.consistency.to_string()),
-            findings: verdict.as_ref().map(|verdict| to_json(&verdict.findings)).transpose()?,
-            files: count(looked.verified.files),
-            size_bytes: count(looked.verified.size_bytes),
+            completed_at: None,
+            retention_until: None,
+            record_id: None,
+            data_hash: None,
+            consistency: None,
+            findings: None,
+            files: 0,
+            size_bytes: 0,
             stored_bytes: 0,
-            documents: count(census.documents),
-            chunks: count(census.chunks),
-            entities: count(census.entities),
-            relations: count(census.relations),
-            vectors: count(census.vectors),
-            documents_in_flight: count(verdict.as_ref().map_or(0, |verdict| verdict.documents_in_flight)),
+            documents: 0,
+            chunks: 0,
+            entities: 0,
+            relations: 0,
+            vectors: 0,
+            documents_in_flight: 0,
             error_message: None,
             pin_reason: None,
             pinned_at: None,
@@ -128,112 +204,48 @@ impl Services {
             verified_level: None,
             verified_passed: None,
             losses: None,
-            lightrag_layout: manifest.lightrag_layout,
+            lightrag_layout: None,
             deleting_operation_id: None,
-        })
+        };
+        looked.fill_in(&mut row)?;
+        self.complete(&mut row, record.time);
+        Ok(row)
     }
 
-    async fn is_of_another_graph(&self, graph_id: &GraphId, id: SnapshotId) -> Result<bool, Error> {
-        let found = snapshots::find_any(self.store().read(), id).await?;
-        Ok(found.is_some_and(|row| row.graph_id != *graph_id))
+    /// Completes the row of a record that was found. Its retention counts from now: a repository that was found again must not lose
+    /// what it holds the next minute.
+    fn complete(&self, row: &mut Model, recorded_at: Timestamp) {
+        let kept = Duration::from_secs(u64::from(self.settings().retention_days) * 24 * 3600);
+        row.status = SnapshotStatus::Completed;
+        row.completed_at = Some(recorded_at);
+        row.retention_until = Some(self.now().plus(kept));
+        row.error_message = None;
     }
-}
 
-/// What a record alone tells of its snapshot.
-struct Looked {
-    root: SnapshotRoot,
-    inputs: Option<PathBuf>,
-    verified: Verified,
-    manifest: Option<Manifest>,
-}
+    /// The id that a record's snapshot gets: the one of its tag, unless another record has it already, as after `restic rewrite`, or
+    /// the repository is a copy of another graph's, which is there too.
+    async fn id_of_record(&self, graph_id: &GraphId, record: &Record) -> Result<SnapshotId, Error> {
+        let fresh = SnapshotId::new(self.ids(), record.time);
+        let Some(id) = tagged_id(record) else { return Ok(fresh) };
+        let is_taken = snapshots::find_any(self.store().read(), id).await?.is_some();
+        Ok(if is_taken || self.is_copy(graph_id, record).await? { fresh } else { id })
+    }
 
-fn look(repository: &Arc<Repository>, lock: &HeldLock, record: &Record, control: &Control) -> Result<Looked, Error> {
-    let manifest = repository.read_manifest(&record.id, lock.lock())?.and_then(|bytes| Manifest::parse(&bytes));
-    let own = recorded_directories(record, manifest.as_ref());
-    let (source, inputs) = own.unwrap_or_else(|| (common_directory(&record.paths), None));
-    let mut root = SnapshotRoot { record: record.id, recorded_path: source };
-    loop {
-        let request = VerifyRequest { root: &root, depth: SnapshotDepth::Record, control };
-        match repository.verify_snapshot(&request, lock.lock()) {
-            // restic was given a file, or names as `.` that it recorded otherwise: what is around it is a directory.
-            Err(repository::Error::PathNotRecorded { .. }) if root.recorded_path.parent().is_some() => {
-                root.recorded_path.pop();
-            }
-            other => {
-                let verified = other?;
-                return Ok(Looked { root, inputs, verified, manifest });
-            }
+    async fn is_copy(&self, graph_id: &GraphId, record: &Record) -> Result<bool, Error> {
+        let origin = record.tags.iter().find_map(|tag| GraphId::parse(tag.strip_prefix(GRAPH_TAG)?).ok());
+        match origin.filter(|origin| origin != graph_id) {
+            Some(origin) => self.has_repository(&origin).await,
+            None => Ok(false),
         }
     }
 }
 
-/// What one of our own records was taken from: the source, and the inputs if it holds them. Its manifest says which is which; without
-/// one, the order of its paths.
-pub(super) fn recorded_directories(record: &Record, manifest: Option<&Manifest>) -> Option<(PathBuf, Option<PathBuf>)> {
-    let recorded = |directory: &str| record.paths.iter().find(|path| path.as_path() == Path::new(directory)).cloned();
-    if let Some((manifest, source)) = manifest.and_then(|manifest| Some((manifest, recorded(&manifest.source_dir)?))) {
-        return Some((source, manifest.inputs_dir.as_deref().and_then(recorded)));
-    }
-    tagged_id(record)?;
-    Some((record.paths.first()?.clone(), record.paths.get(1).cloned()))
-}
-
-/// The directory that holds all paths of a record.
-fn common_directory(paths: &[PathBuf]) -> PathBuf {
-    let mut common = paths.first().cloned().unwrap_or_else(|| PathBuf::from("/"));
-    for path in paths {
-        while !path.starts_with(&common) && common.pop() {}
-    }
-    if common.is_absolute() { common } else { Path::new("/").join(common) }
-}
-
-fn tagged_id(record: &Record) -> Option<SnapshotId> {
-    record.tags.iter().find_map(|tag| SnapshotId::parse(tag.strip_prefix(SNAPSHOT_TAG)?))
-}
-
-/// What is to be done.
-struct Plan {
-    /// Rows whose record has another name now.
-    renamed: Vec<(Model, RecordId)>,
-    /// Rows whose record is gone.
-    lost: Vec<Model>,
-    /// Records without a row, and the failed row that each belongs to, if there is one.
-    unknown: Vec<(Record, Option<SnapshotId>)>,
-}
-
-fn compare(rows: &[Model], records: Vec<Record>) -> Plan {
-    let by_record: HashMap<&str, &Model> = rows.iter().filter_map(|row| Some((row.record_id.as_deref()?, row))).collect();
-    let by_id: HashMap<SnapshotId, &Model> = rows.iter().map(|row| (row.snapshot_id, row)).collect();
-    let present: HashSet<String> = records.iter().map(|record| record.id.to_string()).collect();
-    let is_present = |row: &Model| row.record_id.as_ref().is_some_and(|record| present.contains(record));
-    let mut plan = Plan { renamed: Vec::new(), lost: Vec::new(), unknown: Vec::new() };
-    let mut found: HashSet<SnapshotId> = HashSet::new();
-    for record in records {
-        let id = record.id.to_string();
-        let row = by_record.get(id.as_str()).or_else(|| by_id.get(&tagged_id(&record)?));
-        match row {
-            None => plan.unknown.push((record, None)),
-            Some(row) if !found.insert(row.snapshot_id) => {}
-            Some(row) if !row.status.is_restorable() && row.status.is_settled() => plan.unknown.push((record, Some(row.snapshot_id))),
-            Some(row) if row.record_id.as_deref() == Some(&id) || is_present(row) || !row.status.is_settled() => {}
-            Some(row) => plan.renamed.push(((*row).clone(), record.id)),
-        }
-    }
-    plan.lost = rows.iter().filter(|row| row.status.is_restorable() && !found.contains(&row.snapshot_id)).cloned().collect();
-    plan
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_directory_around_all_paths() {
-        let of = |paths: &[&str]| common_directory(&paths.iter().map(PathBuf::from).collect::<Vec<_>>());
-        assert_eq!(of(&["/a/b/c"]), Path::new("/a/b/c"));
-        assert_eq!(of(&["/a/b/c", "/a/b/d"]), Path::new("/a/b"));
-        assert_eq!(of(&["/a/b", "/c"]), Path::new("/"));
-        assert_eq!(of(&[]), Path::new("/"));
-        assert_eq!(of(&["relative"]), Path::new("/relative"));
-    }
+/// What earlier attempts at an operation have done: what they noted, and the rows that bear its name.
+fn done_before(operation: &operation::Model, rows: &[Model]) -> ReconcileReport {
+    let noted = operation.result.as_deref().and_then(|json| serde_json::from_str(json).ok());
+    let mut report: ReconcileReport = noted.unwrap_or_default();
+    report
+        .adopted_snapshot_ids
+        .extend(rows.iter().filter(|row| row.operation_id == operation.operation_id).map(|row| row.snapshot_id.to_string()));
+    report
 }

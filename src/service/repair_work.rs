@@ -11,19 +11,19 @@ use super::inputs::Inputs;
 use super::operations::{payload, to_json};
 use super::repositories::RepairWish;
 use super::repository_lock::HeldLock;
-use super::snapshot_work::snapshot_tag;
 use crate::base::control::Control;
+use crate::base::failpoint;
 use crate::domain::entry::Entry;
+use crate::domain::page::PageRequest;
 use crate::domain::report::{LostContent, RepairReport};
 use crate::lightrag::capture::{Capture, capture};
 use crate::lightrag::workspace::Layout;
 use crate::repository::{BackupRequest, LockKind, Loss, RecordId, Repaired, Repository, Source};
 use crate::store::entity::snapshot::Model;
 use crate::store::entity::{graph, operation};
-use crate::store::{operations, snapshots};
-
-/// What a snapshot has lost whose record is damaged.
-const RECORD_DAMAGED: &str = "its record is damaged and was set aside";
+use crate::store::operations::Ending;
+use crate::store::verifications::VerificationFilter;
+use crate::store::{self, operations, snapshots, verifications};
 
 impl Services {
     /// Repairs the repository of an operation.
@@ -32,45 +32,44 @@ impl Services {
     /// It cannot be opened at all, as without its config or keys; what is lost otherwise is in the report.
     pub async fn run_repair(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         let RepairWish { with_source } = payload(operation)?;
-        let rows = snapshots::list_all(self.store().read(), &operation.graph_id).await?;
+        let known = snapshots::list_all(self.store().read(), &operation.graph_id).await?;
         let graph = self.find_graph(self.store().read(), &operation.graph_id).await?;
         let (services, root) = (self.clone(), self.repository_root(&operation.graph_id));
         let repository = self.blocking(move || services.repositories().open_damaged(&root)).await?;
         let lock = HeldLock::take(self, &repository, LockKind::Exclusive, control).await?;
-        let sources = if with_source { self.sources(&graph, &rows).await? } else { Vec::new() };
+        let sources = if with_source { self.sources(&graph, &known).await? } else { Vec::new() };
         let work = Repair {
-            repository,
+            repository: Arc::clone(&repository),
             lock: lock.clone(),
             sources,
             operation_id: operation.operation_id.to_string(),
             control: Arc::clone(control),
         };
-        let Done { repaired, restored_bytes, losses, renamed } = self.blocking(move || work.run()).await?;
-        lock.release(self).await;
+        let Done { repaired, restored_bytes, losses } = self.blocking(move || work.run()).await?;
         // Whoever has it open knows the index as it was.
         self.repositories().forget(&self.repository_root(&operation.graph_id));
-        operations::confirm(self.store().read(), operation).await?;
-        for (old, new) in renamed {
-            if let Some(row) = rows.iter().find(|row| row.record_id.as_deref() == Some(&old.to_string())) {
-                snapshots::update(self.store().read(), Model { record_id: Some(new.to_string()), ..row.clone() }).await?;
-            }
-        }
+        // What this attempt, or one that was interrupted, has done to records is seen by the records themselves.
+        let followed = self.follow_records(operation, &repository, &lock, control).await?;
+        let rows = snapshots::list_all(self.store().read(), &operation.graph_id).await?;
+        let marked = self.mark_losses(&rows, &losses, &repository, &lock, control).await?;
+        lock.release(self).await;
         let mut report = RepairReport {
             index_rebuilt: repaired.index_rebuilt,
             saved_blobs: i64::try_from(repaired.blobs_saved).unwrap_or(i64::MAX),
             restored_bytes: i64::try_from(restored_bytes).unwrap_or(i64::MAX),
+            lost: losses.iter().map(|loss| lost_content(loss, &rows)).collect(),
+            lost_snapshot_ids: followed.lost_snapshot_ids,
             ..RepairReport::default()
         };
-        let set_aside = [repaired.packs_set_aside, repaired.index_files_set_aside, repaired.records_set_aside.clone()];
+        let set_aside = [repaired.packs_set_aside, repaired.index_files_set_aside, repaired.records_set_aside];
         report.set_aside = set_aside.into_iter().flatten().collect();
-        self.mark_losses(&rows, &losses, &mut report).await?;
-        for row in rows.iter().filter(|row| row.status.is_restorable()) {
-            if row.record_id.as_ref().is_some_and(|record| repaired.records_set_aside.contains(record)) {
-                snapshots::update_record_lost(self.store().read(), row.snapshot_id, RECORD_DAMAGED).await?;
-                report.lost_snapshot_ids.push(row.snapshot_id.to_string());
-            }
+        let ending = Ending { result: Some(to_json(&report)?), ..Ending::succeeded() };
+        let transaction = self.store().begin().await?;
+        operations::finish(&*transaction, operation, ending, control.progress(), self.now()).await?;
+        for row in marked {
+            snapshots::update(&*transaction, row).await?;
         }
-        self.finish_with(operation, &report, control).await
+        Ok(store::commit(transaction).await?)
     }
 
     /// The directories that lost content may be found in: those that are there and may be read.
@@ -93,28 +92,67 @@ impl Services {
         Ok(sources)
     }
 
-    /// Marks the snapshots that lack content now, and takes the mark from those that are whole again.
-    async fn mark_losses(&self, rows: &[Model], losses: &[Loss], report: &mut RepairReport) -> Result<(), Error> {
-        let named = |row: &Model| losses.iter().find(|loss| loss.tags.contains(&snapshot_tag(row)) || is_record_of(row, loss));
-        for row in rows.iter().filter(|row| row.record_id.is_some()) {
-            let lines = match named(row) {
-                Some(loss) => Some(to_json(&lines(loss))?),
-                None => None,
-            };
-            if lines != row.losses {
-                snapshots::update_losses(self.store().read(), row.snapshot_id, lines).await?;
+    /// The rows that are to change: of the snapshots that lack content now, and of those that are whole again.
+    async fn mark_losses(
+        &self,
+        rows: &[Model],
+        losses: &[Loss],
+        repository: &Arc<Repository>,
+        lock: &HeldLock,
+        control: &Arc<Control>,
+    ) -> Result<Vec<Model>, Error> {
+        let mut marked = Vec::new();
+        for row in rows.iter().filter(|row| row.status.is_restorable()) {
+            let mut row = row.clone();
+            match losses.iter().find(|loss| is_record_of(&row, loss)) {
+                Some(loss) => row.losses = Some(to_json(&lines(loss))?),
+                None if row.losses.is_some() || row.verified_passed == Some(false) => {
+                    self.mark_healed(&mut row, repository, lock, control).await?;
+                }
+                None => continue,
             }
+            marked.push(row);
         }
-        report.lost = losses
-            .iter()
-            .map(|loss| LostContent {
-                snapshot_id: rows.iter().find(|row| is_record_of(row, loss)).map(|row| row.snapshot_id.to_string()).unwrap_or_default(),
-                record_id: loss.record.to_string(),
-                files: i64::try_from(loss.files).unwrap_or(i64::MAX),
-                examples: loss.examples.clone(),
-            })
-            .collect();
+        Ok(marked)
+    }
+
+    /// Takes the marks from a snapshot that lacks nothing. A repair reads everything, so damage that a verification found before it is
+    /// no more; whether all else is as it must be, the next verification says. One that failed for what the stores say of each other,
+    /// or whose content is other than what was saved, has failed still.
+    async fn mark_healed(
+        &self,
+        row: &mut Model,
+        repository: &Arc<Repository>,
+        lock: &HeldLock,
+        control: &Arc<Control>,
+    ) -> Result<(), Error> {
+        let Some(id) = row.record_id.as_deref().and_then(RecordId::parse) else { return Ok(()) };
+        let reader = Arc::clone(repository);
+        let record = self.blocking(move || reader.record(&id)).await?;
+        let (_, looked) = self.look_at(repository, lock, record, control).await?;
+        let is_as_saved = row.data_hash.is_none() || looked.agrees_with(row);
+        looked.fill_in(row)?;
+        if row.verified_passed == Some(false) && row.losses.is_none() && is_as_saved && self.was_damaged(row).await? {
+            (row.verified_at, row.verified_level, row.verified_passed) = (None, None, None);
+        }
         Ok(())
+    }
+
+    /// Whether the last verification of a snapshot that failed named damage.
+    async fn was_damaged(&self, row: &Model) -> Result<bool, Error> {
+        let (failed, one) = (VerificationFilter { passed: Some(false), level: None }, PageRequest { size: 1, after: None });
+        let last = verifications::list(self.store().read(), row.snapshot_id, failed, &one).await?;
+        let problems = last.items.first().and_then(|last| serde_json::from_str::<Vec<String>>(&last.problems).ok());
+        Ok(problems.is_none_or(|problems| !problems.is_empty()))
+    }
+}
+
+fn lost_content(loss: &Loss, rows: &[Model]) -> LostContent {
+    LostContent {
+        snapshot_id: rows.iter().find(|row| is_record_of(row, loss)).map(|row| row.snapshot_id.to_string()).unwrap_or_default(),
+        record_id: loss.record.to_string(),
+        files: i64::try_from(loss.files).unwrap_or(i64::MAX),
+        examples: loss.examples.clone(),
     }
 }
 
@@ -154,8 +192,6 @@ struct Done {
     repaired: Repaired,
     restored_bytes: u64,
     losses: Vec<Loss>,
-    /// Records that were written anew without their manifests.
-    renamed: Vec<(RecordId, RecordId)>,
 }
 
 /// The blocking part.
@@ -187,11 +223,11 @@ impl Repair {
             losses = self.repository.find_losses(&self.control, self.lock.lock())?;
         }
         let (manifests, losses): (Vec<Loss>, Vec<Loss>) = losses.into_iter().partition(Loss::is_manifest_only);
-        let mut renamed = Vec::new();
         for loss in manifests {
-            renamed.push((loss.record, self.repository.drop_manifest(&loss.record, self.lock.lock())?));
+            self.repository.drop_manifest(&loss.record, self.lock.lock())?;
+            failpoint::reach("repair.manifest_dropped");
         }
-        Ok(Done { repaired, restored_bytes, losses, renamed })
+        Ok(Done { repaired, restored_bytes, losses })
     }
 
     /// Stores a source without a record: whatever of it the repository has lost is there again.

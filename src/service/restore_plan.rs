@@ -8,12 +8,14 @@ use super::Services;
 use super::error::Error;
 use super::inputs::inputs_root;
 use super::looking::Opened;
-use super::placements::kept_name;
+use super::placements::{kept_name, name_chosen};
 use super::restores::{NewRestore, Prepared};
 use crate::base::control::Control;
-use crate::lightrag::apply::{free_bytes, is_writable};
+use crate::domain::estimate::expected_seconds;
+use crate::lightrag::apply::{free_bytes, is_writable, places_written};
 use crate::lightrag::workspace::{is_other_workspace, is_own};
 use crate::repository::{ListedKind, RestorePlan as EnginePlan, RestoreRequest};
+use crate::store::entity::snapshot::Model;
 
 /// How many files a plan names.
 const EXAMPLES_MAX: usize = 10;
@@ -37,11 +39,11 @@ pub struct RestorePlan {
     pub files_removed: u64,
     /// Some of the files that would be changed or removed.
     pub examples: Vec<String>,
-    /// Free on the target's file system.
+    /// Free where the restore would write; the smaller number where those are two file systems.
     pub free_bytes: u64,
     /// What would keep the restore from being done.
     pub conflicts: Vec<String>,
-    /// By the rate of the last restores.
+    /// By a fixed cost and a rate that fit the last restores.
     pub expected_seconds: Option<f64>,
     /// Where what stands at the target would be kept.
     pub kept_as: Option<PathBuf>,
@@ -64,20 +66,19 @@ impl Services {
         let (target, paths) = (payload.target_dir.clone(), payload.paths.clone());
         let inputs = payload.inputs_target_dir.clone().map(|target| Ok::<_, Error>((inputs_root(&opened.root, &snapshot)?, target)));
         let inputs = inputs.transpose()?;
+        let row = snapshot.clone();
         let looked = move |control: &Control| {
-            let plan = look(&opened, &target, &paths, control)?;
+            let plan = look(&opened, &row, &target, &paths, control)?;
             let Some((root, target)) = inputs else { return Ok(plan) };
-            let inputs = look(&Opened { root, ..opened }, &target, &[], control)?;
+            let inputs = look(&Opened { root, ..opened }, &row, &target, &[], control)?;
             Ok(RestorePlan { inputs: Some(Box::new(inputs)), ..plan })
         };
         let mut plan = self.read_in_turn(turn, looked).await?;
-        if !new.force
-            && let Err(error) = self.check_target_unused(&snapshot.graph_id, &payload.target_dir).await
-        {
+        if let Err(error) = self.check_target_unused(&snapshot.graph_id, &payload.target_dir, new.force).await {
             plan.conflicts.push(error.to_string());
         }
         let bytes = plan.size_bytes + plan.inputs.as_ref().map_or(0, |inputs| inputs.size_bytes);
-        plan.expected_seconds = self.measured_restore_rate().await?.map(|rate| bytes as f64 / rate);
+        plan.expected_seconds = expected_seconds(&self.measured_restores().await?, bytes as f64);
         let kept = |target: &Path| target.exists().then(|| kept_name(target, self.now()));
         plan.kept_as = kept(&payload.target_dir);
         if let (Some(inputs), Some(target)) = (&mut plan.inputs, &payload.inputs_target_dir) {
@@ -88,7 +89,7 @@ impl Services {
     }
 }
 
-fn look(opened: &Opened, target: &Path, paths: &[PathBuf], control: &Control) -> Result<RestorePlan, Error> {
+fn look(opened: &Opened, row: &Model, target: &Path, paths: &[PathBuf], control: &Control) -> Result<RestorePlan, Error> {
     let request = RestoreRequest {
         record: opened.root.record,
         recorded_path: &opened.root.recorded_path,
@@ -97,22 +98,26 @@ fn look(opened: &Opened, target: &Path, paths: &[PathBuf], control: &Control) ->
         only: (!paths.is_empty()).then_some(paths),
         control,
     };
-    let EnginePlan { files, size_bytes, stored_bytes_to_read, .. } = opened.repository.plan_restore(&request, opened.lock.lock())?;
+    let planned = opened.repository.plan_restore(&request, opened.lock.lock());
+    let planned = if paths.is_empty() { planned? } else { planned.map_err(|error| name_chosen(error, row))? };
+    let EnginePlan { files, size_bytes, stored_bytes_to_read, .. } = planned;
     let mut plan = RestorePlan { files, size_bytes, stored_bytes: stored_bytes_to_read, ..RestorePlan::default() };
     let mut wanted = Files::new();
     list_snapshot(opened, Path::new(""), paths, &mut wanted, control)?;
     let mut there = Files::new();
     list_target(target, Path::new(""), &mut there, control)?;
     compare(&wanted, there, &mut plan);
-    let place = target.ancestors().find(|place| place.is_dir()).unwrap_or(Path::new("/"));
-    // The restored tree is made beside the target.
-    let beside = if target.is_dir() { target.parent().unwrap_or(place) } else { place };
-    plan.free_bytes = free_bytes(beside)?;
-    if plan.free_bytes < size_bytes {
-        plan.conflicts.push(format!("{size_bytes} bytes are needed, {} are free: {}", plan.free_bytes, beside.display()));
+    plan.free_bytes = u64::MAX;
+    let places = places_written(target);
+    for place in &places {
+        let free_bytes = free_bytes(place)?;
+        plan.free_bytes = plan.free_bytes.min(free_bytes);
+        if free_bytes < size_bytes {
+            plan.conflicts.push(format!("{size_bytes} bytes are needed, {free_bytes} are free: {}", place.display()));
+        }
     }
-    if !is_writable(beside) {
-        plan.conflicts.push(format!("it cannot be written: {}", beside.display()));
+    if let Some(around) = places.first().filter(|around| !is_writable(around)) {
+        plan.conflicts.push(format!("it cannot be written: {}", around.display()));
     }
     Ok(plan)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Services;
-use super::error::{Error, ErrorKind};
+use super::error::Error;
 use super::operations::{payload, subject, to_json};
 use super::placements::{Aside, Placement, Restore, aside_path, half_done, inputs_aside_path};
 use super::repository_lock::HeldLock;
@@ -17,7 +17,6 @@ use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
 use crate::domain::report::RestoreReport;
 use crate::lightrag::apply::{Recovered, recover_apply};
-use crate::lightrag::server::Server;
 use crate::repository::LockKind;
 use crate::store::entity::operation;
 use crate::store::operations::Ending;
@@ -65,28 +64,29 @@ impl Services {
         }
         self.reserve_targets(operation, &payload, control).await?;
         // An earlier attempt may have been interrupted half-way: first the targets are made whole, the old tree or the new.
+        let noted = || operation.result.as_deref().and_then(|json| serde_json::from_str(json).ok());
         let left = if operation.attempt > 1 { self.what_is_left(operation, &payload).await? } else { Left::All };
         match left {
             Left::All => {}
             Left::Inputs(target) => {
-                let finished = self.finish_inputs(operation, target, control).await;
+                let finished = self.finish_inputs(operation, &payload, target, control).await;
                 finished.map_err(|error| half_done(Some(&payload.target_dir), error))?;
-                return self.complete_restore(operation, &payload, None, control).await;
+                return self.complete_restore(operation, &payload, noted(), control).await;
             }
-            Left::Nothing => return self.complete_restore(operation, &payload, None, control).await,
+            Left::Nothing => return self.complete_restore(operation, &payload, noted(), control).await,
         }
         let row = self.snapshot_of_operation(operation).await?;
         check_restorable(&row)?;
-        if !payload.force {
-            self.check_target_unused(&operation.graph_id, &payload.target_dir).await?;
-        }
+        self.check_still_free(&payload).await?;
+        self.check_places(&operation.graph_id, &payload).await?;
+        self.check_target_unused(&operation.graph_id, &payload.target_dir, payload.force).await?;
         let root = self.repository_root(&operation.graph_id);
         let services = self.clone();
         let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
         let mut placements = vec![Placement::of_source(operation, &payload, &row)];
         if let Some(target) = &payload.inputs_target_dir {
-            placements.push(Placement::of_inputs(operation, &row, self.replaceable_inputs_at(target).await?));
+            placements.push(Placement::of_inputs(operation, &payload, &row, self.replaceable_inputs_at(target).await?));
         }
         let work = Restore {
             placements,
@@ -108,6 +108,8 @@ impl Services {
                 Ok::<_, Error>((work, asides, report))
             })
             .await?;
+        self.check_still_free(&payload).await?;
+        operations::note(self.store().read(), operation, to_json(&report)?).await?;
         // Whoever has lost the lease touches nothing; and a next attempt learns from the stage how far this one came.
         control.begin_stage(APPLY, 0);
         control.go_on()?;
@@ -153,16 +155,22 @@ impl Services {
 
     /// Puts the inputs in place that an earlier attempt has restored. The stage stays what it was: after one more crash it is known
     /// what has been done.
-    async fn finish_inputs(&self, operation: &operation::Model, target: PathBuf, control: &Control) -> Result<(), Error> {
+    async fn finish_inputs(
+        &self,
+        operation: &operation::Model,
+        payload: &RestorePayload,
+        target: PathBuf,
+        control: &Control,
+    ) -> Result<(), Error> {
         let row = self.snapshot_of_operation(operation).await?;
-        let placement = Placement::of_inputs(operation, &row, self.replaceable_inputs_at(&target).await?);
+        let placement = Placement::of_inputs(operation, payload, &row, self.replaceable_inputs_at(&target).await?);
         control.go_on()?;
         self.beat(operation, control.progress()).await?;
         let places = self.settings().places.clone();
         self.blocking(move || placement.finish(&places)).await
     }
 
-    /// Ends a restore; without a report when an earlier attempt has done it.
+    /// Ends a restore; without a report when what an earlier attempt has done is not known.
     async fn complete_restore(
         &self,
         operation: &operation::Model,
@@ -171,9 +179,14 @@ impl Services {
         control: &Control,
     ) -> Result<(), Error> {
         let ending = Ending { result: report.as_ref().map(to_json).transpose()?, ..Ending::succeeded() };
+        let fork = payload.fork_graph_id.as_deref().and_then(|id| GraphId::parse(id).ok());
+        let is_found_again = match &fork {
+            Some(fork) => self.has_repository(fork).await?,
+            None => false,
+        };
         let transaction = self.store().begin().await?;
         operations::finish(&*transaction, operation, ending, control.progress(), self.now()).await?;
-        self.register_fork(&transaction, operation, payload).await?;
+        self.register_fork(&transaction, operation, payload, is_found_again).await?;
         snapshots::update_restored(&*transaction, subject(operation)?).await?;
         Ok(store::commit(transaction).await?)
     }
@@ -196,22 +209,5 @@ impl Services {
                 tracing::error!(%operation_id, error = error.chain(), "cannot make the target of a restore whole");
             }
         }
-    }
-
-    /// Refuses a target that a running LightRAG server uses.
-    ///
-    /// # Errors
-    /// The graph's server says that it does.
-    pub(super) async fn check_target_unused(&self, graph_id: &GraphId, target: &Path) -> Result<(), Error> {
-        let graph = self.find_graph(self.store().read(), graph_id).await?;
-        let Some(url) = &graph.server_url else { return Ok(()) };
-        let server = Server::new(url, self.server_api_key(&graph).await?)?;
-        // A server that cannot be asked does not run, as far as anybody can tell.
-        if !matches!(server.serves_directory(target).await, Ok(Some(true))) {
-            return Ok(());
-        }
-        let message =
-            format!("the LightRAG server at `{url}` uses the target and would overwrite it, stop it or set `force`: {}", target.display());
-        Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_IN_USE", message))
     }
 }

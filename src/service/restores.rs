@@ -7,6 +7,7 @@ use super::Services;
 use super::error::{Error, ErrorKind};
 use super::idempotency::Request;
 use super::operations::{report, to_json};
+use super::restore_target::is_empty;
 use super::restore_work::RestorePayload;
 use super::snapshots::{NewSnapshot, check_restorable};
 use crate::domain::caller::Caller;
@@ -99,22 +100,15 @@ impl Services {
         };
         let graph = self.find_graph(self.store().read(), &new.graph_id).await?;
         if let Some(fork) = &new.fork_graph_id {
-            self.check_fork(fork, &target).await?;
+            check_fork_name(&target)?;
+            self.check_fork_id(fork).await?;
         }
         let (looked_at, inputs_looked_at) = (target.clone(), inputs_target.clone());
         let (target_is_empty, inputs_are_empty) =
             self.blocking(move || Ok::<_, Error>((is_empty(&looked_at), inputs_looked_at.is_none_or(|inputs| is_empty(&inputs))))).await?;
-        if !target_is_empty && (!new.paths.is_empty() || new.fork_graph_id.is_some()) {
-            let message = format_args!("must be new or empty for chosen files and forks, name another: {}", new.target_dir);
-            return Err(Error::invalid("target_dir", message));
-        }
-        if !inputs_are_empty && new.fork_graph_id.is_some() {
-            return Err(Error::invalid("inputs_target_dir", "must be new or empty for forks, name another"));
-        }
         let replaces = |own: &str, target: Option<&Path>, is_empty: bool| !is_empty && target == Some(Path::new(own));
         let is_in_place = replaces(&graph.source_dir, Some(&target), target_is_empty)
             || graph.inputs_dir.as_ref().is_some_and(|own| replaces(own, inputs_target.as_deref(), inputs_are_empty));
-        let safety = if new.safety_snapshot && is_in_place { self.what_is_there(graph).await? } else { None };
         let payload = RestorePayload {
             target_dir: target,
             force: new.force,
@@ -122,6 +116,15 @@ impl Services {
             fork_graph_id: new.fork_graph_id.as_ref().map(ToString::to_string),
             inputs_target_dir: inputs_target,
         };
+        if !target_is_empty && payload.wants_new_target() {
+            let message = format_args!("must be new or empty for chosen files and forks, name another: {}", new.target_dir);
+            return Err(Error::invalid("target_dir", message));
+        }
+        if !inputs_are_empty && payload.wants_new_inputs_target() {
+            return Err(Error::invalid("inputs_target_dir", "must be new or empty for forks, name another"));
+        }
+        self.check_places(&new.graph_id, &payload).await?;
+        let safety = if new.safety_snapshot && is_in_place { self.what_is_there(graph).await? } else { None };
         Ok(Prepared { snapshot, payload, safety })
     }
 
@@ -130,19 +133,6 @@ impl Services {
         let Graph { source_dir, inputs_dir, .. } = graph;
         let look = move || (!is_empty(Path::new(&source_dir))).then(|| (source_dir, inputs_dir.filter(|dir| Path::new(dir).is_dir())));
         self.blocking(move || Ok::<_, Error>(look())).await
-    }
-
-    async fn check_fork(&self, fork: &GraphId, target: &Path) -> Result<(), Error> {
-        let name = target.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            let message = format_args!("must end in a name of letters, digits and `_`, as LightRAG workspaces have: {}", target.display());
-            return Err(Error::invalid("target_dir", message));
-        }
-        if graphs::find(self.store().read(), fork).await?.is_some() {
-            let message = format!("graph `{fork}` is registered already");
-            return Err(Error::refused(ErrorKind::AlreadyExists, "GRAPH_EXISTS", message));
-        }
-        Ok(())
     }
 
     async fn queue_restore(&self, caller: &Caller, prepared: &Prepared, request: &Request<'_>) -> Result<OperationRow, Error> {
@@ -171,7 +161,8 @@ impl Services {
         Ok(operation)
     }
 
-    /// Registers what a fork has restored, in the transaction that ends it.
+    /// Registers what a fork has restored, in the transaction that ends it. Where the storage holds a repository of that name already,
+    /// its snapshots are added.
     ///
     /// # Errors
     /// The id was taken meanwhile.
@@ -180,6 +171,7 @@ impl Services {
         transaction: &store::Transaction,
         operation: &OperationRow,
         payload: &RestorePayload,
+        is_found_again: bool,
     ) -> Result<(), Error> {
         let Some(fork) = payload.fork_graph_id.as_deref().and_then(|id| GraphId::parse(id).ok()) else { return Ok(()) };
         let caller = Caller { name: "operation", request_id: Some(operation.operation_id.to_string()) };
@@ -197,23 +189,35 @@ impl Services {
             row.inconsistent_policy = original.inconsistent_policy;
         }
         self.insert_graph(&**transaction, row).await?;
-        self.record_audit(&**transaction, &caller, "RegisterGraph", &fork, None).await
+        self.record_audit(&**transaction, &caller, "RegisterGraph", &fork, None).await?;
+        if is_found_again {
+            self.enqueue_reconcile(transaction, &caller, &fork).await?;
+        }
+        Ok(())
     }
 
-    /// How many bytes a second the last restores have made; none before the first.
-    pub(super) async fn measured_restore_rate(&self) -> Result<Option<f64>, Error> {
+    /// Bytes and seconds of the last restores.
+    pub(super) async fn measured_restores(&self) -> Result<Vec<(f64, f64)>, Error> {
         let done =
             OperationFilter { kind: Some(OperationKind::Restore), state: Some(OperationState::Succeeded), ..OperationFilter::default() };
         let page = PageRequest { size: RESTORES_MEASURED, after: None };
-        let (mut bytes, mut seconds) = (0.0, 0.0);
-        for row in operations::list(self.store().read(), &done, &page).await?.items {
-            if let (Some(report), Some((from, to))) = (report::<RestoreReport>(&row), row.started_at.zip(row.ended_at)) {
-                bytes += report.size_bytes as f64;
-                seconds += to.since(from).as_secs_f64();
-            }
-        }
-        Ok((bytes > 0.0 && seconds > 0.0).then(|| bytes / seconds))
+        // A second attempt may have found most of the work done.
+        let first = operations::list(self.store().read(), &done, &page).await?.items.into_iter().filter(|row| row.attempt == 1);
+        let measured = first.filter_map(|row| {
+            let (from, to) = row.started_at.zip(row.ended_at)?;
+            Some((report::<RestoreReport>(&row)?.size_bytes as f64, to.since(from).as_secs_f64()))
+        });
+        Ok(measured.collect())
     }
+}
+
+fn check_fork_name(target: &Path) -> Result<(), Error> {
+    let name = target.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Ok(());
+    }
+    let message = format_args!("must end in a name of letters, digits and `_`, as LightRAG workspaces have: {}", target.display());
+    Err(Error::invalid("target_dir", message))
 }
 
 fn check_paths(paths: &[PathBuf]) -> Result<(), Error> {
@@ -226,12 +230,4 @@ fn check_paths(paths: &[PathBuf]) -> Result<(), Error> {
         }
     }
     Ok(violations.finish()?)
-}
-
-/// Whether nothing stands at a path, or an empty directory.
-fn is_empty(path: &Path) -> bool {
-    match std::fs::read_dir(path) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-    }
 }

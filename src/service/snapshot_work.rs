@@ -38,6 +38,9 @@ const CAPTURES_MAX: u32 = 5;
 /// What that tag begins with.
 pub(super) const SNAPSHOT_TAG: &str = "snapshot:";
 
+/// What the tag with the graph's id begins with.
+pub(super) const GRAPH_TAG: &str = "graph:";
+
 /// The tag by which an interrupted operation finds its record again.
 pub(super) fn snapshot_tag(snapshot: &snapshot::Model) -> String {
     format!("{SNAPSHOT_TAG}{}", snapshot.snapshot_id)
@@ -113,7 +116,7 @@ impl Services {
             username: "lightkeep".to_owned(),
             // The source first: that is how adoption tells them apart.
             paths: [&row.source_dir].into_iter().chain(&row.inputs_dir).map(PathBuf::from).collect(),
-            tags: vec!["lightkeep".to_owned(), format!("graph:{}", row.graph_id), snapshot_tag(&row)],
+            tags: vec!["lightkeep".to_owned(), format!("{GRAPH_TAG}{}", row.graph_id), snapshot_tag(&row)],
             parent,
         };
         let (held, store_into) = (lock.clone(), Arc::clone(&repository));

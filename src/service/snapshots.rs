@@ -62,6 +62,7 @@ impl Services {
             (None, None) => return Err(Error::Required(Violations::one("source_dir", "is needed for a graph that is not registered yet"))),
         };
         let source = self.resolve_source(text).await?;
+        let is_found_again = known.is_none() && self.has_repository(&new.graph_id).await?;
         let inputs = match known.and_then(|graph| graph.inputs_dir) {
             Some(inputs) => Some(self.resolve_inputs(inputs, &source).await?),
             None => None,
@@ -73,6 +74,9 @@ impl Services {
         if graphs::find(&*transaction, &new.graph_id).await?.is_none() {
             self.insert_graph(&*transaction, self.plain_graph_row(&new.graph_id, source.clone())).await?;
             self.record_audit(&*transaction, caller, "RegisterGraph", &new.graph_id, None).await?;
+            if is_found_again {
+                self.enqueue_reconcile(&transaction, caller, &new.graph_id).await?;
+            }
         }
         let row = self.insert_snapshot(&transaction, new, source, inputs).await?;
         request.remember(self, &*transaction, row.snapshot_id.to_string()).await?;

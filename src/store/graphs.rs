@@ -84,6 +84,15 @@ pub async fn list_by_ids(connection: &impl ConnectionTrait, ids: Vec<GraphId>) -
     sorted(Entity::find().filter(Column::GraphId.is_in(ids)).all(connection).await)
 }
 
+/// The graphs that are registered with this directory, as their source or for their inputs, in the order of their ids.
+///
+/// # Errors
+/// The database's.
+pub async fn list_by_directory(connection: &impl ConnectionTrait, directory: &str) -> Result<Vec<Model>, Error> {
+    let is_place = Column::SourceDir.eq(directory).or(Column::InputsDir.eq(directory));
+    sorted(Entity::find().filter(is_place).all(connection).await)
+}
+
 /// The databases' own order depends on their collation.
 fn sorted(rows: Result<Vec<Model>, DbErr>) -> Result<Vec<Model>, Error> {
     let mut rows = rows.map_err(Error::during("list graphs"))?;

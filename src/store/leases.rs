@@ -10,6 +10,15 @@ use super::entity::lease::{Column, Entity, Model};
 use crate::base::ids::InstanceId;
 use crate::base::timestamp::Timestamp;
 
+/// Ends all leases: for a database that only one process can use, their holders are dead.
+///
+/// # Errors
+/// The database's.
+pub async fn delete_all(connection: &impl ConnectionTrait) -> Result<(), Error> {
+    Entity::delete_many().exec(connection).await.map_err(Error::during("end leases"))?;
+    Ok(())
+}
+
 /// Takes or renews a lease; says whether the instance has it now.
 ///
 /// # Errors

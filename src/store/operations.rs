@@ -116,6 +116,16 @@ pub async fn count_queued(connection: &impl ConnectionTrait, graph_id: &GraphId)
     queued.count(connection).await.map_err(Error::during("count waiting operations"))
 }
 
+/// Whether any operation waits for a graph or works on it.
+///
+/// # Errors
+/// The database's.
+pub async fn has_open(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<bool, Error> {
+    let open = Column::State.is_in([OperationState::Queued, OperationState::Running]);
+    let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(open);
+    Ok(query.one(connection).await.map_err(Error::during("find an open operation"))?.is_some())
+}
+
 /// The place of a waiting operation among those of its graph, from 1.
 ///
 /// # Errors
@@ -233,6 +243,17 @@ pub async fn confirm(connection: &impl ConnectionTrait, operation: &Model) -> Re
         Some(row) if row.attempt == operation.attempt && row.state == OperationState::Running => Ok(()),
         _ => Err(lease_lost(operation)),
     }
+}
+
+/// Notes what has been done so far, in the transaction of what was done: a next attempt goes on from there. Confirms thereby that this
+/// attempt still owns the operation.
+///
+/// # Errors
+/// [`Error::LeaseLost`] when another worker has it.
+pub async fn note(connection: &impl ConnectionTrait, operation: &Model, so_far: String) -> Result<(), Error> {
+    let update = Entity::update_many().col_expr(Column::Result, Expr::value(so_far)).filter(fence(operation));
+    let result = update.exec(connection).await.map_err(Error::during("note what an operation has done"))?;
+    if result.rows_affected == 0 { Err(lease_lost(operation)) } else { Ok(()) }
 }
 
 /// Gives an operation back, unfinished, so that the next worker begins it at once. The attempt does not count.

@@ -153,6 +153,23 @@ pub async fn has_record(connection: &impl ConnectionTrait, graph_id: &GraphId) -
     Ok(query.one(connection).await.map_err(Error::during("find a snapshot with a record"))?.is_some())
 }
 
+/// Whether a record is that of another snapshot of the same graph.
+///
+/// # Errors
+/// The database's.
+pub async fn is_record_of_other(
+    connection: &impl ConnectionTrait,
+    graph_id: &GraphId,
+    id: SnapshotId,
+    record_id: &str,
+) -> Result<bool, Error> {
+    let query = Entity::find()
+        .filter(Column::GraphId.eq(graph_id.clone()))
+        .filter(Column::RecordId.eq(record_id))
+        .filter(Column::SnapshotId.ne(id));
+    Ok(query.one(connection).await.map_err(Error::during("find the snapshot of a record"))?.is_some())
+}
+
 /// Whether any repository has ever got a record.
 ///
 /// # Errors
@@ -237,16 +254,6 @@ pub async fn update_verified(connection: &impl ConnectionTrait, verification: &v
         update = update.filter(counts);
     }
     update.exec(connection).await.map_err(Error::during("record a verification"))?;
-    Ok(())
-}
-
-/// Writes what a snapshot has lost, as JSON; `None` for one that is whole.
-///
-/// # Errors
-/// The database's.
-pub async fn update_losses(connection: &impl ConnectionTrait, id: SnapshotId, losses: Option<String>) -> Result<(), Error> {
-    let update = Entity::update_many().col_expr(Column::Losses, Expr::value(losses)).filter(Column::SnapshotId.eq(id));
-    update.exec(connection).await.map_err(Error::during("mark a snapshot"))?;
     Ok(())
 }
 

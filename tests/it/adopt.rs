@@ -86,10 +86,13 @@ async fn a_repository_of_restic_is_adopted_restored_and_continued() {
         assert!(output.status.success(), "restic {arguments:?}: {}", text(&output));
     };
     restic(&["init", "--repository-version", "2"]);
+    std::os::unix::fs::symlink(&root, root.join("link")).unwrap();
     let mut states = vec![];
     for number in 0..3 {
         fs::write(source.join("note"), format!("state {number}")).unwrap();
-        restic(&["backup", source.to_str().unwrap()]);
+        // The newest one was asked for by another name.
+        let name = if number == 2 { root.join("link/rag") } else { source.clone() };
+        restic(&["backup", name.to_str().unwrap()]);
         states.push(files::describe(&source));
     }
     let refused = run(&root, &["adopt"], &[]);
@@ -99,7 +102,11 @@ async fn a_repository_of_restic_is_adopted_restored_and_continued() {
     let adopted = run(&root, &["adopt", "--graph", "old"], &password);
     assert!(adopted.status.success(), "{}", text(&adopted));
 
+    assert!(text(&adopted).contains("pins, policies and the LightRAG server are not kept in a repository"), "{}", text(&adopted));
+
     let server = Process::start(&root, &password);
+    let graph = v1::GetGraphRequest { graph_id: "old".to_owned() };
+    assert_eq!(server.backup().await.get_graph(graph).await.unwrap().into_inner().source_dir, source.to_str().unwrap());
     let found = list(&server, "old").await;
     assert_eq!(found.len(), 3);
     for (number, snapshot) in found.iter().rev().enumerate() {

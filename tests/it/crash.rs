@@ -147,6 +147,9 @@ async fn crash_in_restore(step: &str) {
     let kept = files::kept(&scene.path("target"));
     assert_eq!(kept.len(), 1);
     assert_eq!(files::describe(&kept[0]), old);
+    let listed = server.operations().await.list_operations(v1::ListOperationsRequest::default()).await.unwrap().into_inner().operations;
+    let told = listed[0].result.as_ref().unwrap().fields["size_bytes"].kind.clone();
+    assert_eq!(told, Some(prost_types::value::Kind::NumberValue(taken.size_bytes as f64)), "an earlier attempt's work is told too");
     check(&scene, &server).await;
 }
 

@@ -14,7 +14,8 @@ use crate::crash::{Scene, check, crash_tests, settle, snapshot};
 use crate::support::app::{START, TestApp, finish};
 use crate::support::database::Kind;
 use crate::support::process::Process;
-use crate::trouble::{open, reason};
+use crate::support::repositories::open;
+use crate::trouble::reason;
 
 /// Three snapshots of long ago: the newest is kept, the others are expired by now.
 async fn aged() -> Scene {

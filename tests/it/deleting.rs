@@ -12,9 +12,10 @@ use tonic::{Code, Status};
 
 use crate::support::app::{START, TestApp, finish};
 use crate::support::database::{Kind, on_each_database};
+use crate::support::repositories::{flip, open};
 use crate::support::rest::{GRAPHS, delete, get, post};
 use crate::support::tools::restic_ok;
-use crate::trouble::{files_below, flip, open, reason, restart, until};
+use crate::trouble::{files_below, reason, restart, until};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -157,7 +158,9 @@ on_each_database!(what_was_adopted_with_an_unreadable_directory_does_not_come_ba
     let reconcile = format!("{GRAPHS}/g/repository/reconcile");
     post(&app, &reconcile, &json!({})).await.ok();
     let adopted = app.list("g").await;
-    assert_eq!((adopted.len(), &adopted[0].backup_id, &adopted[0].data_hash), (1, &second.backup_id, &None));
+    // Its manifest can be read.
+    assert_eq!((adopted.len(), &adopted[0].backup_id, &adopted[0].data_hash), (1, &second.backup_id, &second.data_hash));
+    assert!(!adopted[0].losses.is_empty());
     app.delete(&adopted[0]).await.unwrap();
     assert_eq!(post(&app, &reconcile, &json!({})).await.ok()["report"]["adopted_snapshot_ids"], json!([]));
     assert_eq!((app.list("g").await.len(), fs::exists(second.checkpoint_path()).unwrap()), (0, false));

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::support::app::TestApp;
 use crate::support::database::on_each_database;
+use crate::support::repositories::{flip, packs};
 use crate::support::rest::{GRAPHS, get};
 
 fn counts(answer: &Json, part: &str) -> Vec<i64> {
@@ -73,5 +74,22 @@ on_each_database!(a_graph_that_is_lost_shows_as_a_share, async |app: TestApp| {
     let answer = get(&app, &format!("{GRAPHS}/g/snapshots/{}/diff", second.backup_id)).await.ok();
     assert_eq!(counts(&answer, "entities"), [34, 0, 0, 34, 0]);
     assert_eq!(answer["entities_lost_share"], json!(1.0));
+    app
+});
+
+on_each_database!(a_snapshot_that_cannot_be_read_is_damaged_and_no_source, async |app: TestApp| {
+    let source = app.sample("rag");
+    app.snapshot("g", &source).await;
+    app.clock.advance(std::time::Duration::from_secs(1));
+    without_one_document(&source);
+    let second = app.snapshot("g", &source).await;
+    for (pack, _) in packs(&app.storage().join("g")) {
+        // Not the header, nor the directories: what the files hold.
+        if fs::metadata(&pack).unwrap().len() > 10_000 {
+            flip(&pack);
+        }
+    }
+    let refused = get(&app, &format!("{GRAPHS}/g/snapshots/{}/diff?part=entities", second.backup_id)).await;
+    assert_eq!((refused.status, &refused.json["reason"]), (500, &json!("REPOSITORY_DAMAGED")), "{}", refused.text);
     app
 });

@@ -1,53 +1,25 @@
 //! Repositories are pruned, checked, repaired and compared with the database; snapshots are verified.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lightkeep::proto::v1;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use crate::support::app::TestApp;
 use crate::support::database::on_each_database;
 use crate::support::files;
+use crate::support::repositories::{self, noise, verify, work};
 use crate::support::rest::{GRAPHS, get, post};
 use crate::support::tools::restic_ok;
 
-async fn work(app: &TestApp, graph_id: &str, what: &str, body: Json) -> Json {
-    post(app, &format!("{GRAPHS}/{graph_id}/repository/{what}"), &body).await.ok()["report"].clone()
-}
-
-async fn verify(app: &TestApp, snapshot: &v1::Snapshot, level: &str) -> Json {
-    let path = format!("{GRAPHS}/{}/snapshots/{}/verify", snapshot.graph_id, snapshot.backup_id);
-    post(app, &path, &json!({ "level": level })).await.ok()["verification"].clone()
-}
-
 fn packs(app: &TestApp, graph_id: &str) -> Vec<(PathBuf, u64)> {
-    let mut packs = vec![];
-    for directory in fs::read_dir(app.storage().join(graph_id).join("data")).unwrap() {
-        for pack in fs::read_dir(directory.unwrap().path()).unwrap() {
-            let pack = pack.unwrap();
-            packs.push((pack.path(), pack.metadata().unwrap().len()));
-        }
-    }
-    packs.sort_by_key(|(_, bytes)| *bytes);
-    packs
+    repositories::packs(&app.storage().join(graph_id))
 }
 
 fn bytes(app: &TestApp, graph_id: &str) -> u64 {
     packs(app, graph_id).iter().map(|(_, bytes)| bytes).sum()
-}
-
-/// Content that does not compress, another for each seed.
-fn noise(path: &Path, seed: u32, length: u32) {
-    let next = |state: &mut u32| {
-        *state ^= *state << 13;
-        *state ^= *state >> 17;
-        *state ^= *state << 5;
-        *state
-    };
-    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
-    fs::write(path, (0..length / 4).flat_map(|_| next(&mut state).to_le_bytes()).collect::<Vec<u8>>()).unwrap();
 }
 
 on_each_database!(a_prune_gives_back_what_nobody_uses, async |app: TestApp| {
@@ -135,12 +107,16 @@ on_each_database!(a_damaged_pack_is_named_and_healed_from_the_source, async |app
     damaged[40] ^= 1;
     fs::write(&pack, damaged).unwrap();
     let name = pack.file_name().unwrap().to_str().unwrap().to_owned();
+    assert_eq!(verify(&app, &snapshot, "data").await["passed"], json!(false));
     let checked = work(&app, "g", "check", json!({ "depth": "all_data" })).await;
     assert!(checked["problems"].as_array().unwrap().iter().any(|problem| problem.as_str().unwrap().contains(&name)), "{checked}");
     let repaired = work(&app, "g", "repair", json!({})).await;
     assert!(repaired["set_aside"].to_string().contains(&name), "{repaired}");
     assert!(repaired["restored_bytes"].as_i64().unwrap() > 0, "{repaired}");
     assert_eq!(repaired["lost"], json!([]));
+    // It counts as good again, and as one that is still to be verified.
+    let shown = get(&app, &format!("{GRAPHS}/g/snapshots/{}", snapshot.backup_id)).await.ok();
+    assert_eq!((&shown["verified_passed"], &shown["verified_at"], &shown["losses"]), (&json!(null), &json!(null), &json!([])));
     assert_eq!(work(&app, "g", "check", json!({})).await["total_problems"], json!(0));
     assert_eq!(verify(&app, &snapshot, "content").await["passed"], json!(true));
     restic_ok(&app.storage(), "g", &["check", "--read-data"]);

@@ -1,14 +1,13 @@
 //! What goes wrong on the way: damaged repositories, wrong passwords, snapshots that vanish, callers who do not wait. Nothing is lost.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use lightkeep::base::secret::Secret;
 use lightkeep::proto::v1;
-use lightkeep::repository::{LockKind, Repository};
+use lightkeep::repository::LockKind;
 use serde_json::json;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -16,6 +15,7 @@ use tonic_types::StatusExt as _;
 use crate::support::app::{START, TestApp, finish};
 use crate::support::database::{Kind, on_each_database};
 use crate::support::files;
+use crate::support::repositories::{flip, open};
 use crate::support::rest::{GRAPHS, get, post, send, watch};
 
 pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
@@ -27,22 +27,8 @@ pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Changes bytes all over a file; doing it twice makes it whole again.
-pub(crate) fn flip(path: &Path) {
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-    let mut bytes = fs::read(path).unwrap();
-    bytes.iter_mut().step_by(100).for_each(|byte| *byte ^= 0x55);
-    fs::write(path, bytes).unwrap();
-}
-
 pub(crate) fn reason(status: &Status) -> String {
     status.get_details_error_info().unwrap().reason
-}
-
-/// The repository of a graph, opened as another process would.
-pub(crate) fn open(app: &TestApp, graph_id: &str) -> Repository {
-    let password = fs::read_to_string(app.storage().join("repository.key")).unwrap();
-    Repository::open(&app.storage().join(graph_id), &Secret::new(password.trim().to_owned())).unwrap()
 }
 
 /// Looks again and again until an operation of this kind is there in this state.

@@ -33,15 +33,21 @@ pub fn preflight_target(target: &Path, needed_bytes: u64) -> Result<Target, Erro
     let found = resolve(target)?;
     let unwritable = |source: io::Error| Error::TargetUnwritable { path: found.parent.clone(), source };
     access(&found.parent, Access::WRITE_OK | Access::EXEC_OK).map_err(|errno| unwritable(errno.into()))?;
-    // The restored tree is made beside the target; where that is a file system of its own, its entries are copied into it as well.
-    let existing = found.exists.then_some(&found.directory);
-    for place in [Some(&found.parent), existing].into_iter().flatten() {
-        let free_bytes = free_bytes(place)?;
+    for place in places_written(&found.directory) {
+        let free_bytes = free_bytes(&place)?;
         if free_bytes < needed_bytes {
-            return Err(Error::TargetFull { path: place.clone(), free_bytes, needed_bytes });
+            return Err(Error::TargetFull { path: place, free_bytes, needed_bytes });
         }
     }
     Ok(found)
+}
+
+/// The directories where a restore needs room: the one beside the target, where the restored tree is made, or the one around it that is
+/// there already; and a target that is there, since its entries are copied into it where it is a file system of its own.
+pub fn places_written(target: &Path) -> Vec<PathBuf> {
+    let around = target.ancestors().skip(1).find(|place| place.is_dir()).unwrap_or(Path::new("/"));
+    let itself = target.is_dir().then(|| target.to_path_buf());
+    std::iter::once(around.to_path_buf()).chain(itself).collect()
 }
 
 /// How much may be written on the file system of a directory, bytes.

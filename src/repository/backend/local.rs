@@ -130,7 +130,7 @@ impl Local {
 
     /// Moves a file to `set-aside/<kind>` in the repository, where nobody looks for it; false when it was gone already.
     pub(crate) fn set_aside(&self, kind: FileKind, id: &FileId) -> Result<bool, Error> {
-        let directory = self.root.join("set-aside").join(kind.directory());
+        let directory = self.aside(kind);
         create_directory(&directory, self.sync)?;
         let path = self.path(kind, id);
         match fs::rename(&path, directory.join(id.to_string())) {
@@ -144,6 +144,16 @@ impl Local {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(Error::io("set aside", path)(error)),
         }
+    }
+
+    /// Whether a file was set aside.
+    pub(crate) fn is_set_aside(&self, kind: FileKind, id: &FileId) -> Result<bool, Error> {
+        let path = self.aside(kind).join(id.to_string());
+        path.try_exists().map_err(Error::io("look for", path))
+    }
+
+    fn aside(&self, kind: FileKind) -> PathBuf {
+        self.root.join("set-aside").join(kind.directory())
     }
 
     /// When a file was written; `None` when it is gone.

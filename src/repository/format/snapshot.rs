@@ -43,6 +43,8 @@ pub struct Summary {
 pub(crate) struct Snapshot {
     time: String,
     pub(crate) parent: Option<RecordId>,
+    /// The record that restic made this one of, as `restic tag` does.
+    pub(crate) original: Option<RecordId>,
     pub(crate) tree: BlobId,
     pub(crate) paths: Vec<String>,
     #[serde(default)]

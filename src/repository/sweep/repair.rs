@@ -82,6 +82,7 @@ impl Repository {
             may_change()?;
             self.backend.set_aside(FileKind::Snapshot, id)?;
             repaired.records_set_aside.push(id.to_string());
+            failpoint::reach("repair.record_set_aside");
         }
         // Also where nothing was to be done: the handle may know less than what is there.
         self.forget_index();

@@ -40,7 +40,7 @@ pub struct Model {
     pub cancel_requested: bool,
     /// JSON of the error that ended it.
     pub error: Option<String>,
-    /// JSON of what came out, see `domain::report`.
+    /// JSON of what came out, see `domain::report`; before the end, of what was done so far.
     pub result: Option<String>,
     /// When it was asked for.
     pub created_at: Timestamp,

@@ -5,5 +5,6 @@ pub(crate) mod database;
 pub(crate) mod fake;
 pub(crate) mod files;
 pub(crate) mod process;
+pub(crate) mod repositories;
 pub(crate) mod rest;
 pub(crate) mod tools;

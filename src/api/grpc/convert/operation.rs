@@ -61,7 +61,12 @@ pub(in crate::api::grpc) fn to_proto(operation: Operation) -> v1::Operation {
         ended_at: row.ended_at.map(timestamp),
         place: place.map(|place| i32::try_from(place).unwrap_or(i32::MAX)),
         cancel_requested: row.cancel_requested,
-        result: row.result.as_deref().and_then(|json| serde_json::from_str(json).ok()).and_then(json_to_struct),
+        result: row
+            .result
+            .as_deref()
+            .filter(|_| row.state.is_ended())
+            .and_then(|json| serde_json::from_str(json).ok())
+            .and_then(json_to_struct),
     }
 }
 

@@ -141,5 +141,6 @@ pub(in crate::api::grpc) fn reconcile_report(row: &Model) -> Option<v1::Reconcil
         adopted_snapshot_ids: reconciled.adopted_snapshot_ids,
         lost_snapshot_ids: reconciled.lost_snapshot_ids,
         renamed_snapshot_ids: reconciled.renamed_snapshot_ids,
+        unreadable_record_ids: reconciled.unreadable_record_ids,
     })
 }
