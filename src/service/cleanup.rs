@@ -16,7 +16,7 @@ use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
 use crate::domain::page::{GraphTimeKey, Page, PageRequest};
 use crate::domain::report::CleanupReport;
-use crate::domain::retention::{Kept, RetentionVerdict, judge};
+use crate::domain::retention::{Hold, Kept, Verdict, judge};
 use crate::store::entity::operation;
 use crate::store::retention::Outline;
 use crate::store::{self, graphs, retention};
@@ -29,13 +29,13 @@ pub struct Judged {
     /// The snapshot.
     pub snapshot: Outline,
     /// What becomes of it, and why.
-    pub verdict: RetentionVerdict,
+    pub verdict: Verdict,
 }
 
 impl Judged {
     /// Whether it goes.
     pub(super) fn is_expired(&self) -> bool {
-        self.verdict == RetentionVerdict::Expired
+        self.verdict.is_expired()
     }
 
     fn key(&self) -> GraphTimeKey {
@@ -80,9 +80,9 @@ impl Services {
     /// What becomes of the snapshots of a graph, newest first.
     pub(super) async fn judge_graph(&self, graph_id: &GraphId) -> Result<Vec<Judged>, Error> {
         let now = self.now();
-        let rows = retention::list(self.store().read(), graph_id, now).await?;
+        let rows = retention::list(self.store().read(), graph_id).await?;
         let kept: Vec<Kept> = rows.iter().map(|row| self.kept(row)).collect();
-        let verdicts = judge(&kept, now);
+        let verdicts = judge(&kept, None, now);
         let judged = |(snapshot, verdict)| Judged { graph_id: graph_id.clone(), snapshot, verdict };
         Ok(rows.into_iter().zip(verdicts).map(judged).collect())
     }
@@ -94,9 +94,12 @@ impl Services {
             consistency: row.consistency.as_deref().and_then(Consistency::parse),
             has_losses: row.has_losses,
             failed_verification: row.verified_passed == Some(false),
-            pinned: row.pinned,
+            taken_at: row.created_at,
             // One that failed has no retention of its own: its row is kept as long.
             expires_at: row.retention_until.unwrap_or_else(|| row.completed_at.unwrap_or(row.created_at).plus(days)),
+            tags: Vec::new(),
+            pin: row.pin_reason.clone().map(|reason| Hold { reason, until: row.pinned_until_at }),
+            legal_hold: None,
         }
     }
 

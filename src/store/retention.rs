@@ -4,7 +4,6 @@ use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResu
 
 use super::Error;
 use super::entity::snapshot::{Column, Entity};
-use super::pins::is_pinned;
 use crate::base::ids::SnapshotId;
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
@@ -29,8 +28,10 @@ pub struct Outline {
     pub verified_passed: Option<bool>,
     /// A repair found that it lacks content.
     pub has_losses: bool,
-    /// It is pinned now.
-    pub pinned: bool,
+    /// Why it is pinned, or was; none when it never was, or its pin was taken back.
+    pub pin_reason: Option<String>,
+    /// When the pin ends by itself; none for a pin without end.
+    pub pinned_until_at: Option<Timestamp>,
     /// Names its record in the repository, hex.
     pub record_id: Option<String>,
     /// Its content was stored, so a record may have been written.
@@ -44,11 +45,11 @@ impl Outline {
     }
 }
 
-/// All snapshots of a graph as they are at this instant, newest first.
+/// All snapshots of a graph, newest first.
 ///
 /// # Errors
 /// The database's.
-pub async fn list(connection: &impl ConnectionTrait, graph_id: &GraphId, now: Timestamp) -> Result<Vec<Outline>, Error> {
+pub async fn list(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Vec<Outline>, Error> {
     let plain = [
         Column::SnapshotId,
         Column::CreatedAt,
@@ -57,13 +58,14 @@ pub async fn list(connection: &impl ConnectionTrait, graph_id: &GraphId, now: Ti
         Column::Status,
         Column::Consistency,
         Column::VerifiedPassed,
+        Column::PinReason,
+        Column::PinnedUntilAt,
         Column::RecordId,
     ];
     let query = Entity::find()
         .select_only()
         .columns(plain)
         .column_as(Column::Losses.is_not_null(), "has_losses")
-        .column_as(is_pinned(now), "pinned")
         .column_as(Column::DataHash.is_not_null(), "was_stored")
         .filter(Column::GraphId.eq(graph_id.clone()))
         .order_by_desc(Column::CreatedAt)

@@ -59,7 +59,7 @@ pub(in crate::api::grpc) fn preview(preview: Preview) -> v1::CleanupSnapshotsRes
 }
 
 fn verdict_to_proto(judged: Judged) -> v1::SnapshotVerdict {
-    let verdict = match judged.verdict {
+    let verdict = match judged.verdict.word() {
         RetentionVerdict::NotExpired => v1::RetentionVerdict::NotExpired,
         RetentionVerdict::NewestGood => v1::RetentionVerdict::NewestGood,
         RetentionVerdict::Pinned => v1::RetentionVerdict::Pinned,
@@ -70,6 +70,6 @@ fn verdict_to_proto(judged: Judged) -> v1::SnapshotVerdict {
         graph_id: judged.graph_id.to_string(),
         snapshot_id: judged.snapshot.snapshot_id.to_string(),
         verdict: verdict.into(),
-        explanation: judged.verdict.explanation().to_owned(),
+        explanation: judged.verdict.to_string(),
     }
 }
