@@ -157,7 +157,7 @@ impl Repair {
     fn run(mut self) -> Result<Done, Error> {
         let repaired = self.repository.repair(&self.control, self.lock.lock())?;
         let mut roots = lost_records::roots(&self.repository, &self.control, self.lock.lock())?;
-        let (mut recorded, mut recovered) = self.find_records(&roots)?;
+        let mut recovered = self.find_records(&roots)?;
         let mut losses = self.repository.find_losses(&self.control, self.lock.lock())?;
         let mut restored_bytes = 0;
         for source in &self.sources {
@@ -180,9 +180,9 @@ impl Repair {
         let replaced = self.replace_trees(&losses, &roots)?;
         if !replaced.is_empty() {
             losses = self.repository.find_losses(&self.control, self.lock.lock())?;
-            recorded.extend(&replaced);
             recovered.extend(replaced);
         }
+        let mut recorded = recovered.clone();
         let (manifests, losses): (Vec<Loss>, Vec<Loss>) = losses.into_iter().partition(Loss::is_manifest_only);
         for loss in manifests {
             let record = self.repository.drop_manifest(&loss.record, self.lock.lock())?;
@@ -195,21 +195,20 @@ impl Repair {
     }
 
     /// Finds lost records again: one that bears the snapshot's tag, as an earlier attempt or restic wrote it, or a root that holds the
-    /// same. Takes from the rows those that cannot be found. Gives the snapshots with another record, and of these those that were lost.
-    fn find_records(&mut self, roots: &[Root]) -> Result<(BTreeSet<SnapshotId>, BTreeSet<SnapshotId>), Error> {
+    /// same. Takes from the rows those that cannot be found. Gives the snapshots of the others.
+    fn find_records(&mut self, roots: &[Root]) -> Result<BTreeSet<SnapshotId>, Error> {
         let lost: BTreeSet<SnapshotId> =
             lost_records::without_record(&self.repository, &self.rows)?.into_iter().map(|row| row.snapshot_id).collect();
-        let (mut recorded, mut recovered) = (BTreeSet::new(), BTreeSet::new());
+        let mut found = BTreeSet::new();
         for row in self.rows.iter_mut().filter(|row| lost.contains(&row.snapshot_id)) {
             let mut record = self.repository.find_record_by_tag(&snapshot_tag(row))?.map(|record| record.id);
             if record.is_none() {
                 record = lost_records::record_again(&self.repository, row, roots, &self.instance_name, self.lock.lock())?;
-                recovered.extend(record.is_some().then_some(row.snapshot_id));
             }
             row.record_id = record.map(|record| record.to_string());
-            recorded.extend(record.is_some().then_some(row.snapshot_id));
+            found.extend(record.is_some().then_some(row.snapshot_id));
         }
-        Ok((recorded, recovered))
+        Ok(found)
     }
 
     /// Records snapshots of which directories are lost by another root that holds the same and is whole: that of their unchanged source,

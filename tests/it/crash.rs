@@ -238,6 +238,44 @@ crash_tests! {
     before_the_record_is_gone = "delete.begun",
 }
 
+/// A damaged pack, of which some is good, and a lost record: the repair goes on after a crash, and nothing is lost.
+async fn crash_in_repair(step: &str) {
+    let scene = Scene::new();
+    let taken = {
+        let server = scene.start("none");
+        let first = snapshot(&server, &scene.path("source")).await.unwrap();
+        snapshot(&server, &scene.path("source")).await.unwrap();
+        first
+    };
+    fs::remove_file(taken.checkpoint_path()).unwrap();
+    let packs = fs::read_dir(scene.path("lightrag_backups/graph1/data")).unwrap().map(|entry| entry.unwrap().path());
+    let packs = packs.flat_map(|directory| fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()));
+    let pack = packs.max_by_key(|pack| fs::metadata(pack).unwrap().len()).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&pack, bytes).unwrap();
+    let mut server = scene.start(step);
+    let request = || v1::RepairRepositoryRequest { graph_id: "graph1".to_owned(), ..Default::default() };
+    server.repository().await.repair_repository(request()).await.unwrap_err();
+    assert!(!server.wait().success(), "the step `{step}` was not reached");
+    let server = scene.start("none");
+    assert!(settle(&server).await.iter().all(|state| *state == v1::OperationState::Succeeded));
+    let listed = check(&scene, &server).await;
+    assert_eq!(listed.len(), 2);
+    assert!(listed.iter().all(|snapshot| snapshot.losses.is_empty()), "{listed:?}");
+    let report = server.repository().await.repair_repository(request()).await.unwrap().into_inner().report.unwrap();
+    assert_eq!((report.index_rebuilt, report.lost.len(), report.recovered_snapshot_ids.len()), (false, 0, 0), "nothing is left to be done");
+}
+
+crash_tests! {
+    crash_in_repair:
+    repair_after_saving_what_is_good = "repair.pack_saved",
+    repair_after_the_index = "repair.index_written",
+    repair_after_setting_aside = "repair.pack_set_aside",
+    repair_before_a_record = "repository.before_record",
+    repair_after_a_record = "repository.record_written",
+}
+
 /// Where several instances may run, nobody can tell a dead worker from a slow one but by its lease.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_postgresql_the_lease_decides() {
