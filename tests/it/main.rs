@@ -11,6 +11,7 @@ mod crash;
 mod crash_deleting;
 mod deleting;
 mod differences;
+mod documents;
 mod filters;
 mod graphs;
 mod heavy_reads;
