@@ -12,6 +12,7 @@ mod crash_deleting;
 mod crash_repository;
 mod deleting;
 mod differences;
+mod documents;
 mod filters;
 mod graphs;
 mod heavy_reads;

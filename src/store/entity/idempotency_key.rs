@@ -15,7 +15,7 @@ pub struct Model {
     pub action: String,
     /// SHA-256 of the request, hex: the same name with another request is refused.
     pub body_hash: String,
-    /// What the request made: an operation's or a graph's id.
+    /// What the request made: an operation's, a graph's or a snapshot's id; of a cleanup, its operations' ids with commas between.
     pub subject_id: String,
     /// When; forgotten after a day.
     pub created_at: Timestamp,

@@ -24,13 +24,13 @@ fn data_packs(scratch: &Scratch) -> Vec<PathBuf> {
 /// A record and what its source looked like.
 type Kept = (RecordId, Vec<String>);
 
-/// A file that two processes have stored at once, neither of which knew of the other's work; the second one may have stored a
+/// A file of one piece, so of one pack, that two processes have stored at once, neither of which knew of the other's work; the second one may have stored a
 /// small file beside it. Gives both snapshots and the packs that hold the file.
 fn stored_twice(with_more: bool) -> (Scratch, [Kept; 2], Vec<PathBuf>) {
     let scratch = Scratch::new();
     let handles = [scratch.init(), scratch.open()];
     let locks = [0, 1].map(|number: usize| handles[number].lock(LockKind::Shared, now(), HOST).unwrap());
-    fs::write(scratch.source().join("same"), noise(1, 900_000)).unwrap();
+    fs::write(scratch.source().join("same"), noise(1, 500_000)).unwrap();
     let save = |number: usize| {
         let stored = handles[number].back_up(&request(&scratch.source(), None, &Control::default()), &locks[number]).unwrap();
         let record = handles[number].write_record(&stored, &scratch.new_record(None), &locks[number]).unwrap();
@@ -72,7 +72,7 @@ fn content_is_read_from_whichever_pack_has_it_whole() {
                 let mut file = repository.open_file(&root, Path::new("same"), &lock).unwrap().unwrap();
                 let mut bytes = Vec::new();
                 file.read_to_end(&mut bytes).unwrap_or_else(|error| panic!("{what}: {error:?}"));
-                assert!(bytes == noise(1, 900_000), "{what}");
+                assert!(bytes == noise(1, 500_000), "{what}");
                 for depth in [SnapshotDepth::Record, SnapshotDepth::Data] {
                     let request = VerifyRequest { root: &root, depth, control: &Control::default() };
                     assert_eq!(repository.verify_snapshot(&request, &lock).unwrap().problems, vec![], "{what}");
