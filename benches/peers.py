@@ -16,13 +16,13 @@ def build(root):
     return Path(target) / "release/lightkeep"
 
 
-def build_check(root):
-    """The release form of `benches/check.rs`."""
+def build_bench(root, name):
+    """The release form of one of the programs beside this file."""
     cache = os.environ.get("LIGHTKEEP_TEST_CACHE", str(Path.home() / ".cache/lightkeep"))
     environment = os.environ | {"CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR", f"{cache}/target")}
-    command = ["cargo", "bench", "--quiet", "--bench", "check", "--no-run", "--message-format=json"]
+    command = ["cargo", "bench", "--quiet", "--bench", name, "--no-run", "--message-format=json"]
     lines = subprocess.run(command, cwd=root, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    built = [json.loads(line).get("executable") for line in lines if '"name":"check"' in line]
+    built = [json.loads(line).get("executable") for line in lines if f'"name":"{name}"' in line]
     return next(path for path in reversed(built) if path)
 
 

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +20,9 @@ pub struct Control {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("cancelled")]
 pub struct Cancelled;
+
+/// How long a pause does not hear that the work is to end.
+const DEAF: Duration = Duration::from_millis(50);
 
 /// What a piece of work has reported last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +47,20 @@ impl Control {
     /// [`Cancelled`] when the work is to end.
     pub fn go_on(&self) -> Result<(), Cancelled> {
         if self.cancel.is_cancelled() { Err(Cancelled) } else { Ok(()) }
+    }
+
+    /// Blocks the thread for so long.
+    ///
+    /// # Errors
+    /// [`Cancelled`] when the work is to end, then or meanwhile.
+    pub fn pause(&self, mut length: Duration) -> Result<(), Cancelled> {
+        while !length.is_zero() {
+            self.go_on()?;
+            let part = length.min(DEAF);
+            thread::sleep(part);
+            length -= part;
+        }
+        self.go_on()
     }
 
     /// Begins a stage: its counters start at zero.

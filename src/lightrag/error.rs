@@ -48,6 +48,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A file changed while the audit read it, so it is written in place: another capture may meet it at rest.
+    #[error("auditing `{path}` failed: the file changed while it was read", path = path.display())]
+    AuditChanged {
+        /// The file, below the workspace.
+        path: PathBuf,
+    },
     /// A store file of one of two states that are compared cannot be read.
     #[error("comparing failed: `{path}` of the state {side} cannot be read", path = path.display())]
     CompareRead {

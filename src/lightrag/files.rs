@@ -32,6 +32,15 @@ pub trait Files: Sync {
         Ok(None)
     }
 
+    /// Whether a file still is what it was when the workspace was fixed. Always true where nobody can change it.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    fn is_as_fixed(&self, path: &Path) -> io::Result<bool> {
+        let _ = path;
+        Ok(true)
+    }
+
     /// The regular files directly in the workspace.
     ///
     /// # Errors
@@ -89,6 +98,16 @@ impl Files for Captured<'_> {
         let mut file = File::open(&entry.read_from)?;
         file.seek(SeekFrom::Start(offset))?;
         Ok(Some(Box::new(file)))
+    }
+
+    /// A link keeps a file that is replaced, not one that is written in place, as LightRAG before 1.5 does.
+    fn is_as_fixed(&self, path: &Path) -> io::Result<bool> {
+        let Some(entry) = self.0.iter().find(|entry| entry.path == path) else { return Ok(false) };
+        match std::fs::metadata(&entry.read_from) {
+            Ok(metadata) => Ok(Meta::from(&metadata).generation() == entry.meta.generation()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn list(&self) -> io::Result<Vec<Listed>> {

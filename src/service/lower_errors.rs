@@ -40,6 +40,7 @@ impl From<lightrag::Error> for Error {
                 },
                 None => (ErrorKind::FailedPrecondition, "SOURCE_UNREADABLE"),
             },
+            E::AuditChanged { .. } => (ErrorKind::FailedPrecondition, SOURCE_CHANGED),
             E::CompareDamaged { .. } => (ErrorKind::FailedPrecondition, "STORE_DAMAGED"),
             E::TargetNotDirectory { .. } | E::TargetNameless { .. } => (ErrorKind::InvalidArgument, "TARGET_NOT_DIRECTORY"),
             E::TargetUnwritable { .. } => (ErrorKind::PermissionDenied, "TARGET_FORBIDDEN"),

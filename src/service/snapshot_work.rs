@@ -21,7 +21,7 @@ use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::lightrag;
 use crate::lightrag::audit::{Audit, AuditCache};
-use crate::lightrag::capture::{Capture, capture};
+use crate::lightrag::capture::{Capture, capture, wait_until_still};
 use crate::lightrag::server::{Quiescence, Server, Waited};
 use crate::lightrag::workspace::{Layout, Store};
 use crate::repository::{self, BackupRequest, Beside, Figures, LockKind, MakeManifest, NewRecord, RecordId, Repository, Source, Stored};
@@ -93,6 +93,7 @@ impl Services {
             lock: lock.clone(),
             parent,
             control: Arc::clone(control),
+            patience: quiet_wait(&graph),
             manifest: Manifest {
                 graph_id: row.graph_id.to_string(),
                 source_dir: row.source_dir.clone(),
@@ -131,8 +132,7 @@ impl Services {
         let Some(url) = &graph.server_url else { return Ok(None) };
         control.begin_stage("wait", 0);
         let server = Server::new(url, self.server_api_key(graph).await?)?;
-        let limit = Duration::from_secs(u64::try_from(graph.quiet_wait_seconds).unwrap_or(0));
-        let (error, told) = match server.wait_until_quiet(limit, QUIET_POLL, control).await {
+        let (error, told) = match server.wait_until_quiet(quiet_wait(graph), QUIET_POLL, control).await {
             Ok(Waited::Quiet(told)) => return Ok(Some(told)),
             Ok(Waited::StillBusy { why, last }) => {
                 let message = format!("the LightRAG server of graph `{}` is still busy: {why}", graph.graph_id);
@@ -190,6 +190,11 @@ impl Services {
     }
 }
 
+/// How long a snapshot waits for LightRAG to come to rest.
+fn quiet_wait(graph: &graph::Model) -> Duration {
+    Duration::from_secs(u64::try_from(graph.quiet_wait_seconds).unwrap_or(0))
+}
+
 fn check_policy(graph: &graph::Model, verdict: &Verdict) -> Result<(), Error> {
     if verdict.consistency != Consistency::Inconsistent || graph.inconsistent_policy == InconsistentPolicy::Keep {
         return Ok(());
@@ -233,15 +238,21 @@ struct TakeSnapshot {
     lock: HeldLock,
     parent: Option<RecordId>,
     control: Arc<Control>,
+    /// How long all captures together wait for a source that is written in place.
+    patience: Duration,
     /// What is known before the capture.
     manifest: Manifest,
 }
 
 impl TakeSnapshot {
     fn run(&self) -> Result<Taken, Error> {
-        let mut captures = 0;
+        let (mut captures, mut patience) = (0, self.patience);
         loop {
             captures += 1;
+            if captures > 1 {
+                self.control.begin_stage("wait", 0);
+                wait_until_still(&self.source, &mut patience, &self.control)?;
+            }
             self.control.begin_stage("capture", 0);
             self.places.check_source_again(&self.source)?;
             if let Some(inputs) = &self.inputs {
@@ -253,7 +264,7 @@ impl TakeSnapshot {
                 tracing::warn!(source = %self.source.display(), "the source never stood still, its documents in flight are captured as they were seen");
             }
             let taken = match self.back_up(&captured) {
-                // A file that is written in place, as logs are: a moment later it stands still, and what is stored is not stored again.
+                // A file that is written in place: a moment later it stands still, and what is stored is not stored again.
                 Err(error) if error.reason() == SOURCE_CHANGED && captures < CAPTURES_MAX => continue,
                 result => result?,
             };

@@ -16,6 +16,7 @@ mod documents;
 mod filters;
 mod graphs;
 mod heavy_reads;
+mod in_place;
 mod inputs;
 mod inputs_restore;
 mod lightrag;

@@ -58,30 +58,33 @@ async def model(prompt, system_prompt=None, history_messages=None, keyword_extra
     return f"Summary {hashlib.md5(prompt.encode()).hexdigest()[:8]}: " + re.sub(r"\s+", " ", prompt)[-300:]
 
 
-def vector_of(text):
-    """A bag of hashed words, so that texts with common words lie near each other."""
-    vector = np.full(DIMENSION, 0.01, dtype=np.float32)
+def vector_of(text, dimension):
+    """A bag of hashed words, so that texts with common words lie near each other, over a noise of the text's own: dense, as real ones are."""
+    seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    vector = np.random.default_rng(seed).standard_normal(dimension).astype(np.float32) * np.float32(0.5 / dimension**0.5)
     for word in set(re.findall(r"\w+", text.lower())):
         number = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
-        vector[number % DIMENSION] += 1.0 if number >> 40 & 1 else -1.0
+        vector[number % dimension] += 1.0 if number >> 40 & 1 else -1.0
     return vector / (np.linalg.norm(vector) + 1e-9)
 
 
-async def embed(texts, **_):
-    return np.stack([vector_of(text) for text in texts])
+def embedding(dimension):
+    async def embed(texts, **_):
+        return np.stack([vector_of(text, dimension) for text in texts])
+
+    return EmbeddingFunc(embedding_dim=dimension, max_token_size=8192, func=embed, model_name="fake")
 
 
-def make_rag(working_dir):
+def make_rag(working_dir, workspace="", dimension=DIMENSION, **settings):
     """A LightRAG with file stores in this directory."""
     os.makedirs(working_dir, exist_ok=True)
-    return LightRAG(
-        working_dir=str(working_dir),
-        workspace="",
-        llm_model_func=model,
-        llm_model_name="fake",
-        embedding_func=EmbeddingFunc(embedding_dim=DIMENSION, max_token_size=8192, func=embed, model_name="fake"),
-        tokenizer=Tokenizer("words", Words()),
-        entity_extract_max_gleaning=0,
-        llm_model_max_async=4,
-        embedding_func_max_async=4,
-    )
+    usual = {
+        "llm_model_func": model,
+        "llm_model_name": "fake",
+        "embedding_func": embedding(dimension),
+        "tokenizer": Tokenizer("words", Words()),
+        "entity_extract_max_gleaning": 0,
+        "llm_model_max_async": 4,
+        "embedding_func_max_async": 4,
+    }
+    return LightRAG(working_dir=str(working_dir), workspace=workspace, **(usual | settings))

@@ -1,7 +1,13 @@
 """The real LightRAG as referee: it takes in documents without pause while 30 snapshots are taken; each must be consistent, restore, load and answer.
 
-Then three damaged copies: the audit must name each fault. Needs LIGHTKEEP_BIN (or the path as argument) and the packages of requirements.txt.
+Then damaged copies: the audit must name each fault, and find what the same rules in Python find. Then a graph that grows by three documents: snapshots before
+and after are compared, and a fork must answer as the original.
+
+    run.py [PROGRAM] [--only live,agreement,growth] [--megabytes 12]
+
+Needs the program as argument or in LIGHTKEEP_BIN, and the packages of requirements.txt.
 """
+import argparse
 import json
 import os
 import shutil
@@ -11,21 +17,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import checks
+from agreement import agreeing
+from checks import check
+from growth import growing
 from server import Refused, Server
 
 HERE = Path(__file__).parent
 SNAPSHOTS = 30
 ASK_SECONDS = 120  # at least 5 restored copies are asked, all while there is time
-passed, failed = 0, []
-
-
-def check(what, well, detail=""):
-    global passed
-    if well:
-        passed += 1
-    else:
-        failed.append(what)
-        print(f"FAILED {what}: {detail}", flush=True)
 
 
 class Ingestion:
@@ -160,23 +160,32 @@ def damaged(server, source, home):
 
 
 def main():
-    given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LIGHTKEEP_BIN", "")
-    binary = Path(given).absolute()
-    if not given or not binary.is_file():
-        print(f"no lightkeep program, set `LIGHTKEEP_BIN`: {given}", file=sys.stderr)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program", nargs="?", default=os.environ.get("LIGHTKEEP_BIN", ""))
+    parser.add_argument("--only", default="live,agreement,growth")
+    parser.add_argument("--megabytes", type=int, default=12, help="size of the graph that grows")
+    options = parser.parse_args()
+    binary, only = Path(options.program).absolute(), options.only.split(",")
+    if not options.program or not binary.is_file():
+        print(f"no lightkeep program, set `LIGHTKEEP_BIN`: {options.program}", file=sys.stderr)
         return 2
     home = Path(tempfile.mkdtemp(prefix="lightkeep-lightrag-"))
     try:
         with Server(binary, home / "server", [home]) as server:
-            source = live(server, home)
-            damaged(server, source, home)
+            if "live" in only:
+                source = live(server, home)
+                damaged(server, source, home)
+            if "agreement" in only:
+                agreeing(server, home)
+            if "growth" in only:
+                growing(server, home, options.megabytes)
     except Exception as error:
         check("the run came to its end", False, repr(error))
         raise
     finally:
         shutil.rmtree(home, ignore_errors=True)
-        print(f"{passed} passed, {len(failed)} failed", flush=True)
-    return 1 if failed else 0
+        print(f"{checks.passed} passed, {len(checks.failed)} failed", flush=True)
+    return 1 if checks.failed else 0
 
 
 if __name__ == "__main__":

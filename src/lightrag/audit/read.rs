@@ -129,14 +129,26 @@ pub(super) fn side_by_side<T: Send>(
 /// Reads a file's extract.
 pub(super) fn extract(files: &dyn Files, file: &StoreFile, control: &Control) -> Result<Extract, Error> {
     let pieces = pieces(files, &file.path, control)?;
-    Extract::read(file.store, &file.path, pieces).map_err(|stop| error_of(&file.path, stop))
+    let extract = Extract::read(file.store, &file.path, pieces).map_err(|stop| error_of(&file.path, stop))?;
+    check_unchanged(files, &file.path)?;
+    Ok(extract)
 }
 
 /// Reads a file's rows, once more.
 pub(super) fn rows(files: &dyn Files, file: &StoreFile, control: &Control, sink: &mut dyn FnMut(Row<'_>)) -> Result<(), Error> {
     control.add_total(file.size_bytes);
     let pieces = pieces(files, &file.path, control)?;
-    read_rows(file.store, Form::of(&file.path), pieces, sink).map_err(|stop| error_of(&file.path, stop))
+    read_rows(file.store, Form::of(&file.path), pieces, sink).map_err(|stop| error_of(&file.path, stop))?;
+    check_unchanged(files, &file.path)
+}
+
+/// What is judged must be what is stored.
+fn check_unchanged(files: &dyn Files, path: &Path) -> Result<(), Error> {
+    match files.is_as_fixed(path) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::AuditChanged { path: path.to_path_buf() }),
+        Err(source) => Err(Error::AuditRead { path: path.to_path_buf(), source }),
+    }
 }
 
 /// The bytes of a file from its beginning.
@@ -151,7 +163,7 @@ pub(super) fn error_of(path: &Path, stop: Stop) -> Error {
     let source = match stop {
         Stop::Cancelled(cancelled) => return Error::Cancelled(cancelled),
         Stop::Read(source) => source,
-        Stop::Malformed { problem, .. } => io::Error::other(format!("it changed while it was audited: {problem}")),
+        Stop::Malformed { .. } => return Error::AuditChanged { path: path.to_path_buf() },
         Stop::Cut => io::Error::other("it was cut short"),
     };
     Error::AuditRead { path: path.to_path_buf(), source }

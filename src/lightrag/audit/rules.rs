@@ -1,5 +1,7 @@
 //! The rules between stores, asked of a row with its names. `suspicion.rs` asks the same of digests first.
 
+use std::collections::BTreeSet;
+
 use super::extract::{DUPLICATE, digest, digest_in_id, key_digest, misfit, name_digest, pair_digests};
 use super::rows::{Counted, Document, Progress, Row, SEPARATOR, parts};
 use super::stores::Stores;
@@ -153,7 +155,7 @@ impl Stores {
         if !is_tracked {
             tally.count(Rule::R14, self.severity_of_sources(sources), &[id]);
         }
-        let mut count = 0;
+        let (mut count, mut documents) = (0, BTreeSet::new());
         for chunk in parts(sources) {
             count += 1;
             let (key, document) = (digest(chunk), self.document_of(chunk));
@@ -165,7 +167,7 @@ impl Stores {
             if is_tracked && !self.ask_derived(Store::EntityChunks, |lists| lists.has_link(name, key)) {
                 tally.count(Rule::R25, by_hand(severity), &[id, chunk]);
             }
-            if !self.is_anchored(Store::FullEntities, document, name) {
+            if documents.insert(document) && !self.is_anchored(Store::FullEntities, document, name) {
                 tally.count(Rule::R31, by_hand(severity), &[id, chunk]);
             }
         }
@@ -186,12 +188,13 @@ impl Stores {
         if !self.ask_derived(Store::RelationChunks, |lists| lists.has_key(digests[0])) {
             tally.count(Rule::R19, self.severity_of_sources(sources), &ends);
         }
+        let mut documents = BTreeSet::new();
         for chunk in parts(sources) {
             let document = self.document_of(chunk);
             let severity = self.severity_of_document(document);
             if !self.has_chunk(digest(chunk)) {
                 tally.count(Rule::R20, severity, &[ends[0], ends[1], chunk]);
-            } else if !self.is_anchored(Store::FullRelations, document, digests[0]) {
+            } else if documents.insert(document) && !self.is_anchored(Store::FullRelations, document, digests[0]) {
                 tally.count(Rule::R32, by_hand(severity), &[ends[0], ends[1], chunk]);
             }
         }

@@ -9,6 +9,7 @@ mod staging;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::base::control::Control;
 use crate::base::failpoint;
@@ -22,6 +23,10 @@ pub use staging::{INPUTS_SUFFIX, sweep_staging};
 
 /// How often a source that changes under the capture is captured anew before it is taken as it is.
 const TRIES_MAX: u32 = 20;
+
+/// How long a source must not have changed to be at rest. LightRAG before 1.5 writes one file after the other, some for seconds each,
+/// but never pauses for so long within them.
+const STILL: Duration = Duration::from_millis(500);
 
 /// A source, fixed. Its staging directory goes when it is finished or dropped.
 #[derive(Debug)]
@@ -82,6 +87,26 @@ fn real_source(source: &Path) -> Result<PathBuf, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(Error::SourceNotDirectory { path }),
         Err(source) => Err(Error::SourceUnreadable { path, source }),
     }
+}
+
+/// Waits until a source has come to rest, but no longer than `patience`, from which it takes the time that it waited. What is written in
+/// place, by LightRAG before 1.5 or as logs are, can be captured then only.
+///
+/// # Errors
+/// As [`capture`].
+pub fn wait_until_still(source: &Path, patience: &mut Duration, control: &Control) -> Result<(), Error> {
+    let source = real_source(source)?;
+    let mut seen = scan(&source, control)?;
+    while !patience.is_zero() {
+        let pause = STILL.min(*patience);
+        control.pause(pause)?;
+        *patience -= pause;
+        let before = std::mem::replace(&mut seen, scan(&source, control)?);
+        if scan::same(&before, &seen) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 impl Capture {
