@@ -16,7 +16,9 @@ use lightkeep::domain::caller::Caller;
 use lightkeep::domain::graph_id::GraphId;
 use lightkeep::domain::policy::{BusyPolicy, InconsistentPolicy};
 use lightkeep::domain::schedule::ScheduleFields;
+use lightkeep::domain::tag::Tags;
 use lightkeep::service::paths::Places;
+use lightkeep::service::prune_schedule::PruneSettings;
 use lightkeep::service::schedule_rows::{NewSchedule, Subject};
 use lightkeep::service::{Services, Settings};
 use lightkeep::store::entity::graph;
@@ -68,7 +70,7 @@ async fn fill(services: &Services, count: u64) -> Result<(), Box<dyn Error>> {
     let transaction = services.store().begin().await?;
     graphs::insert(&*transaction, row(&model, services.now())).await?;
     store::commit(transaction).await?;
-    let new = NewSchedule { subject: Subject::Graph(model.clone()), fields, request_id: None };
+    let new = NewSchedule { subject: Subject::Graph(model.clone()), fields, tags: Tags::default(), request_id: None };
     let schedule = services.create_schedule(&caller, &new).await?;
     schedules::delete(services.store().read(), schedule.schedule_id).await?;
     let transaction = services.store().begin().await?;
@@ -95,6 +97,8 @@ fn row(graph_id: &GraphId, created_at: Timestamp) -> graph::Model {
         labels: None,
         inputs_dir: None,
         revision: 1,
+        retention_policy: None,
+        unpruned_since_at: None,
     }
 }
 
@@ -103,6 +107,7 @@ fn settings(directory: &Path) -> Settings {
     Settings {
         places: Places { allowed_roots: Vec::new(), storage, own_files: Vec::new(), working_dir: directory.to_path_buf() },
         retention_days: 30,
+        prune: PruneSettings { interval: Duration::ZERO, max_seconds: 600, max_repack_bytes: 1 << 30 },
         auto_backup_interval_hours: 0,
         restore_sync: true,
         instance_name: "bench".to_owned(),

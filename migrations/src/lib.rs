@@ -10,6 +10,7 @@ mod m20261122_000001_first_tables;
 mod m20261123_000002_whole_backup;
 mod m20261125_000003_inputs;
 mod m20261125_000004_schedules;
+mod m20261125_000005_retention;
 
 /// All migrations, in their order.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_whole_backup::Migration),
             Box::new(m20261125_000003_inputs::Migration),
             Box::new(m20261125_000004_schedules::Migration),
+            Box::new(m20261125_000005_retention::Migration),
         ]
     }
 }

@@ -15,13 +15,14 @@ use tonic_health::server::HealthReporter;
 
 use super::auth::Auth;
 use super::door::{GrpcService, door, for_tonic};
-use super::grpc::{BackupGrpc, OperationGrpc, RepositoryGrpc, ScheduleGrpc};
+use super::grpc::{BackupGrpc, OperationGrpc, RepositoryGrpc, RetentionGrpc, ScheduleGrpc};
 use super::rest;
 use crate::base::secret::Secret;
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::operation_service_server::OperationServiceServer;
 use crate::proto::v1::repository_service_server::RepositoryServiceServer;
+use crate::proto::v1::retention_service_server::RetentionServiceServer;
 use crate::proto::v1::schedule_service_server::ScheduleServiceServer;
 use crate::service::Services;
 
@@ -33,6 +34,7 @@ const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 
 const BACKUP_SERVICE: &str = "lightkeep.v1.BackupService";
 const REPOSITORY_SERVICE: &str = "lightkeep.v1.RepositoryService";
+const RETENTION_SERVICE: &str = "lightkeep.v1.RetentionService";
 const SCHEDULE_SERVICE: &str = "lightkeep.v1.ScheduleService";
 const OPERATION_SERVICE: &str = "lightkeep.v1.OperationService";
 
@@ -56,9 +58,11 @@ impl Doors {
         routes = routes.add_service(OperationServiceServer::new(OperationGrpc(services.clone())).max_decoding_message_size(REQUEST_LIMIT));
         let mut names = vec![OPERATION_SERVICE];
         if backup_enabled {
-            names.extend([BACKUP_SERVICE, REPOSITORY_SERVICE, SCHEDULE_SERVICE]);
+            names.extend([BACKUP_SERVICE, REPOSITORY_SERVICE, RETENTION_SERVICE, SCHEDULE_SERVICE]);
             let repository = RepositoryServiceServer::new(RepositoryGrpc(services.clone()));
             routes = routes.add_service(repository.max_decoding_message_size(REQUEST_LIMIT));
+            let retention = RetentionServiceServer::new(RetentionGrpc(services.clone()));
+            routes = routes.add_service(retention.max_decoding_message_size(REQUEST_LIMIT));
             let schedule = ScheduleServiceServer::new(ScheduleGrpc(services.clone()));
             routes = routes.add_service(schedule.max_decoding_message_size(REQUEST_LIMIT));
             routes = routes.add_service(BackupServiceServer::new(BackupGrpc(services.clone())).max_decoding_message_size(REQUEST_LIMIT));

@@ -21,6 +21,7 @@ use crate::base::ids::IdSource;
 use crate::base::secret::Secret;
 use crate::jobs::{self, Worker};
 use crate::service::paths::Places;
+use crate::service::prune_schedule::PruneSettings;
 use crate::service::{Services, Settings};
 use crate::store::{self, Store};
 
@@ -71,7 +72,7 @@ impl Server {
     pub async fn start(config: Config, listeners: Listeners, clock: Arc<dyn Clock>, ids: IdSource) -> anyhow::Result<Self> {
         let (http_addr, grpc_addr) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
         let (services, locks) = services(&config, clock, ids).await?;
-        services.tasks().spawn(jobs::housekeep(services.clone()));
+        services.tasks().spawn(jobs::housekeep(services.clone(), config.backup_enabled));
         if config.backup_enabled {
             services.sync_default_schedules().await?;
             services.tasks().spawn(jobs::schedule(services.clone()));
@@ -142,6 +143,11 @@ pub(super) async fn services(config: &Config, clock: Arc<dyn Clock>, ids: IdSour
     let settings = Settings {
         places: Places { allowed_roots: config.allowed_roots.clone(), storage, own_files: own_files(config), working_dir },
         retention_days: config.retention_days,
+        prune: PruneSettings {
+            interval: Duration::from_secs(u64::from(config.prune_interval_hours) * 3600),
+            max_seconds: config.prune_max_seconds.into(),
+            max_repack_bytes: u64::from(config.prune_max_repack_mib) << 20,
+        },
         auto_backup_interval_hours: config.auto_backup_interval_hours,
         restore_sync: config.restore_sync,
         instance_name: config.instance_name.clone(),

@@ -17,6 +17,7 @@ pub mod retention;
 pub mod schedule;
 pub mod schedule_run;
 pub mod snapshot;
+pub mod tag;
 pub mod time_zone;
 pub mod validate;
 pub mod verification;

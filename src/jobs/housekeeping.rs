@@ -74,13 +74,13 @@ async fn sweep(services: &Services, graph: &Graph) -> Result<(), Error> {
         .await
 }
 
-/// Tidies up every hour, on one instance, until the process is asked to stop. At first and then once a day, rows and records are
-/// compared.
-pub async fn housekeep(services: Services) {
+/// Tidies up every hour, on one instance, until the process is asked to stop: what retention no longer keeps is deleted, and
+/// repositories are pruned. At first and then once a day, rows and records are compared.
+pub async fn housekeep(services: Services, backup_enabled: bool) {
     let stopping = services.stopping().clone();
     let mut compared_at = None;
     loop {
-        if let Err(error) = tidy_up(&services, &mut compared_at).await {
+        if let Err(error) = tidy_up(&services, backup_enabled, &mut compared_at).await {
             tracing::warn!(error = error.chain(), "cannot tidy up");
         }
         tokio::select! {
@@ -90,16 +90,18 @@ pub async fn housekeep(services: Services) {
     }
 }
 
-async fn tidy_up(services: &Services, compared_at: &mut Option<Timestamp>) -> Result<(), Error> {
+async fn tidy_up(services: &Services, backup_enabled: bool, compared_at: &mut Option<Timestamp>) -> Result<(), Error> {
     let (store, now) = (services.store(), services.now());
     if !leases::take(store.read(), LEASE_NAME, services.instance_id(), now, PERIOD * 2).await? {
         return Ok(());
     }
-    let micros = i64::try_from(REMEMBERED.as_micros()).unwrap_or(i64::MAX);
-    let before = Timestamp::from_micros(now.micros().saturating_sub(micros));
-    idempotency_keys::delete_before(store.read(), before).await?;
-    let kept = i64::try_from(RUNS_KEPT.as_micros()).unwrap_or(i64::MAX);
-    schedule_runs::delete_before(store.read(), Timestamp::from_micros(now.micros().saturating_sub(kept))).await?;
+    idempotency_keys::delete_before(store.read(), now.minus(REMEMBERED)).await?;
+    schedule_runs::delete_before(store.read(), now.minus(RUNS_KEPT)).await?;
+    // Where nothing new is taken, nothing old is deleted.
+    if backup_enabled {
+        services.expire_all().await?;
+        services.prune_due().await?;
+    }
     if compared_at.is_none_or(|compared_at| now.since(compared_at) >= RECORDS_PERIOD) {
         services.sweep_records().await?;
         *compared_at = Some(now);

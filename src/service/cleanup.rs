@@ -1,7 +1,6 @@
 //! Deleting what retention no longer keeps: the verdicts, and the operations that follow them.
 
 use std::cmp::Reverse;
-use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
@@ -10,13 +9,15 @@ use super::Services;
 use super::error::Error;
 use super::idempotency::Request;
 use super::operations::{payload, report, to_json};
+use super::retention::policy_of;
 use crate::domain::caller::Caller;
 use crate::domain::finding::Consistency;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
 use crate::domain::page::{GraphTimeKey, Page, PageRequest};
 use crate::domain::report::CleanupReport;
-use crate::domain::retention::{Kept, RetentionVerdict, judge};
+use crate::domain::retention::{Hold, Kept, RetentionPolicy, Verdict, judge};
+use crate::domain::tag::Tags;
 use crate::store::entity::operation;
 use crate::store::retention::Outline;
 use crate::store::{self, graphs, retention};
@@ -29,13 +30,13 @@ pub struct Judged {
     /// The snapshot.
     pub snapshot: Outline,
     /// What becomes of it, and why.
-    pub verdict: RetentionVerdict,
+    pub verdict: Verdict,
 }
 
 impl Judged {
     /// Whether it goes.
     pub(super) fn is_expired(&self) -> bool {
-        self.verdict == RetentionVerdict::Expired
+        self.verdict.is_expired()
     }
 
     fn key(&self) -> GraphTimeKey {
@@ -59,16 +60,21 @@ pub(super) struct CleanupPayload {
 }
 
 impl Services {
-    /// What a cleanup would do with each snapshot of a graph, or of all graphs.
+    /// What a cleanup would do with each snapshot of a graph, or of all graphs; by the policy that is `tried`, else by each graph's own.
     ///
     /// # Errors
     /// There is no such graph.
-    pub async fn preview_cleanup(&self, graph_id: Option<&GraphId>, page: &PageRequest<GraphTimeKey>) -> Result<Preview, Error> {
+    pub async fn preview_cleanup(
+        &self,
+        graph_id: Option<&GraphId>,
+        tried: Option<&RetentionPolicy>,
+        page: &PageRequest<GraphTimeKey>,
+    ) -> Result<Preview, Error> {
         let order = |(graph_id, created_at, id): GraphTimeKey| (graph_id, Reverse((created_at, id)));
         let after = page.after.clone().map(order);
         let (mut items, mut expired) = (Vec::new(), 0);
         for graph_id in self.graphs_to_clean(graph_id).await? {
-            let judged = self.judge_graph(&graph_id).await?;
+            let judged = self.judge_graph(self.store().read(), &graph_id, tried).await?;
             expired += judged.iter().filter(|one| one.is_expired()).count();
             let rest = judged.into_iter().filter(|one| after.as_ref().is_none_or(|after| order(one.key()) > *after));
             let room = usize::try_from(page.size).unwrap_or(usize::MAX).saturating_add(1) - items.len();
@@ -77,26 +83,35 @@ impl Services {
         Ok(Preview { verdicts: page.page(items, Judged::key), expired })
     }
 
-    /// What becomes of the snapshots of a graph, newest first.
-    pub(super) async fn judge_graph(&self, graph_id: &GraphId) -> Result<Vec<Judged>, Error> {
+    /// What becomes of the snapshots of a graph, newest first, by the policy that is `tried`, else by the graph's own.
+    pub(super) async fn judge_graph(
+        &self,
+        connection: &impl ConnectionTrait,
+        graph_id: &GraphId,
+        tried: Option<&RetentionPolicy>,
+    ) -> Result<Vec<Judged>, Error> {
         let now = self.now();
-        let rows = retention::list(self.store().read(), graph_id, now).await?;
+        let own = policy_of(&self.find_graph(connection, graph_id).await?)?;
+        let rows = retention::list(connection, graph_id).await?;
         let kept: Vec<Kept> = rows.iter().map(|row| self.kept(row)).collect();
-        let verdicts = judge(&kept, now);
+        let verdicts = judge(&kept, tried.or(own.as_ref()), now);
         let judged = |(snapshot, verdict)| Judged { graph_id: graph_id.clone(), snapshot, verdict };
         Ok(rows.into_iter().zip(verdicts).map(judged).collect())
     }
 
     fn kept(&self, row: &Outline) -> Kept {
-        let days = Duration::from_secs(u64::from(self.settings().retention_days) * 24 * 3600);
+        let days = self.settings().retention();
         Kept {
             status: row.status,
             consistency: row.consistency.as_deref().and_then(Consistency::parse),
             has_losses: row.has_losses,
             failed_verification: row.verified_passed == Some(false),
-            pinned: row.pinned,
+            taken_at: row.created_at,
             // One that failed has no retention of its own: its row is kept as long.
             expires_at: row.retention_until.unwrap_or_else(|| row.completed_at.unwrap_or(row.created_at).plus(days)),
+            tags: Tags::from_json(row.tags.as_deref()).into_iter().collect(),
+            pin: row.pin_reason.clone().map(|reason| Hold { reason, until: row.pinned_until_at }),
+            legal_hold: row.hold_reason.clone().map(|reason| Hold { reason, until: row.held_until_at }),
         }
     }
 
@@ -141,7 +156,7 @@ impl Services {
         }
         let mut wanted = Vec::new();
         for graph_id in self.graphs_to_clean(graph_id).await? {
-            let expired = self.judge_graph(&graph_id).await?.into_iter().filter(Judged::is_expired);
+            let expired = self.judge_graph(self.store().read(), &graph_id, None).await?.into_iter().filter(Judged::is_expired);
             let snapshot_ids: Vec<String> = expired.map(|one| one.snapshot.snapshot_id.to_string()).collect();
             if !snapshot_ids.is_empty() {
                 wanted.push((graph_id, to_json(&CleanupPayload { snapshot_ids })?));

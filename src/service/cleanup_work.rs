@@ -14,11 +14,11 @@ use crate::domain::caller::Caller;
 use crate::domain::report::CleanupReport;
 use crate::store::entity::operation;
 use crate::store::retention::Outline;
-use crate::store::{self, operations, snapshots};
+use crate::store::{self, graphs, operations, snapshots};
 
 impl Services {
     /// Deletes what an operation of one graph is to delete, and is still not kept. Nothing else works on the graph meanwhile, so the
-    /// verdicts hold to the end; only a pin may come until a snapshot is marked.
+    /// verdicts hold to the end; only a pin or a hold may come until a snapshot is marked.
     ///
     /// # Errors
     /// The repository cannot be written or is locked; what was not deleted is still there.
@@ -26,7 +26,7 @@ impl Services {
         control.begin_stage("cleanup", 0);
         let CleanupPayload { snapshot_ids } = payload(operation)?;
         let wanted: HashSet<SnapshotId> = snapshot_ids.iter().filter_map(|id| SnapshotId::parse(id)).collect();
-        let judged = self.judge_graph(&operation.graph_id).await?.into_iter().filter(Judged::is_expired);
+        let judged = self.judge_graph(self.store().read(), &operation.graph_id, None).await?.into_iter().filter(Judged::is_expired);
         let mut expired: Vec<Outline> = judged.map(|one| one.snapshot).filter(|row| wanted.contains(&row.snapshot_id)).collect();
         // Those that name their records first: for the others, all records must be readable.
         expired.sort_by_key(|row| row.record_id.is_none());
@@ -58,6 +58,7 @@ impl Services {
         let transaction = self.store().begin().await?;
         operations::confirm(&*transaction, operation).await?;
         snapshots::delete(&*transaction, id).await?;
+        graphs::update_unpruned(&*transaction, &operation.graph_id, self.now()).await?;
         self.record_audit(&*transaction, &caller, "CleanupSnapshots", &operation.graph_id, Some(id.to_string())).await?;
         Ok(store::commit(transaction).await?)
     }

@@ -8,17 +8,17 @@ use tokio::sync::OnceCell;
 use super::Services;
 use super::error::Error;
 use super::operations::subject;
-use super::pins::pinned;
+use super::protection::protected;
 use super::repository_lock::HeldLock;
-use super::snapshot_work::SNAPSHOT_TAG;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::ids::SnapshotId;
 use crate::domain::graph_id::GraphId;
+use crate::domain::tag::SNAPSHOT_TAG;
 use crate::repository::{LockKind, RecordId, Repository};
 use crate::store::entity::operation;
 use crate::store::operations::Ending;
-use crate::store::{self, operations, pins, snapshots};
+use crate::store::{self, graphs, operations, pins, snapshots};
 
 /// The records of a repository in which nobody else works.
 pub(super) struct OwnRecords {
@@ -35,7 +35,7 @@ impl Services {
     /// Deletes the snapshot of an operation.
     ///
     /// # Errors
-    /// It was pinned meanwhile; the repository cannot be written or is locked. Then the snapshot is still there.
+    /// It was pinned or held meanwhile; the repository cannot be written or is locked. Then the snapshot is still there.
     pub async fn run_delete(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         failpoint::reach("delete.begun");
         control.begin_stage("delete", 0);
@@ -44,7 +44,9 @@ impl Services {
             let has_record = row.data_hash.is_some() || row.record_id.is_some();
             let records = if has_record { Some(self.own_records(operation, control).await?) } else { None };
             if !self.mark_deleting(operation, id).await? {
-                return Err(pinned(&self.snapshot_of_operation(operation).await?));
+                let row = self.snapshot_of_operation(operation).await?;
+                let gone = || Error::NotFound { kind: "Snapshot", id: id.to_string() };
+                return Err(protected(&row, self.now()).unwrap_or_else(gone));
             }
             if let Some(records) = records {
                 records.remove(id, row.record_id.as_deref()).await?;
@@ -55,10 +57,11 @@ impl Services {
         let transaction = self.store().begin().await?;
         operations::finish(&*transaction, operation, Ending::succeeded(), control.progress(), self.now()).await?;
         snapshots::delete(&*transaction, id).await?;
+        graphs::update_unpruned(&*transaction, &operation.graph_id, self.now()).await?;
         Ok(store::commit(transaction).await?)
     }
 
-    /// Marks a snapshot as being deleted by an operation: from then on it cannot be pinned. False when it is pinned or gone. The mark
+    /// Marks a snapshot as being deleted by an operation: from then on it cannot be pinned or held. False when it is pinned, held or gone. The mark
     /// stays until the row goes; an operation that ends otherwise takes it back.
     ///
     /// # Errors

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 
 use super::Services;
@@ -12,26 +11,21 @@ use super::graphs::{DEFAULT_QUIET_WAIT_SECONDS, Graph, Server};
 use super::idempotency::Request;
 use super::inputs::check_inputs_apart;
 use super::operations::{Work, payload, to_json};
+use super::protection::check_none_protected;
 use super::repository_lock::HeldLock;
 use crate::base::control::Control;
 use crate::base::failpoint;
-use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::label::Labels;
 use crate::domain::operation::OperationKind;
-use crate::domain::page::PageRequest;
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::lightrag::server::Server as LightragServer;
 use crate::repository::{self, LockKind};
 use crate::store::entity::graph::Model;
 use crate::store::entity::operation;
 use crate::store::operations::Ending;
-use crate::store::snapshots::SnapshotFilter;
 use crate::store::{self, graphs, operations, pins, snapshots};
-
-/// How many pinned snapshots a refusal names.
-const PINNED_NAMED: u64 = 10;
 
 /// What is to change of a graph; what is not set stays.
 #[derive(Debug, Clone)]
@@ -146,7 +140,8 @@ impl Services {
     /// Queues the end of a graph's care. With `purge` its repository is deleted too.
     ///
     /// # Errors
-    /// There is no such graph; a pinned snapshot forbids it: a purge would delete it, and a kept repository does not know of pins.
+    /// There is no such graph; a pinned or held snapshot forbids it: a purge would delete it, and a kept repository does not know of
+    /// pins and holds.
     pub async fn unregister_graph(
         &self,
         caller: &Caller,
@@ -162,7 +157,7 @@ impl Services {
             return self.operation_of(self.store().read(), &first).await;
         }
         self.find_graph(self.store().read(), graph_id).await?;
-        check_nothing_pinned(self.store().read(), graph_id, self.now()).await?;
+        check_none_protected(self.store().read(), graph_id, self.now()).await?;
         let work = Work { kind: OperationKind::Unregister, graph_id, snapshot_id: None, payload: payload.clone() };
         self.queue(caller, &work, &request).await
     }
@@ -170,7 +165,7 @@ impl Services {
     /// Ends the care of an operation's graph.
     ///
     /// # Errors
-    /// A snapshot was pinned meanwhile; the repository cannot be deleted. Then the graph is still there.
+    /// A snapshot was pinned or held meanwhile; the repository cannot be deleted. Then the graph is still there.
     pub async fn run_unregister(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         let UnregisterPayload { purge } = payload(operation)?;
         if purge {
@@ -186,13 +181,13 @@ impl Services {
         Ok(store::commit(transaction).await?)
     }
 
-    /// Marks all snapshots of an operation's graph as being deleted: from then on none can be pinned.
+    /// Marks all snapshots of an operation's graph as being deleted: from then on none can be pinned or held.
     async fn mark_all_deleting(&self, operation: &operation::Model) -> Result<(), Error> {
         let (transaction, now) = (self.store().begin().await?, self.now());
         operations::confirm(&*transaction, operation).await?;
         pins::mark_all_deleting(&*transaction, &operation.graph_id, operation.operation_id, now).await?;
-        // Looked for when the others are marked: no pin slips through between.
-        check_nothing_pinned(&*transaction, &operation.graph_id, now).await?;
+        // Looked for when the others are marked: none slips through between.
+        check_none_protected(&*transaction, &operation.graph_id, now).await?;
         store::commit(transaction).await?;
         failpoint::reach("unregister.marked");
         Ok(())
@@ -230,21 +225,6 @@ impl Services {
         })
         .await
     }
-}
-
-async fn check_nothing_pinned(connection: &impl ConnectionTrait, graph_id: &GraphId, now: Timestamp) -> Result<(), Error> {
-    let pinned = SnapshotFilter { graph_id: Some(graph_id.clone()), pinned: Some((true, now)), ..SnapshotFilter::default() };
-    let first = snapshots::list(connection, &pinned, &PageRequest { size: PINNED_NAMED, after: None }).await?;
-    if first.items.is_empty() {
-        return Ok(());
-    }
-    let names: Vec<String> = first.items.iter().map(|row| format!("`{}`", row.snapshot_id)).collect();
-    let more = if first.next_page_token.is_some() { " and more" } else { "" };
-    let message = format!(
-        "graph `{graph_id}` has pinned snapshots, unpin them first, as a repository does not keep pins: {}{more}",
-        names.join(", ")
-    );
-    Err(Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_PINNED", message))
 }
 
 fn cannot_purge(path: &Path, error: &std::io::Error) -> Error {

@@ -123,17 +123,14 @@ impl Services {
         let sealed_key = self.seal_key(new.server.as_ref()).await?;
         let server = new.server.as_ref();
         Ok(Model {
-            graph_id: new.graph_id.clone(),
-            source_dir,
             server_url: server.map(|server| server.url.clone()),
             server_api_key: sealed_key,
             quiet_wait_seconds: server.map_or(DEFAULT_QUIET_WAIT_SECONDS, |server| server.quiet_wait_seconds),
             busy_policy: server.map_or(BusyPolicy::Proceed, |server| server.busy_policy),
             inconsistent_policy: new.inconsistent_policy,
-            created_at: self.now(),
             labels: new.labels.to_json(),
-            revision: 1,
             inputs_dir,
+            ..self.plain_graph_row(&new.graph_id, source_dir)
         })
     }
 
@@ -157,6 +154,8 @@ impl Services {
             labels: None,
             revision: 1,
             inputs_dir: None,
+            retention_policy: None,
+            unpruned_since_at: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod error;
 pub mod graph_updates;
 pub mod graphs;
 mod heavy_reads;
+pub mod holds;
 pub mod idempotency;
 mod inputs;
 pub mod looking;
@@ -20,6 +21,8 @@ pub mod operations;
 pub mod paths;
 pub mod pins;
 mod placements;
+pub mod protection;
+pub mod prune_schedule;
 pub mod prune_work;
 mod reconcile_plan;
 pub mod reconcile_work;
@@ -32,6 +35,7 @@ pub mod restore_plan;
 mod restore_target;
 pub mod restore_work;
 pub mod restores;
+pub mod retention;
 pub mod running;
 pub mod schedule_rows;
 pub mod schedule_runs;
@@ -47,6 +51,7 @@ pub mod wakeup;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +70,7 @@ use crate::store::{Store, audit_events};
 
 pub use error::{Error, ErrorKind, RecordedError};
 use paths::Places;
+use prune_schedule::PruneSettings;
 use wakeup::Wakeup;
 
 /// How many repositories are kept open: each costs the memory of its index, about 100 bytes a blob.
@@ -75,8 +81,10 @@ const OPEN_REPOSITORIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 pub struct Settings {
     /// The places that callers may name.
     pub places: Places,
-    /// How long a snapshot is kept at least, days.
+    /// How long a snapshot is kept at least where its graph has no policy, days.
     pub retention_days: u32,
+    /// When repositories are pruned by themselves.
+    pub prune: PruneSettings,
     /// The interval of the default schedules, hours; 0 for none.
     pub auto_backup_interval_hours: u32,
     /// Whether a restore ends when all is on the disk.
@@ -87,6 +95,13 @@ pub struct Settings {
     pub host_name: String,
     /// The password of all repositories.
     pub repository_password: Secret,
+}
+
+impl Settings {
+    /// How long a snapshot is kept at least where its graph has no policy.
+    pub fn retention(&self) -> Duration {
+        Duration::from_secs(u64::from(self.retention_days) * 24 * 3600)
+    }
 }
 
 /// All that use-cases need: one bag, cheap to clone.

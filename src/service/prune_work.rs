@@ -1,10 +1,11 @@
 //! Giving back the space of deleted snapshots, and checking repositories.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Services;
 use super::error::Error;
-use super::operations::payload;
+use super::operations::{payload, to_json};
 use super::repositories::{CheckWish, PruneWish};
 use super::repository_lock::HeldLock;
 use crate::base::control::Control;
@@ -13,7 +14,8 @@ use crate::domain::report::{self, PROBLEMS_MAX, PruneReport};
 use crate::domain::verification::RepositoryCheckDepth;
 use crate::repository::{CheckDepth, CheckReport, LockKind, PruneRequest, Pruned, RecordId, Repository};
 use crate::store::entity::operation::Model;
-use crate::store::snapshots;
+use crate::store::operations::Ending;
+use crate::store::{self, graphs, operations, snapshots};
 
 /// What a check after a prune reads, and a sample where nobody says, bytes.
 pub const SAMPLE_BYTES: u64 = 64 << 20;
@@ -24,13 +26,15 @@ impl Services {
     /// # Errors
     /// Something that is needed cannot be read: then nothing was removed.
     pub async fn run_prune(&self, operation: &Model, control: &Arc<Control>) -> Result<(), Error> {
-        let PruneWish { max_unused_percent, max_repack_bytes, validate_only } = payload(operation)?;
+        let PruneWish { max_unused_percent, max_repack_bytes, max_seconds, validate_only } = payload(operation)?;
         let (repository, lock) = self.lock_for_deleting(operation, control).await?;
-        let (held, progress) = (lock.clone(), Arc::clone(control));
+        let (held, progress, clock) = (lock.clone(), Arc::clone(control), Arc::clone(self.clock()));
+        let until = max_seconds.map(|seconds| self.now().plus(Duration::from_secs(seconds)));
         let report = self
             .blocking(move || {
-                let request =
-                    PruneRequest { max_unused_percent, max_repack_bytes, time_is_over: None, dry_run: validate_only, control: &progress };
+                let is_over = || until.is_some_and(|until| clock.now() >= until);
+                let (time_is_over, control): (Option<&dyn Fn() -> bool>, _) = (Some(&is_over), &*progress);
+                let request = PruneRequest { max_unused_percent, max_repack_bytes, time_is_over, dry_run: validate_only, control };
                 let mut report = prune_report(&repository.prune(&request, held.lock())?);
                 if !validate_only {
                     let checked = repository.check(CheckDepth::Sample { bytes: SAMPLE_BYTES }, &progress, held.lock())?;
@@ -43,7 +47,13 @@ impl Services {
             tracing::error!(graph_id = operation.graph_id.as_str(), problems = ?check.problems, "the repository is damaged, repair it");
         }
         lock.release(self).await;
-        self.finish_with(operation, &report, control).await
+        let transaction = self.store().begin().await?;
+        let ending = Ending { result: Some(to_json(&report)?), ..Ending::succeeded() };
+        operations::finish(&*transaction, operation, ending, control.progress(), self.now()).await?;
+        if report.finished && !validate_only {
+            graphs::update_pruned(&*transaction, &operation.graph_id).await?;
+        }
+        Ok(store::commit(transaction).await?)
     }
 
     /// Checks the repository of an operation.

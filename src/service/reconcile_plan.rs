@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::snapshot_work::SNAPSHOT_TAG;
 use crate::base::ids::SnapshotId;
+use crate::domain::tag::SNAPSHOT_TAG;
 use crate::repository::{Record, RecordId};
 use crate::store::entity::snapshot::Model;
 

@@ -1,7 +1,6 @@
 //! Rows follow what is really in a repository: records that restic removed, renamed or added, and all of them where the database was lost.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Services;
 use super::error::Error;
@@ -9,7 +8,6 @@ use super::operations::to_json;
 use super::reconcile_plan::{Plan, compare, tagged_id};
 use super::recorded::{Looked, look};
 use super::repository_lock::HeldLock;
-use super::snapshot_work::GRAPH_TAG;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::ids::SnapshotId;
@@ -17,6 +15,7 @@ use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::report::ReconcileReport;
 use crate::domain::snapshot::SnapshotStatus;
+use crate::domain::tag::GRAPH_TAG;
 use crate::repository::{FoundRecords, LockKind, Record, RecordId, Repository};
 use crate::store::entity::operation;
 use crate::store::entity::snapshot::Model;
@@ -113,7 +112,7 @@ impl Services {
                 report.renamed_snapshot_ids.push(row.snapshot_id.to_string());
             } else {
                 report.adopted_snapshot_ids.push(row.snapshot_id.to_string());
-                self.complete(&mut row, record.time);
+                self.complete(&mut row, record.time).await?;
             }
             followed.push(row);
         }
@@ -206,20 +205,24 @@ impl Services {
             losses: None,
             lightrag_layout: None,
             deleting_operation_id: None,
+            tags: None,
+            hold_reason: None,
+            held_at: None,
+            held_until_at: None,
         };
         looked.fill_in(&mut row)?;
-        self.complete(&mut row, record.time);
+        self.complete(&mut row, record.time).await?;
         Ok(row)
     }
 
     /// Completes the row of a record that was found. Its retention counts from now: a repository that was found again must not lose
     /// what it holds the next minute.
-    fn complete(&self, row: &mut Model, recorded_at: Timestamp) {
-        let kept = Duration::from_secs(u64::from(self.settings().retention_days) * 24 * 3600);
+    async fn complete(&self, row: &mut Model, recorded_at: Timestamp) -> Result<(), Error> {
         row.status = SnapshotStatus::Completed;
         row.completed_at = Some(recorded_at);
-        row.retention_until = Some(self.now().plus(kept));
+        row.retention_until = self.retention_until(self.store().read(), &row.graph_id).await?;
         row.error_message = None;
+        Ok(())
     }
 
     /// The id that a record's snapshot gets: the one of its tag, unless another record has it already, as after `restic rewrite`, or

@@ -11,6 +11,7 @@ use super::reconcile_plan::tagged_id;
 use super::repository_lock::HeldLock;
 use crate::base::control::Control;
 use crate::domain::report::PROBLEMS_MAX;
+use crate::domain::tag::Tags;
 use crate::repository::{self, Figures, Record, RecordId, Repository, SnapshotDepth, SnapshotRoot, Verified, VerifyRequest};
 use crate::store::entity::snapshot::Model;
 
@@ -23,6 +24,7 @@ pub(super) struct Looked {
     verified: Verified,
     /// None as well where it cannot be read: that is among the problems.
     manifest: Option<Manifest>,
+    tags: Tags,
 }
 
 /// Looks at a record: its trees, its manifest, and whether the packs that it needs are there.
@@ -43,7 +45,7 @@ pub(super) fn look(repository: &Arc<Repository>, lock: &HeldLock, record: &Recor
             }
             other => {
                 let verified = other?;
-                return Ok(Looked { root, inputs, verified, manifest });
+                return Ok(Looked { root, inputs, verified, manifest, tags: Tags::of_record(&record.tags) });
             }
         }
     }
@@ -89,9 +91,10 @@ impl Looked {
     /// # Errors
     /// Something has no form in JSON, which is a bug.
     pub(super) fn fill_in(self, row: &mut Model) -> Result<(), Error> {
-        let Self { root, inputs, verified, manifest } = self;
+        let Self { root, inputs, verified, manifest, tags } = self;
         let hash = verified.data_hash.map(hex::encode);
         row.record_id = Some(root.record.to_string());
+        row.tags = tags.to_json();
         row.source_dir = root.recorded_path.to_string_lossy().into_owned();
         fill_in_inputs(row, inputs, verified.beside, manifest.as_ref());
         let problems: Vec<String> = verified.problems.iter().take(PROBLEMS_MAX).map(ToString::to_string).collect();

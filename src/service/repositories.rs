@@ -19,8 +19,16 @@ pub struct PruneWish {
     pub max_unused_percent: u8,
     /// Most bytes that are read to rewrite packs.
     pub max_repack_bytes: Option<u64>,
+    /// The longest that it may take, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_seconds: Option<u64>,
     /// Change nothing.
     pub validate_only: bool,
+}
+
+impl PruneWish {
+    /// The share of unused bytes that stays where nobody says, percent: restic's default.
+    pub const UNUSED_PERCENT: u8 = 5;
 }
 
 /// How a repository is checked.

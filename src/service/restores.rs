@@ -15,6 +15,7 @@ use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::page::PageRequest;
 use crate::domain::report::RestoreReport;
+use crate::domain::tag::Tags;
 use crate::domain::validate::Violations;
 use crate::store::entity::graph::Model as Graph;
 use crate::store::entity::operation::Model as OperationRow;
@@ -144,7 +145,13 @@ impl Services {
         let mut after = self.now();
         if let Some((source, inputs)) = prepared.safety.clone() {
             let metadata = serde_json::json!({ "safety_snapshot_before_restore_of": snapshot.snapshot_id.to_string() });
-            let new = NewSnapshot { graph_id: graph_id.clone(), source_dir: None, metadata: Some(metadata.to_string()), request_id: None };
+            let new = NewSnapshot {
+                graph_id: graph_id.clone(),
+                source_dir: None,
+                metadata: Some(metadata.to_string()),
+                tags: Tags::default(),
+                request_id: None,
+            };
             let safety = self.insert_snapshot(&transaction, &new, source, inputs).await?;
             self.record_audit(&*transaction, caller, "CreateSnapshot", graph_id, Some(safety.snapshot_id.to_string())).await?;
             // Operations of a graph run one after the other, in the order of their times.

@@ -4,6 +4,7 @@ use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::label::Selector;
 use crate::domain::schedule::{OnChangeFields, Schedule, ScheduleFields};
+use crate::domain::tag::Tags;
 use crate::service::error::Error;
 use crate::store::entity::schedule::Model;
 
@@ -23,6 +24,8 @@ pub struct NewSchedule {
     pub subject: Subject,
     /// When it fires.
     pub fields: ScheduleFields,
+    /// What its snapshots are tagged with.
+    pub tags: Tags,
     /// The caller's name for the request.
     pub request_id: Option<String>,
 }
@@ -38,6 +41,8 @@ pub struct ScheduleUpdate {
     pub fields: ScheduleFields,
     /// Which of them count.
     pub parts: Vec<SchedulePart>,
+    /// What its snapshots are tagged with.
+    pub tags: Option<Tags>,
     /// The etag of the schedule as the caller knows it.
     pub etag: Option<String>,
     /// The caller's name for the request.
@@ -86,6 +91,8 @@ pub struct GraphSchedule {
     pub graph_id: GraphId,
     /// When it fires.
     pub fields: ScheduleFields,
+    /// What its snapshots are tagged with.
+    pub tags: Tags,
     /// It does not fire.
     pub paused: bool,
     /// The caller's name for the request.

@@ -18,6 +18,7 @@ use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::domain::schedule::missed::Missed;
 use crate::domain::schedule::overlap::{OverlapDecision, OverlapPolicy};
 use crate::domain::schedule_run::RunOutcome;
+use crate::domain::tag::Tags;
 use crate::store::entity::graph;
 use crate::store::entity::operation::Model as OperationRow;
 use crate::store::entity::schedule::Model as ScheduleRow;
@@ -142,7 +143,8 @@ impl Services {
                 Model { message: Some(message), ..self.new_run(row, &graph.graph_id, fire_at, RunOutcome::Overlapped) }
             }
             OverlapDecision::Queue => {
-                let new = NewSnapshot { graph_id: graph.graph_id.clone(), source_dir: None, metadata: None, request_id: None };
+                let tags = Tags::from_json(row.tags.as_deref());
+                let new = NewSnapshot { graph_id: graph.graph_id.clone(), source_dir: None, metadata: None, tags, request_id: None };
                 match self.insert_snapshot(transaction, &new, graph.source_dir.clone(), graph.inputs_dir.clone()).await {
                     Ok(snapshot) => {
                         let id = Some(snapshot.snapshot_id.to_string());

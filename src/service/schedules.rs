@@ -27,8 +27,8 @@ impl Services {
     /// # Errors
     /// There is no such graph; something is wrong with the fields.
     pub async fn create_schedule(&self, caller: &Caller, new: &NewSchedule) -> Result<Model, Error> {
-        let body = [subject_text(&new.subject), format!("{:?}", new.fields)];
-        let body = [body[0].as_str(), &body[1]];
+        let (subject, fields, tags) = (subject_text(&new.subject), format!("{:?}", new.fields), new.tags.to_json());
+        let body: Vec<&str> = [subject.as_str(), &fields].into_iter().chain(tags.as_deref()).collect();
         let request = Request { request_id: new.request_id.as_deref(), action: "CreateSchedule", body: &body };
         match self.create_schedule_once(caller, new, &request).await {
             Err(error) if error.is_race() => self.create_schedule_once(caller, new, &request).await,
@@ -37,7 +37,7 @@ impl Services {
     }
 
     async fn create_schedule_once(&self, caller: &Caller, new: &NewSchedule, request: &Request<'_>) -> Result<Model, Error> {
-        let row = self.new_schedule_row(ScheduleOrigin::Created, &new.subject, &new.fields, false)?;
+        let row = Model { tags: new.tags.to_json(), ..self.new_schedule_row(ScheduleOrigin::Created, &new.subject, &new.fields, false)? };
         let transaction = self.store().begin().await?;
         if let Some(first) = request.find_subject(&*transaction).await? {
             return self.find_schedule(&*transaction, &first).await;
@@ -58,7 +58,7 @@ impl Services {
         if let Subject::Graph(graph_id) = &new.subject {
             self.find_graph(self.store().read(), graph_id).await?;
         }
-        let row = self.new_schedule_row(ScheduleOrigin::Created, &new.subject, &new.fields, false)?;
+        let row = Model { tags: new.tags.to_json(), ..self.new_schedule_row(ScheduleOrigin::Created, &new.subject, &new.fields, false)? };
         let runs = self.next_runs(&row)?;
         Ok((row, runs))
     }
@@ -77,8 +77,8 @@ impl Services {
     /// # Errors
     /// There is no such graph; something is wrong with the fields.
     pub async fn set_graph_schedule(&self, caller: &Caller, new: &GraphSchedule) -> Result<Model, Error> {
-        let (fields, paused) = (format!("{:?}", new.fields), new.paused.to_string());
-        let body = [new.graph_id.as_str(), &fields, &paused];
+        let (fields, paused, tags) = (format!("{:?}", new.fields), new.paused.to_string(), new.tags.to_json());
+        let body: Vec<&str> = [new.graph_id.as_str(), &fields, &paused].into_iter().chain(tags.as_deref()).collect();
         let request = Request { request_id: new.request_id.as_deref(), action: "SetGraphSchedule", body: &body };
         match self.set_graph_schedule_once(caller, new, &request).await {
             Err(error) if error.is_race() => self.set_graph_schedule_once(caller, new, &request).await,
@@ -88,7 +88,8 @@ impl Services {
 
     async fn set_graph_schedule_once(&self, caller: &Caller, new: &GraphSchedule, request: &Request<'_>) -> Result<Model, Error> {
         let subject = Subject::Graph(new.graph_id.clone());
-        let mut row = self.new_schedule_row(ScheduleOrigin::Graph, &subject, &new.fields, new.paused)?;
+        let mut row =
+            Model { tags: new.tags.to_json(), ..self.new_schedule_row(ScheduleOrigin::Graph, &subject, &new.fields, new.paused)? };
         let transaction = self.store().begin().await?;
         self.find_graph(&*transaction, &new.graph_id).await?;
         let old = schedules::find_of_graph(&*transaction, &new.graph_id).await?;
@@ -154,7 +155,9 @@ impl Services {
     pub async fn update_schedule(&self, caller: &Caller, update: &ScheduleUpdate) -> Result<Model, Error> {
         let subject = update.subject.as_ref().map(subject_text).unwrap_or_default();
         let (fields, parts) = (format!("{:?}", update.fields), format!("{:?}", update.parts));
+        let tags = update.tags.as_ref().map(|tags| format!("{tags:?}"));
         let body = [update.schedule_id.as_str(), &subject, &fields, &parts, update.etag.as_deref().unwrap_or_default()];
+        let body: Vec<&str> = body.into_iter().chain(tags.as_deref()).collect();
         let request = Request { request_id: update.request_id.as_deref(), action: "UpdateSchedule", body: &body };
         let change = |row: &mut Model, now| {
             let mut fields = fields_of(row);
@@ -165,6 +168,9 @@ impl Services {
             let schedule = Schedule::parse(&fields, &row.schedule_id.to_string(), row.anchored_at)?;
             if let Some(subject) = &update.subject {
                 (row.graph_id, row.graph_selector) = columns_of(subject);
+            }
+            if let Some(tags) = &update.tags {
+                row.tags = tags.to_json();
             }
             fill_in(row, &fields, &schedule, now);
             Ok(())
@@ -287,6 +293,7 @@ impl Services {
             last_run_at: None,
             created_at: now,
             revision: 1,
+            tags: None,
         };
         fill_in(&mut row, fields, &schedule, now);
         Ok(row)

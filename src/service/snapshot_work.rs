@@ -19,6 +19,7 @@ use crate::domain::entry::Entry;
 use crate::domain::finding::{Consistency, Verdict};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::domain::snapshot::SnapshotStatus;
+use crate::domain::tag::{GRAPH_TAG, OWN_TAG, SNAPSHOT_TAG, Tags};
 use crate::lightrag;
 use crate::lightrag::audit::{Audit, AuditCache};
 use crate::lightrag::capture::{Capture, capture, wait_until_still};
@@ -35,15 +36,15 @@ const QUIET_POLL: Duration = Duration::from_millis(500);
 /// How often a source is captured anew when what was captured is broken and the source has moved on.
 const CAPTURES_MAX: u32 = 5;
 
-/// What that tag begins with.
-pub(super) const SNAPSHOT_TAG: &str = "snapshot:";
-
-/// What the tag with the graph's id begins with.
-pub(super) const GRAPH_TAG: &str = "graph:";
-
 /// The tag by which an interrupted operation finds its record again.
 pub(super) fn snapshot_tag(snapshot: &snapshot::Model) -> String {
     format!("{SNAPSHOT_TAG}{}", snapshot.snapshot_id)
+}
+
+/// All tags of its record: ours, by which it is found again, and those that its caller chose.
+fn record_tags(snapshot: &snapshot::Model) -> Vec<String> {
+    let own = [OWN_TAG.to_owned(), format!("{GRAPH_TAG}{}", snapshot.graph_id), snapshot_tag(snapshot)];
+    own.into_iter().chain(Tags::from_json(snapshot.tags.as_deref())).collect()
 }
 
 /// What is needed on the blocking side, and what has been made there.
@@ -117,7 +118,7 @@ impl Services {
             username: "lightkeep".to_owned(),
             // The source first: that is how adoption tells them apart.
             paths: [&row.source_dir].into_iter().chain(&row.inputs_dir).map(PathBuf::from).collect(),
-            tags: vec!["lightkeep".to_owned(), format!("{GRAPH_TAG}{}", row.graph_id), snapshot_tag(&row)],
+            tags: record_tags(&row),
             parent,
         };
         let (held, store_into) = (lock.clone(), Arc::clone(&repository));
@@ -178,15 +179,17 @@ impl Services {
         control: &Control,
     ) -> Result<(), Error> {
         let now = self.now();
-        let kept = Duration::from_secs(u64::from(self.settings().retention_days) * 24 * 3600);
         row.status = SnapshotStatus::Completed;
         row.record_id = Some(record_id.to_string());
         row.completed_at = Some(now);
-        row.retention_until = Some(now.plus(kept));
         let transaction = self.store().begin().await?;
+        row.retention_until = self.retention_until(&*transaction, &row.graph_id).await?;
         operations::finish(&*transaction, operation, Ending::succeeded(), control.progress(), now).await?;
         snapshots::update(&*transaction, row).await?;
-        Ok(store::commit(transaction).await?)
+        self.enqueue_expiry_after(&transaction, &operation.graph_id).await?;
+        store::commit(transaction).await?;
+        self.wakeup().announce_work();
+        Ok(())
     }
 }
 

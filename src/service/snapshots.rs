@@ -15,6 +15,7 @@ use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::domain::snapshot::SnapshotStatus;
+use crate::domain::tag::Tags;
 use crate::domain::validate::Violations;
 use crate::repository::{RecordId, SnapshotRoot};
 use crate::store::entity::operation::Model as OperationRow;
@@ -31,6 +32,8 @@ pub struct NewSnapshot {
     pub source_dir: Option<String>,
     /// JSON that is kept with it.
     pub metadata: Option<String>,
+    /// Words by which restic and retention policies know it.
+    pub tags: Tags,
     /// The caller's name for the request.
     pub request_id: Option<String>,
 }
@@ -49,7 +52,9 @@ impl Services {
 
     async fn create_snapshot_once(&self, caller: &Caller, new: &NewSnapshot) -> Result<Model, Error> {
         let (graph_text, metadata) = (new.graph_id.to_string(), new.metadata.clone().unwrap_or_default());
-        let body = [graph_text.as_str(), new.source_dir.as_deref().unwrap_or_default(), &metadata];
+        let tags = new.tags.to_json();
+        let body = [graph_text.as_str(), new.source_dir.as_deref().unwrap_or_default(), &metadata].into_iter().chain(tags.as_deref());
+        let body: Vec<&str> = body.collect();
         let request = Request { request_id: new.request_id.as_deref(), action: "CreateSnapshot", body: &body };
         // Asked again, the directory may have gone: the first answer holds all the same.
         if let Some(first) = request.find_subject(self.store().read()).await? {
@@ -145,6 +150,10 @@ impl Services {
             inputs_size_bytes: None,
             inputs_data_hash: None,
             deleting_operation_id: None,
+            tags: new.tags.to_json(),
+            hold_reason: None,
+            held_at: None,
+            held_until_at: None,
         };
         Ok(snapshots::insert(transaction, row).await?)
     }
@@ -172,7 +181,7 @@ impl Services {
     /// Queues the deletion of a snapshot.
     ///
     /// # Errors
-    /// No such snapshot; it is still being taken.
+    /// No such snapshot; it is still being taken, pinned or held.
     pub async fn delete_snapshot(
         &self,
         caller: &Caller,
@@ -191,7 +200,7 @@ impl Services {
             let message = format!("snapshot `{snapshot_id}` is still being taken, cancel operation `{}` first", snapshot.operation_id);
             return Err(Error::refused(ErrorKind::FailedPrecondition, "SNAPSHOT_IN_PROGRESS", message));
         }
-        self.check_unpinned(&snapshot)?;
+        self.check_unprotected(&snapshot)?;
         self.queue_on_snapshot(caller, &snapshot, OperationKind::Delete, "{}".to_owned(), &request).await
     }
 

@@ -1,5 +1,6 @@
 //! Rows of `graphs`.
 
+use sea_orm::ActiveValue::NotSet;
 use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Func, Order, Query, QueryStatementBuilder as _, SubQueryStatement};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, FromQueryResult, IntoActiveModel as _,
@@ -41,13 +42,50 @@ pub async fn find_to_update(connection: &impl ConnectionTrait, graph_id: &GraphI
     query.one(connection).await.map_err(Error::during("find a graph"))
 }
 
-/// Writes a graph.
+/// Writes a graph. What its repository holds in vain stays as it is: somebody may delete a snapshot meanwhile.
 ///
 /// # Errors
 /// The database's.
 pub async fn update(connection: &impl ConnectionTrait, graph: Model) -> Result<(), Error> {
-    graph.into_active_model().reset_all().update(connection).await.map_err(Error::during("update a graph"))?;
+    let mut row = graph.into_active_model().reset_all();
+    row.unpruned_since_at = NotSet;
+    row.update(connection).await.map_err(Error::during("update a graph"))?;
     Ok(())
+}
+
+/// Notes that a graph's repository holds what a deleted snapshot needed, since now if it has not before.
+///
+/// # Errors
+/// The database's.
+pub async fn update_unpruned(connection: &impl ConnectionTrait, graph_id: &GraphId, now: Timestamp) -> Result<(), Error> {
+    let update = Entity::update_many()
+        .col_expr(Column::UnprunedSinceAt, Expr::value(now))
+        .filter(Column::GraphId.eq(graph_id.clone()))
+        .filter(Column::UnprunedSinceAt.is_null());
+    update.exec(connection).await.map_err(Error::during("note a deletion"))?;
+    Ok(())
+}
+
+/// Notes that a graph's repository holds nothing in vain any more.
+///
+/// # Errors
+/// The database's.
+pub async fn update_pruned(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<(), Error> {
+    let update = Entity::update_many()
+        .col_expr(Column::UnprunedSinceAt, Expr::value(None::<Timestamp>))
+        .filter(Column::GraphId.eq(graph_id.clone()));
+    update.exec(connection).await.map_err(Error::during("note a prune"))?;
+    Ok(())
+}
+
+/// The graphs whose repositories hold something in vain since then or longer, longest first.
+///
+/// # Errors
+/// The database's.
+pub async fn list_unpruned(connection: &impl ConnectionTrait, since: Timestamp) -> Result<Vec<GraphId>, Error> {
+    let query = Entity::find().select_only().column(Column::GraphId).filter(Column::UnprunedSinceAt.lte(since));
+    let query = query.order_by_asc(Column::UnprunedSinceAt).order_by_asc(Column::GraphId);
+    query.into_tuple().all(connection).await.map_err(Error::during("list graphs"))
 }
 
 /// Removes a graph; its snapshots must be gone.

@@ -116,6 +116,16 @@ pub async fn count_queued(connection: &impl ConnectionTrait, graph_id: &GraphId)
     queued.count(connection).await.map_err(Error::during("count waiting operations"))
 }
 
+/// The operation of this kind that was asked for last for a graph.
+///
+/// # Errors
+/// The database's.
+pub async fn find_newest(connection: &impl ConnectionTrait, graph_id: &GraphId, kind: OperationKind) -> Result<Option<Model>, Error> {
+    let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(Column::Kind.eq(kind));
+    let query = query.order_by_desc(Column::CreatedAt).order_by_desc(Column::OperationId);
+    query.one(connection).await.map_err(Error::during("find the last operation"))
+}
+
 /// Whether any operation waits for a graph or works on it.
 ///
 /// # Errors

@@ -1,10 +1,12 @@
 //! What retention asks of the rows of `snapshots`.
 
+use std::time::Duration;
+
+use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
 use super::Error;
 use super::entity::snapshot::{Column, Entity};
-use super::pins::is_pinned;
 use crate::base::ids::SnapshotId;
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
@@ -29,8 +31,16 @@ pub struct Outline {
     pub verified_passed: Option<bool>,
     /// A repair found that it lacks content.
     pub has_losses: bool,
-    /// It is pinned now.
-    pub pinned: bool,
+    /// Why it is pinned, or was; none when it never was, or its pin was taken back.
+    pub pin_reason: Option<String>,
+    /// When the pin ends by itself; none for a pin without end.
+    pub pinned_until_at: Option<Timestamp>,
+    /// Why it is under a legal hold, or was; none when it never was, or was released.
+    pub hold_reason: Option<String>,
+    /// When the hold ends by itself; none for one without end.
+    pub held_until_at: Option<Timestamp>,
+    /// JSON list of its tags.
+    pub tags: Option<String>,
     /// Names its record in the repository, hex.
     pub record_id: Option<String>,
     /// Its content was stored, so a record may have been written.
@@ -44,11 +54,11 @@ impl Outline {
     }
 }
 
-/// All snapshots of a graph as they are at this instant, newest first.
+/// All snapshots of a graph, newest first.
 ///
 /// # Errors
 /// The database's.
-pub async fn list(connection: &impl ConnectionTrait, graph_id: &GraphId, now: Timestamp) -> Result<Vec<Outline>, Error> {
+pub async fn list(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Vec<Outline>, Error> {
     let plain = [
         Column::SnapshotId,
         Column::CreatedAt,
@@ -57,16 +67,43 @@ pub async fn list(connection: &impl ConnectionTrait, graph_id: &GraphId, now: Ti
         Column::Status,
         Column::Consistency,
         Column::VerifiedPassed,
+        Column::PinReason,
+        Column::PinnedUntilAt,
+        Column::HoldReason,
+        Column::HeldUntilAt,
+        Column::Tags,
         Column::RecordId,
     ];
     let query = Entity::find()
         .select_only()
         .columns(plain)
         .column_as(Column::Losses.is_not_null(), "has_losses")
-        .column_as(is_pinned(now), "pinned")
         .column_as(Column::DataHash.is_not_null(), "was_stored")
         .filter(Column::GraphId.eq(graph_id.clone()))
         .order_by_desc(Column::CreatedAt)
         .order_by_desc(Column::SnapshotId);
     query.into_model::<Outline>().all(connection).await.map_err(Error::during("list snapshots"))
+}
+
+/// Takes the ends of their retention from the snapshots of a graph: a policy counts instead.
+///
+/// # Errors
+/// The database's.
+pub async fn clear_ages(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<(), Error> {
+    let update = Entity::update_many().col_expr(Column::RetentionUntil, Expr::value(None::<Timestamp>));
+    update.filter(Column::GraphId.eq(graph_id.clone())).exec(connection).await.map_err(Error::during("write retention"))?;
+    Ok(())
+}
+
+/// Gives the restorable snapshots of a graph an end of their retention, so long after they were complete.
+///
+/// # Errors
+/// The database's.
+pub async fn set_ages(connection: &impl ConnectionTrait, graph_id: &GraphId, kept: Duration) -> Result<(), Error> {
+    let micros = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
+    let completed_at = Expr::col(Column::CompletedAt).if_null(Expr::col(Column::CreatedAt));
+    let update = Entity::update_many().col_expr(Column::RetentionUntil, completed_at.add(micros));
+    let update = update.filter(Column::GraphId.eq(graph_id.clone())).filter(Column::Status.is_in(SnapshotStatus::RESTORABLE));
+    update.exec(connection).await.map_err(Error::during("write retention"))?;
+    Ok(())
 }

@@ -8,7 +8,7 @@ use sea_orm::{Condition, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 use super::Error;
 use super::entity::snapshot::{Column, Entity, Model};
 use super::entity::verification;
-use super::pins::is_pinned;
+use super::pins::{is_held, is_pinned};
 use crate::base::ids::{OperationId, SnapshotId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::finding::Consistency;
@@ -52,6 +52,8 @@ pub struct SnapshotFilter {
     pub consistency: Option<Consistency>,
     /// Pinned at this instant, or not.
     pub pinned: Option<(bool, Timestamp)>,
+    /// Under a legal hold at this instant, or not.
+    pub held: Option<(bool, Timestamp)>,
     /// Asked for then or later.
     pub created_from: Option<Timestamp>,
     /// Asked for before then.
@@ -65,6 +67,7 @@ impl SnapshotFilter {
             .add_option(self.statuses.map(|statuses| Column::Status.is_in(statuses.iter().copied())))
             .add_option(self.consistency.map(|consistency| Column::Consistency.eq(consistency.as_str())))
             .add_option(self.pinned.map(|(wanted, now)| if wanted { is_pinned(now) } else { is_pinned(now).not() }))
+            .add_option(self.held.map(|(wanted, now)| if wanted { is_held(now) } else { is_held(now).not() }))
             .add_option(self.created_from.map(|from| Column::CreatedAt.gte(from)))
             .add_option(self.created_before.map(|before| Column::CreatedAt.lt(before)))
     }
@@ -179,14 +182,15 @@ pub async fn has_any_record(connection: &impl ConnectionTrait) -> Result<bool, E
     Ok(query.one(connection).await.map_err(Error::during("find a snapshot with a record"))?.is_some())
 }
 
-/// Writes what the work on a snapshot has made of it. Its pin stays as it is: somebody may have set it meanwhile. So does the mark of
-/// a deletion.
+/// Writes what the work on a snapshot has made of it. Its pin and its hold stay as they are: somebody may have set them meanwhile. So
+/// does the mark of a deletion.
 ///
 /// # Errors
 /// The database's.
 pub async fn update(connection: &impl ConnectionTrait, snapshot: Model) -> Result<(), Error> {
     let mut row = snapshot.into_active_model().reset_all();
     (row.pin_reason, row.pinned_at, row.pinned_until_at, row.deleting_operation_id) = (NotSet, NotSet, NotSet, NotSet);
+    (row.hold_reason, row.held_at, row.held_until_at) = (NotSet, NotSet, NotSet);
     row.update(connection).await.map_err(Error::during("update a snapshot"))?;
     Ok(())
 }

@@ -124,7 +124,7 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
     let nothing = json!({});
     let schedules = "/api/backup/backup/schedules".to_owned();
     let schedule = format!("{schedules}/{NOBODY}");
-    let rows: [(&str, &str, String, Json, u16, &str); 38] = [
+    let rows: [(&str, &str, String, Json, u16, &str); 44] = [
         ("RegisterGraph", "POST", GRAPHS.to_owned(), json!({ "graph_id": "g", "source_dir": source }), 409, "GRAPH_EXISTS"),
         ("GetGraph", "GET", format!("{GRAPHS}/none"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ListGraphs", "GET", format!("{GRAPHS}?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
@@ -169,6 +169,12 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
             404,
             "GRAPH_NOT_FOUND",
         ),
+        ("SetRetentionPolicy", "PUT", format!("{GRAPHS}/g/retention"), nothing.clone(), 400, "INVALID_ARGUMENT"),
+        ("GetRetentionPolicy", "GET", format!("{GRAPHS}/none/retention"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
+        ("ClearRetentionPolicy", "DELETE", format!("{GRAPHS}/none/retention"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
+        ("PreviewRetention", "POST", format!("{GRAPHS}/none/retention/preview"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
+        ("HoldSnapshot", "POST", format!("{snapshot}/hold"), json!({ "reason": " " }), 400, "INVALID_ARGUMENT"),
+        ("ReleaseSnapshot", "POST", format!("{missing}/release"), json!({ "reason": "r" }), 404, "SNAPSHOT_NOT_FOUND"),
         ("GetGraphSchedule", "GET", "/api/backup/backup/schedule/g".to_owned(), nothing.clone(), 404, "SCHEDULE_NOT_FOUND"),
     ];
     let covered: BTreeSet<String> = rows.iter().map(|row| row.0.to_owned()).collect();

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use lightkeep::proto::v1;
@@ -12,6 +11,7 @@ use tonic::{Code, Status};
 
 use crate::support::app::{START, TestApp, finish};
 use crate::support::database::{Kind, on_each_database};
+use crate::support::files::small;
 use crate::support::repositories::{flip, open};
 use crate::support::rest::{GRAPHS, delete, get, post};
 use crate::support::tools::restic_ok;
@@ -33,14 +33,6 @@ async fn cleanup(app: &TestApp) -> Result<v1::CleanupSnapshotsResponse, Status> 
 fn records(app: &TestApp, graph_id: &str) -> usize {
     let listed: Vec<serde_json::Value> = serde_json::from_str(&restic_ok(&app.storage(), graph_id, &["snapshots", "--json"])).unwrap();
     listed.len()
-}
-
-/// A directory with one small file.
-fn small(app: &TestApp) -> PathBuf {
-    let source = app.data("plain");
-    fs::create_dir(&source).unwrap();
-    fs::write(source.join("note"), "a note").unwrap();
-    source
 }
 
 on_each_database!(a_pin_that_comes_while_a_deletion_waits_keeps_the_snapshot, async |app: TestApp| {
@@ -84,7 +76,7 @@ on_each_database!(a_pin_that_comes_while_a_purge_waits_keeps_the_repository, asy
 
 // Whoever is told that his pin holds has his snapshot.
 on_each_database!(pins_beside_a_cleanup_hold_or_are_refused, async |app: TestApp| {
-    let source = small(&app);
+    let source = small(&app.data("plain"));
     let mut taken = vec![];
     for _ in 0..24 {
         taken.push(app.snapshot("g", &source).await);
@@ -169,7 +161,7 @@ on_each_database!(what_was_adopted_with_an_unreadable_directory_does_not_come_ba
 
 async fn never_begun(kind: Kind) {
     let app = TestApp::start_with(kind, &[("LIGHTKEEP_MAX_PARALLEL_OPERATIONS", "1")]).await;
-    let source = small(&app);
+    let source = small(&app.data("plain"));
     app.snapshot("other", &source).await;
     // The one slot is taken by work that waits for a lock.
     let lock = open(&app, "other").lock(LockKind::Exclusive, START, "another-host").unwrap();
@@ -198,7 +190,7 @@ async fn what_never_got_a_repository_is_cleaned_up_postgres() {
 }
 
 on_each_database!(what_a_cleanup_deletes_is_named_in_the_audit_trail, async |app: TestApp| {
-    let source = small(&app);
+    let source = small(&app.data("plain"));
     let old = [app.snapshot("g", &source).await, app.snapshot("g", &source).await];
     app.snapshot("g", &source).await;
     app.clock.advance(DAY * 60);

@@ -146,7 +146,7 @@ async fn operations_take_and_give_what_the_shim_does() {
     let body = &create["requestBody"];
     assert_eq!(body["required"], false);
     let members: Vec<_> = body["content"]["application/json"]["schema"]["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(members, ["metadata", "request_id", "source_dir", "wait"]);
+    assert_eq!(members, ["metadata", "request_id", "source_dir", "tags", "wait"]);
     let restore = operation(&document, "post", &format!("{GRAPHS}/{{graph_id}}/snapshots/{{snapshot_id}}/restore"));
     assert_eq!(restore["requestBody"]["required"], true);
     assert_eq!(restore["requestBody"]["content"]["application/json"]["schema"]["required"], json!(["target_dir"]));

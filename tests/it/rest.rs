@@ -84,6 +84,9 @@ on_each_database!(a_snapshot_has_all_fields_of_the_contract, async |app: TestApp
         "inputs_files": null,
         "inputs_size_bytes": null,
         "inputs_data_hash": null,
+        "tags": [],
+        "hold_reason": null,
+        "held_until": null,
     });
     assert_eq!(created, expected);
     assert_eq!(get(&app, &path_of(&created)).await.ok(), expected);

@@ -166,7 +166,7 @@ impl BackupService for BackupGrpc {
     ) -> Result<Response<v1::CleanupSnapshotsResponse>, Status> {
         let (caller, wanted) = (caller(&request), retention::parse_cleanup(request.get_ref())?);
         if request.get_ref().validate_only {
-            let preview = self.0.preview_cleanup(wanted.graph_id.as_ref(), &wanted.page).await?;
+            let preview = self.0.preview_cleanup(wanted.graph_id.as_ref(), None, &wanted.page).await?;
             return Ok(Response::new(retention::preview(preview)));
         }
         let queued = self.0.cleanup_snapshots(&caller, wanted.graph_id.as_ref(), wanted.request_id.as_deref()).await?;

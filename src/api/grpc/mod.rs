@@ -5,11 +5,13 @@ mod convert;
 mod operation;
 mod reading;
 mod repository;
+mod retention;
 mod schedule;
 
 pub use backup::BackupGrpc;
 pub use operation::OperationGrpc;
 pub use repository::RepositoryGrpc;
+pub use retention::RetentionGrpc;
 pub use schedule::ScheduleGrpc;
 
 use crate::api::auth::Authenticated;

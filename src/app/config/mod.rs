@@ -89,8 +89,14 @@ pub struct Config {
     pub backup_enabled: bool,
     /// Whether a restore ends when all is on the disk; without it a power cut right after may lose restored files.
     pub restore_sync: bool,
-    /// How long snapshots are kept, in days; at least 1.
+    /// How long snapshots of graphs without a retention policy are kept, in days; at least 1.
     pub retention_days: u32,
+    /// How long after a deletion a repository is pruned by itself, in hours; 0: never.
+    pub prune_interval_hours: u32,
+    /// The longest that such a run takes, in seconds; at least 1.
+    pub prune_max_seconds: u32,
+    /// The most that such a run reads to write packs anew, in MiB; at least 1.
+    pub prune_max_repack_mib: u32,
     /// The default interval of automatic snapshots, in hours; 0: none.
     pub auto_backup_interval_hours: u32,
     /// Whether replication works.
@@ -148,6 +154,9 @@ impl Config {
         let backup_enabled = sources.read(&table::BACKUP_ENABLED);
         let restore_sync = sources.read(&table::RESTORE_SYNC);
         let retention_days = sources.read(&table::RETENTION_DAYS);
+        let prune_interval_hours = sources.read(&table::PRUNE_INTERVAL);
+        let prune_max_seconds = sources.read(&table::PRUNE_MAX_SECONDS);
+        let prune_max_repack_mib = sources.read(&table::PRUNE_MAX_REPACK);
         let auto_backup_interval_hours = sources.read(&table::AUTO_BACKUP_INTERVAL);
         let replication_enabled = sources.read(&table::REPLICATION_ENABLED);
         let replication_health_check_interval_seconds = sources.read(&table::REPLICATION_HEALTH_CHECK_INTERVAL);
@@ -185,6 +194,9 @@ impl Config {
             backup_enabled: backup_enabled?,
             restore_sync: restore_sync?,
             retention_days: retention_days?,
+            prune_interval_hours: prune_interval_hours?,
+            prune_max_seconds: prune_max_seconds?,
+            prune_max_repack_mib: prune_max_repack_mib?,
             auto_backup_interval_hours: auto_backup_interval_hours?,
             replication_enabled: replication_enabled?,
             replication_health_check_interval_seconds: replication_health_check_interval_seconds?,

@@ -43,6 +43,8 @@ macro_rules! settings {
 const MAX_DAYS: u32 = 36_500;
 /// A year.
 const MAX_HOURS: u32 = 8_784;
+/// A tebibyte.
+const MAX_MIB: u32 = 1_048_576;
 /// A day.
 const MAX_SECONDS: u32 = 86_400;
 
@@ -66,6 +68,9 @@ settings! {
     RESTORE_SYNC: bool = "", ["LIGHTKEEP_RESTORE_SYNC"], "backup.restore_sync", "true", boolean;
     BACKUP_ENABLED: bool = "", ["LIGHTRAG_BACKUP_ENABLED"], "backup.enabled", "true", boolean;
     RETENTION_DAYS: u32 = "", ["LIGHTRAG_BACKUP_RETENTION_DAYS"], "backup.retention_days", "30", number::<1, MAX_DAYS>;
+    PRUNE_INTERVAL: u32 = "", ["LIGHTKEEP_PRUNE_INTERVAL_HOURS"], "backup.prune_interval_hours", "24", number::<0, MAX_HOURS>;
+    PRUNE_MAX_SECONDS: u32 = "", ["LIGHTKEEP_PRUNE_MAX_SECONDS"], "backup.prune_max_seconds", "600", number::<1, MAX_SECONDS>;
+    PRUNE_MAX_REPACK: u32 = "", ["LIGHTKEEP_PRUNE_MAX_REPACK_MIB"], "backup.prune_max_repack_mib", "10240", number::<1, MAX_MIB>;
     AUTO_BACKUP_INTERVAL: u32 =
         "", ["LIGHTRAG_AUTO_BACKUP_INTERVAL", "LIGHTRAG_BACKUP_INTERVAL_HOURS"], "backup.interval_hours", "24", number::<0, MAX_HOURS>;
     S3_BUCKET: () = "", ["LIGHTRAG_BACKUP_S3_BUCKET"], "", "", unsupported;

@@ -33,6 +33,10 @@ pub struct Model {
     pub revision: i64,
     /// The inputs directory that its snapshots hold too, absolute, links resolved.
     pub inputs_dir: Option<String>,
+    /// JSON of its retention policy, see `domain::retention::PolicyFields`; none where snapshots are kept by age.
+    pub retention_policy: Option<String>,
+    /// Since when its repository holds what deleted snapshots needed; none after a prune that has finished.
+    pub unpruned_since_at: Option<Timestamp>,
 }
 
 /// No relations: queries name their keys.

@@ -50,6 +50,8 @@ pub struct Model {
     pub created_at: Timestamp,
     /// Counts its updates, from 1.
     pub revision: i64,
+    /// JSON list of the tags that its snapshots get.
+    pub tags: Option<String>,
 }
 
 /// No relations: queries name their keys.

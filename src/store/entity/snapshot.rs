@@ -85,8 +85,16 @@ pub struct Model {
     pub inputs_size_bytes: Option<i64>,
     /// SHA-256 of its content, hex.
     pub inputs_data_hash: Option<String>,
-    /// The operation that is deleting it: no pin comes any more.
+    /// The operation that is deleting it: no pin and no hold comes any more.
     pub deleting_operation_id: Option<OperationId>,
+    /// JSON list of the tags that its caller chose.
+    pub tags: Option<String>,
+    /// Why it is under a legal hold; none when it is not.
+    pub hold_reason: Option<String>,
+    /// Since when.
+    pub held_at: Option<Timestamp>,
+    /// When the hold ends by itself; none for one that lasts until it is released.
+    pub held_until_at: Option<Timestamp>,
 }
 
 /// No relations: queries name their keys.

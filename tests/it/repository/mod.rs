@@ -6,6 +6,7 @@ mod copies;
 mod damage;
 mod differences;
 mod doubts;
+mod forgetting;
 mod locks;
 mod manifest;
 mod opening;

@@ -156,6 +156,8 @@ impl TestApp {
 
 /// Ends a test: no operation is left undone, nothing is left staged, and the server stops in order.
 pub(crate) async fn finish(app: TestApp) {
+    // What retention no longer keeps is deleted behind a snapshot's back.
+    until_none(&app, |operation| operation.kind() == v1::OperationKind::Cleanup).await;
     let request = v1::ListOperationsRequest { page_size: 1000, ..Default::default() };
     let operations = app.operations().await.list_operations(request).await;
     if let Ok(operations) = operations {
@@ -164,6 +166,25 @@ pub(crate) async fn finish(app: TestApp) {
     }
     assert_eq!(files::staged(&app.data("")), Vec::<PathBuf>::new(), "staging directories that are left");
     app.server.stop().await.unwrap();
+}
+
+/// Looks again and again until none of these operations waits or works.
+async fn until_none(app: &TestApp, test: impl Fn(&v1::Operation) -> bool) {
+    let mut client = app.operations().await;
+    for state in [v1::OperationState::Queued, v1::OperationState::Running, v1::OperationState::Queued, v1::OperationState::Running] {
+        let request = v1::ListOperationsRequest { state: state.into(), page_size: 1000, ..Default::default() };
+        while let Ok(open) = client.list_operations(request.clone()).await {
+            if !open.into_inner().operations.iter().any(&test) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Looks again and again until no operation waits or works.
+pub(crate) async fn settled(app: &TestApp) {
+    until_none(app, |_| true).await;
 }
 
 async fn serve(environment: &HashMap<String, String>, directory: &Path, clock: &ManualClock) -> Server {

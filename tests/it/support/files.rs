@@ -9,6 +9,13 @@ pub(crate) fn sample() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/workspaces/sample")
 }
 
+/// Makes a directory with one small file.
+pub(crate) fn small(directory: &Path) -> PathBuf {
+    fs::create_dir(directory).unwrap();
+    fs::write(directory.join("note"), "a note").unwrap();
+    directory.to_owned()
+}
+
 /// Copies a directory with all that is in it.
 pub(crate) fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

@@ -5,6 +5,7 @@ pub(super) mod graph;
 mod json;
 pub(super) mod looking;
 pub(super) mod operation;
+pub(super) mod policy;
 pub(super) mod repository;
 pub(super) mod restore;
 pub(super) mod retention;

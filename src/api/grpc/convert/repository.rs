@@ -12,9 +12,6 @@ use crate::service::prune_work::SAMPLE_BYTES;
 use crate::service::repositories::{CheckWish, PruneWish, ReconcileWish, RepairWish};
 use crate::store::entity::operation::Model;
 
-/// The share of unused bytes that stays when nobody says, percent: restic's default.
-const DEFAULT_UNUSED_PERCENT: u8 = 5;
-
 /// What all requests for work on a repository say.
 pub(in crate::api::grpc) struct Wanted {
     pub(in crate::api::grpc) graph_id: GraphId,
@@ -39,17 +36,19 @@ pub(in crate::api::grpc) fn parse_prune(request: &v1::PruneRepositoryRequest) ->
     let mut violations = Violations::default();
     let wanted = wanted(&mut violations, &request.graph_id, request.wait, &request.request_id);
     let max_unused_percent = match request.max_unused_percent.map(u8::try_from) {
-        None => DEFAULT_UNUSED_PERCENT,
+        None => PruneWish::UNUSED_PERCENT,
         Some(Ok(percent @ 0..=100)) => percent,
         Some(_) => {
             let number = request.max_unused_percent.unwrap_or_default();
             violations.add("max_unused_percent", format_args!("must be from 0 to 100: {number}"));
-            DEFAULT_UNUSED_PERCENT
+            PruneWish::UNUSED_PERCENT
         }
     };
     let limit = bytes(&mut violations, "max_repack_bytes", request.max_repack_bytes);
     let max_repack_bytes = (limit > 0).then_some(limit);
-    let wish = PruneWish { max_unused_percent, max_repack_bytes, validate_only: request.validate_only };
+    let max_seconds = bytes(&mut violations, "max_seconds", request.max_seconds);
+    let max_seconds = Some(max_seconds).filter(|seconds| *seconds > 0);
+    let wish = PruneWish { max_unused_percent, max_repack_bytes, max_seconds, validate_only: request.validate_only };
     Ok((all_there(violations, wanted)?, wish))
 }
 

@@ -9,6 +9,7 @@ use crate::domain::schedule::missed::MissedRunPolicy;
 use crate::domain::schedule::overlap::OverlapPolicy;
 use crate::domain::schedule::{OnChangeFields, ScheduleFields};
 use crate::domain::schedule_run::ScheduleOrigin;
+use crate::domain::tag::Tags;
 use crate::domain::validate::Violations;
 use crate::proto::v1;
 use crate::service::Error;
@@ -24,7 +25,8 @@ pub(in crate::api::grpc) fn parse_new(request: v1::CreateScheduleRequest) -> Res
     let schedule = request.schedule.unwrap_or_default();
     let subject = subject(&mut violations, &schedule.graph_id, &schedule.graph_selector);
     let fields = fields(&mut violations, &schedule);
-    let new = subject.map(|subject| NewSchedule { subject, fields, request_id });
+    let tags = Tags::parse(&mut violations, "tags", schedule.tags);
+    let new = subject.map(|subject| NewSchedule { subject, fields, tags, request_id });
     all_there(violations, new)
 }
 
@@ -46,7 +48,8 @@ pub(in crate::api::grpc) fn parse_set(request: v1::SetGraphScheduleRequest) -> R
         ..v1::Schedule::default()
     };
     let fields = fields(&mut violations, &schedule);
-    let set = graph_id.map(|graph_id| GraphSchedule { graph_id, fields, paused, request_id });
+    let tags = Tags::parse(&mut violations, "tags", request.tags);
+    let set = graph_id.map(|graph_id| GraphSchedule { graph_id, fields, tags, paused, request_id });
     all_there(violations, set)
 }
 
@@ -61,7 +64,7 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateScheduleRequest) -> 
     }
     let paths = request.update_mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty()).unwrap_or_else(|| set_fields(&schedule));
     let fields = fields(&mut violations, &schedule);
-    let (mut parts, mut wants_subject) = (Vec::new(), false);
+    let (mut parts, mut wants_subject, mut wants_tags) = (Vec::new(), false, false);
     for path in &paths {
         match path.as_str() {
             "graph_id" | "graph_selector" => wants_subject = true,
@@ -71,6 +74,7 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateScheduleRequest) -> 
             "missed_run_policy" => parts.push(SchedulePart::MissedRunPolicy),
             "missed_run_grace_seconds" => parts.push(SchedulePart::Grace),
             "overlap_policy" => parts.push(SchedulePart::Overlap),
+            "tags" => wants_tags = true,
             // What comes back with an answer is no change.
             "schedule_id" | "etag" | "origin" | "created_at" | "next_run_at" | "last_run_at" => {}
             "paused" => violations.add("update_mask", "names `paused`: pause and resume have calls of their own"),
@@ -78,8 +82,9 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateScheduleRequest) -> 
         }
     }
     let subject = if wants_subject { subject(&mut violations, &schedule.graph_id, &schedule.graph_selector) } else { None };
+    let tags = wants_tags.then(|| Tags::parse(&mut violations, "tags", schedule.tags));
     violations.finish()?;
-    Ok(ScheduleUpdate { schedule_id: request.schedule_id, subject, fields, parts, etag: etags.pop(), request_id })
+    Ok(ScheduleUpdate { schedule_id: request.schedule_id, subject, fields, parts, tags, etag: etags.pop(), request_id })
 }
 
 fn set_fields(schedule: &v1::Schedule) -> Vec<String> {
@@ -91,6 +96,7 @@ fn set_fields(schedule: &v1::Schedule) -> Vec<String> {
         ("missed_run_policy", schedule.missed_run_policy != 0),
         ("missed_run_grace_seconds", schedule.missed_run_grace_seconds != 0),
         ("overlap_policy", schedule.overlap_policy != 0),
+        ("tags", !schedule.tags.is_empty()),
     ];
     fields.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name.to_owned()).collect()
 }
@@ -213,6 +219,7 @@ pub(in crate::api::grpc) fn to_proto(row: Model) -> v1::Schedule {
         origin: origin.into(),
         created_at: Some(timestamp(row.created_at)),
         etag: etag(&row),
+        tags: Tags::from_json(row.tags.as_deref()).into_iter().collect(),
     }
 }
 

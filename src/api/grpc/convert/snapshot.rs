@@ -6,9 +6,10 @@ use crate::domain::finding::{Consistency, Finding, Severity};
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::{PageRequest, TimeKey};
 use crate::domain::snapshot::SnapshotStatus;
+use crate::domain::tag::Tags;
 use crate::domain::validate::Violations;
 use crate::proto::v1;
-use crate::service::pins::is_pinned;
+use crate::service::protection::{hold_of, pin_of};
 use crate::service::snapshots::NewSnapshot;
 use crate::service::{Error, Services};
 use crate::store::entity::snapshot::Model;
@@ -20,7 +21,8 @@ pub(in crate::api::grpc) fn parse_new(request: v1::CreateSnapshotRequest) -> Res
     let request_id = request_id(&mut violations, &request.request_id);
     let metadata = request.metadata.map(|metadata| struct_to_json(metadata).to_string());
     let source_dir = (!request.source_dir.is_empty()).then_some(request.source_dir);
-    let new = graph_id.map(|graph_id| NewSnapshot { graph_id, source_dir, metadata, request_id });
+    let tags = Tags::parse(&mut violations, "tags", request.tags);
+    let new = graph_id.map(|graph_id| NewSnapshot { graph_id, source_dir, metadata, tags, request_id });
     all_there(violations, new)
 }
 
@@ -36,6 +38,7 @@ pub(in crate::api::grpc) fn parse_list(
         statuses: wanted_statuses(&mut violations, request.status),
         consistency: wanted_consistency(&mut violations, request.consistency),
         pinned: request.pinned.map(|pinned| (pinned, services.now())),
+        held: request.held.map(|held| (held, services.now())),
         created_from: instant(&mut violations, "created_from", request.created_from),
         created_before: instant(&mut violations, "created_before", request.created_before),
     };
@@ -43,7 +46,7 @@ pub(in crate::api::grpc) fn parse_list(
 }
 
 pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Snapshot {
-    let pinned = is_pinned(&row, services.now());
+    let (pin, hold) = (pin_of(&row, services.now()), hold_of(&row, services.now()));
     let duration = row.started_at.zip(row.completed_at).map(|(from, to)| to.since(from));
     let findings: Vec<Finding> = row.findings.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     let metadata = row.metadata.as_deref().and_then(|json| serde_json::from_str(json).ok());
@@ -56,7 +59,7 @@ pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Sna
         timestamp: Some(timestamp(row.created_at)),
         size_bytes: row.size_bytes,
         data_hash: row.data_hash,
-        retention_until: row.retention_until.filter(|_| !pinned).map(timestamp),
+        retention_until: row.retention_until.filter(|_| pin.is_none() && hold.is_none()).map(timestamp),
         metadata: metadata.and_then(json_to_struct),
         source_dir: row.source_dir,
         consistency: consistency_to_proto(row.consistency.as_deref()).into(),
@@ -73,8 +76,8 @@ pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Sna
         error_message: row.error_message,
         findings: findings.into_iter().map(finding_to_proto).collect(),
         operation_id: row.operation_id.to_string(),
-        pin_reason: row.pin_reason.filter(|_| pinned),
-        pinned_until: row.pinned_until_at.filter(|_| pinned).map(timestamp),
+        pinned_until: pin.as_ref().and_then(|pin| pin.until).map(timestamp),
+        pin_reason: pin.map(|pin| pin.reason),
         verified_at: row.verified_at.map(timestamp),
         verified_level: row.verified_level.map_or(v1::VerificationLevel::Unspecified, level_to_proto).into(),
         verified_passed: row.verified_passed,
@@ -84,6 +87,9 @@ pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Sna
         inputs_files: row.inputs_files,
         inputs_size_bytes: row.inputs_size_bytes,
         inputs_data_hash: row.inputs_data_hash,
+        tags: Tags::from_json(row.tags.as_deref()).into_iter().collect(),
+        held_until: hold.as_ref().and_then(|hold| hold.until).map(timestamp),
+        hold_reason: hold.map(|hold| hold.reason),
     }
 }
 
