@@ -1,7 +1,7 @@
 //! Retention policies of graphs, tags and legal holds of snapshots, and since when a repository holds what nobody needs.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::schema::{big_integer_null, text_null};
+use sea_orm_migration::schema::{big_integer_null, boolean, text_null};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -18,6 +18,7 @@ impl MigrationTrait for Migration {
             // A JSON object; null where snapshots are kept by age.
             ("graphs", text_null("retention_policy")),
             ("graphs", big_integer_null("unpruned_since_at")),
+            ("snapshots", boolean("kept_by_policy").default(false).take()),
             // A JSON list of texts.
             ("snapshots", text_null("tags")),
             ("snapshots", text_null("hold_reason")),
@@ -28,6 +29,8 @@ impl MigrationTrait for Migration {
         for (table, mut column) in columns {
             manager.alter_table(Table::alter().table(table).add_column(&mut column).to_owned()).await?;
         }
+        // What was deleted so far may still be there.
+        manager.get_connection().execute_unprepared("UPDATE graphs SET unpruned_since_at = created_at").await?;
         Ok(())
     }
 
@@ -38,6 +41,7 @@ impl MigrationTrait for Migration {
             ("snapshots", "held_at"),
             ("snapshots", "hold_reason"),
             ("snapshots", "tags"),
+            ("snapshots", "kept_by_policy"),
             ("graphs", "unpruned_since_at"),
             ("graphs", "retention_policy"),
         ];

@@ -47,6 +47,9 @@ words! {
 }
 
 impl OperationState {
+    /// Those to which something more happens.
+    pub const OPEN: [Self; 2] = [Self::Queued, Self::Running];
+
     /// Whether nothing more happens to it.
     pub fn is_ended(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)

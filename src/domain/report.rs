@@ -46,6 +46,13 @@ pub struct PruneReport {
     pub check: Option<CheckReport>,
 }
 
+impl PruneReport {
+    /// Whether its time was over before it knew what is used.
+    pub fn came_to_nothing(&self) -> bool {
+        !self.finished && self.snapshots == 0 && self.used_bytes == 0
+    }
+}
+
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckReport {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use crate::base::timestamp::Timestamp;
 use crate::domain::page::{MAX_PAGE_SIZE, PageRequest};
@@ -14,6 +15,9 @@ use crate::service::idempotency::REMEMBERED;
 use crate::service::{Error, Services};
 use crate::store::graphs::GraphFilter;
 use crate::store::{idempotency_keys, leases, operations, schedule_runs};
+
+/// How often is looked what there is to do.
+const TICK: Duration = Duration::from_secs(60);
 
 /// How often is tidied up.
 const PERIOD: Duration = Duration::from_secs(3600);
@@ -74,37 +78,51 @@ async fn sweep(services: &Services, graph: &Graph) -> Result<(), Error> {
         .await
 }
 
-/// Tidies up every hour, on one instance, until the process is asked to stop: what retention no longer keeps is deleted, and
-/// repositories are pruned. At first and then once a day, rows and records are compared.
+/// Tidies up on one instance, until the process is asked to stop. Each minute: the next prune. Every hour: what was remembered long enough
+/// is forgotten, and what retention no longer keeps is deleted. At first and then once a day: rows and records are compared.
 pub async fn housekeep(services: Services, backup_enabled: bool) {
     let stopping = services.stopping().clone();
-    let mut compared_at = None;
+    let mut done = Done::default();
     loop {
-        if let Err(error) = tidy_up(&services, backup_enabled, &mut compared_at).await {
+        if let Err(error) = tidy_up(&services, backup_enabled, &mut done).await {
             tracing::warn!(error = error.chain(), "cannot tidy up");
         }
         tokio::select! {
-            () = tokio::time::sleep(PERIOD) => {}
+            () = tokio::time::sleep(TICK) => {}
             () = stopping.cancelled() => return,
         }
     }
 }
 
-async fn tidy_up(services: &Services, backup_enabled: bool, compared_at: &mut Option<Timestamp>) -> Result<(), Error> {
+/// When something was done last, by this process.
+#[derive(Default)]
+struct Done {
+    hourly: Option<Instant>,
+    compared: Option<Instant>,
+}
+
+async fn tidy_up(services: &Services, backup_enabled: bool, done: &mut Done) -> Result<(), Error> {
     let (store, now) = (services.store(), services.now());
     if !leases::take(store.read(), LEASE_NAME, services.instance_id(), now, PERIOD * 2).await? {
         return Ok(());
     }
-    idempotency_keys::delete_before(store.read(), now.minus(REMEMBERED)).await?;
-    schedule_runs::delete_before(store.read(), now.minus(RUNS_KEPT)).await?;
-    // Where nothing new is taken, nothing old is deleted.
-    if backup_enabled {
-        services.expire_all().await?;
-        services.prune_due().await?;
+    let is_due = |last: Option<Instant>, period| last.is_none_or(|last| last.elapsed() >= period);
+    if is_due(done.hourly, PERIOD) {
+        idempotency_keys::delete_before(store.read(), now.minus(REMEMBERED)).await?;
+        schedule_runs::delete_before(store.read(), now.minus(RUNS_KEPT)).await?;
+        // Before anything is queued: graphs that are worked on are left out.
+        if is_due(done.compared, RECORDS_PERIOD) {
+            services.sweep_records().await?;
+            done.compared = Some(Instant::now());
+        }
+        // Where nothing new is taken, nothing old is deleted.
+        if backup_enabled {
+            services.expire_all().await?;
+        }
+        done.hourly = Some(Instant::now());
     }
-    if compared_at.is_none_or(|compared_at| now.since(compared_at) >= RECORDS_PERIOD) {
-        services.sweep_records().await?;
-        *compared_at = Some(now);
+    if backup_enabled {
+        services.prune_next().await?;
     }
     Ok(())
 }

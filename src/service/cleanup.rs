@@ -1,6 +1,8 @@
 //! Deleting what retention no longer keeps: the verdicts, and the operations that follow them.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use super::error::Error;
 use super::idempotency::Request;
 use super::operations::{payload, report, to_json};
 use super::retention::policy_of;
+use crate::base::ids::SnapshotId;
 use crate::domain::caller::Caller;
 use crate::domain::finding::Consistency;
 use crate::domain::graph_id::GraphId;
@@ -20,7 +23,7 @@ use crate::domain::retention::{Hold, Kept, RetentionPolicy, Verdict, judge};
 use crate::domain::tag::Tags;
 use crate::store::entity::operation;
 use crate::store::retention::Outline;
-use crate::store::{self, graphs, retention};
+use crate::store::{self, graphs, operations, retention};
 
 /// What becomes of one snapshot.
 #[derive(Debug, Clone)]
@@ -44,6 +47,18 @@ impl Judged {
     }
 }
 
+/// How snapshots would be kept otherwise.
+#[derive(Debug, Clone)]
+pub enum Tried {
+    /// By age, as without a policy.
+    Age,
+    /// By this policy.
+    Policy(RetentionPolicy),
+}
+
+/// How long a snapshot that was restored, or was to be, is spared: a restore that fails is tried again.
+const SPARED: Duration = Duration::from_secs(24 * 3600);
+
 /// What a cleanup would do.
 #[derive(Debug, Clone)]
 pub struct Preview {
@@ -60,14 +75,14 @@ pub(super) struct CleanupPayload {
 }
 
 impl Services {
-    /// What a cleanup would do with each snapshot of a graph, or of all graphs; by the policy that is `tried`, else by each graph's own.
+    /// What a cleanup would do with each snapshot of a graph, or of all graphs; by what is `tried` instead of each graph's own policy.
     ///
     /// # Errors
     /// There is no such graph.
     pub async fn preview_cleanup(
         &self,
         graph_id: Option<&GraphId>,
-        tried: Option<&RetentionPolicy>,
+        tried: Option<&Tried>,
         page: &PageRequest<GraphTimeKey>,
     ) -> Result<Preview, Error> {
         let order = |(graph_id, created_at, id): GraphTimeKey| (graph_id, Reverse((created_at, id)));
@@ -83,23 +98,29 @@ impl Services {
         Ok(Preview { verdicts: page.page(items, Judged::key), expired })
     }
 
-    /// What becomes of the snapshots of a graph, newest first, by the policy that is `tried`, else by the graph's own.
+    /// What becomes of the snapshots of a graph, newest first; by what is `tried` instead of the graph's own policy.
     pub(super) async fn judge_graph(
         &self,
         connection: &impl ConnectionTrait,
         graph_id: &GraphId,
-        tried: Option<&RetentionPolicy>,
+        tried: Option<&Tried>,
     ) -> Result<Vec<Judged>, Error> {
         let now = self.now();
         let own = policy_of(&self.find_graph(connection, graph_id).await?)?;
         let rows = retention::list(connection, graph_id).await?;
-        let kept: Vec<Kept> = rows.iter().map(|row| self.kept(row)).collect();
-        let verdicts = judge(&kept, tried.or(own.as_ref()), now);
+        let in_use: HashSet<SnapshotId> = operations::list_in_use(connection, graph_id, now.minus(SPARED)).await?.into_iter().collect();
+        let kept: Vec<Kept> = rows.iter().map(|row| self.kept(row, in_use.contains(&row.snapshot_id))).collect();
+        let policy = match tried {
+            None => own.as_ref(),
+            Some(Tried::Age) => None,
+            Some(Tried::Policy(policy)) => Some(policy),
+        };
+        let verdicts = judge(&kept, policy, now);
         let judged = |(snapshot, verdict)| Judged { graph_id: graph_id.clone(), snapshot, verdict };
         Ok(rows.into_iter().zip(verdicts).map(judged).collect())
     }
 
-    fn kept(&self, row: &Outline) -> Kept {
+    fn kept(&self, row: &Outline, in_use: bool) -> Kept {
         let days = self.settings().retention();
         Kept {
             status: row.status,
@@ -110,6 +131,7 @@ impl Services {
             // One that failed has no retention of its own: its row is kept as long.
             expires_at: row.retention_until.unwrap_or_else(|| row.completed_at.unwrap_or(row.created_at).plus(days)),
             tags: Tags::from_json(row.tags.as_deref()).into_iter().collect(),
+            in_use,
             pin: row.pin_reason.clone().map(|reason| Hold { reason, until: row.pinned_until_at }),
             legal_hold: row.hold_reason.clone().map(|reason| Hold { reason, until: row.held_until_at }),
         }

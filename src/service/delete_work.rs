@@ -40,8 +40,9 @@ impl Services {
         failpoint::reach("delete.begun");
         control.begin_stage("delete", 0);
         let id = subject(operation)?;
+        let mut has_record = false;
         if let Some(row) = snapshots::find(self.store().read(), &operation.graph_id, id).await? {
-            let has_record = row.data_hash.is_some() || row.record_id.is_some();
+            has_record = row.data_hash.is_some() || row.record_id.is_some();
             let records = if has_record { Some(self.own_records(operation, control).await?) } else { None };
             if !self.mark_deleting(operation, id).await? {
                 let row = self.snapshot_of_operation(operation).await?;
@@ -55,9 +56,11 @@ impl Services {
         }
         failpoint::reach("delete.record_removed");
         let transaction = self.store().begin().await?;
+        if has_record {
+            graphs::update_unpruned(&*transaction, &operation.graph_id, self.now()).await?;
+        }
         operations::finish(&*transaction, operation, Ending::succeeded(), control.progress(), self.now()).await?;
         snapshots::delete(&*transaction, id).await?;
-        graphs::update_unpruned(&*transaction, &operation.graph_id, self.now()).await?;
         Ok(store::commit(transaction).await?)
     }
 

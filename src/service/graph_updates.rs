@@ -101,8 +101,7 @@ impl Services {
         }
         let ready = self.make_ready(update).await?;
         let transaction = self.store().begin().await?;
-        let old = graphs::find_to_update(&*transaction, &update.graph_id).await?;
-        let old = old.ok_or_else(|| Error::NotFound { kind: "Graph", id: update.graph_id.to_string() })?;
+        let old = self.find_graph_to_update(&transaction, &update.graph_id).await?;
         // Looked for when nobody else changes the graph: of two that come at once, the second finds what the first has done.
         if request.find_subject(&*transaction).await?.is_some() {
             drop(transaction);
@@ -175,6 +174,7 @@ impl Services {
         }
         failpoint::reach("unregister.purged");
         let transaction = self.store().begin().await?;
+        self.find_graph_to_update(&transaction, &operation.graph_id).await?;
         operations::finish(&*transaction, operation, Ending::succeeded(), control.progress(), self.now()).await?;
         snapshots::delete_all(&*transaction, &operation.graph_id).await?;
         graphs::delete(&*transaction, &operation.graph_id).await?;

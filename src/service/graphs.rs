@@ -17,7 +17,7 @@ use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::lightrag::server::Server as LightragServer;
 use crate::store::entity::graph::Model;
 use crate::store::graphs::{GraphFilter, GraphStats};
-use crate::store::{self, graphs};
+use crate::store::{self, Transaction, graphs};
 
 /// How long a snapshot waits for a LightRAG server to come to rest when nobody says, seconds.
 pub const DEFAULT_QUIET_WAIT_SECONDS: i32 = 30;
@@ -175,6 +175,16 @@ impl Services {
     /// There is none with this id.
     pub(super) async fn find_graph(&self, connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Model, Error> {
         let row = graphs::find(connection, graph_id).await?;
+        row.ok_or_else(|| Error::NotFound { kind: "Graph", id: graph_id.to_string() })
+    }
+
+    /// The row of a graph, which nobody else changes before the transaction ends. Taken before any other row, so that no two
+    /// transactions wait for each other.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub(super) async fn find_graph_to_update(&self, transaction: &Transaction, graph_id: &GraphId) -> Result<Model, Error> {
+        let row = graphs::find_to_update(&**transaction, graph_id).await?;
         row.ok_or_else(|| Error::NotFound { kind: "Graph", id: graph_id.to_string() })
     }
 

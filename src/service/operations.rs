@@ -18,7 +18,10 @@ use crate::domain::operation::{MAX_ATTEMPTS, MAX_QUEUED_PER_GRAPH, OperationKind
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::entity::operation::Model;
 use crate::store::operations::{Ending, OperationFilter};
-use crate::store::{self, operations, pins, snapshots};
+use crate::store::{self, graphs, operations, pins, snapshots};
+
+/// The stages of a snapshot in which it stores what it reads.
+const STORING: [&str; 2] = ["store", "audit"];
 
 /// An operation and, while it waits, its place in its graph's queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -242,6 +245,10 @@ impl Services {
         let ending = Ending { state, error: Some(json), result: None };
         operations::finish(&*transaction, operation, ending, control.progress(), now).await?;
         self.end_without_success(&transaction, operation, &recorded.message).await?;
+        // Whoever has come so far may have stored what nobody needs now.
+        if operation.kind == OperationKind::Snapshot && (operation.attempt > 1 || STORING.contains(&control.progress().stage)) {
+            graphs::update_unpruned(&*transaction, &operation.graph_id, now).await?;
+        }
         store::commit(transaction).await?;
         self.wakeup().announce_work();
         Ok(())

@@ -36,7 +36,7 @@ impl Services {
                 let (time_is_over, control): (Option<&dyn Fn() -> bool>, _) = (Some(&is_over), &*progress);
                 let request = PruneRequest { max_unused_percent, max_repack_bytes, time_is_over, dry_run: validate_only, control };
                 let mut report = prune_report(&repository.prune(&request, held.lock())?);
-                if !validate_only {
+                if !validate_only && !report.came_to_nothing() {
                     let checked = repository.check(CheckDepth::Sample { bytes: SAMPLE_BYTES }, &progress, held.lock())?;
                     report.check = Some(check_report(&checked));
                 }

@@ -19,7 +19,7 @@ use crate::domain::tag::GRAPH_TAG;
 use crate::repository::{FoundRecords, LockKind, Record, RecordId, Repository};
 use crate::store::entity::operation;
 use crate::store::entity::snapshot::Model;
-use crate::store::{self, operations, snapshots};
+use crate::store::{self, graphs, operations, snapshots};
 
 /// Why a snapshot has failed whose record is gone.
 const RECORD_GONE: &str = "its record is gone from the repository: it was removed outside Lightkeep";
@@ -84,8 +84,9 @@ impl Services {
 
     async fn insert_adopted(&self, operation: &operation::Model, row: Model) -> Result<(), Error> {
         let transaction = self.store().begin().await?;
+        let graph = self.find_graph_to_update(&transaction, &operation.graph_id).await?;
         operations::confirm(&*transaction, operation).await?;
-        snapshots::insert(&*transaction, row).await?;
+        snapshots::insert(&*transaction, Model { kept_by_policy: graph.retention_policy.is_some(), ..row }).await?;
         Ok(store::commit(transaction).await?)
     }
 
@@ -112,7 +113,7 @@ impl Services {
                 report.renamed_snapshot_ids.push(row.snapshot_id.to_string());
             } else {
                 report.adopted_snapshot_ids.push(row.snapshot_id.to_string());
-                self.complete(&mut row, record.time).await?;
+                self.complete(&mut row, record.time);
             }
             followed.push(row);
         }
@@ -126,12 +127,15 @@ impl Services {
             gone.push((row.snapshot_id, why));
         }
         let transaction = self.store().begin().await?;
+        if !gone.is_empty() {
+            graphs::update_unpruned(&*transaction, &operation.graph_id, self.now()).await?;
+        }
         operations::note(&*transaction, operation, to_json(report)?).await?;
         for row in followed {
             snapshots::update(&*transaction, row).await?;
         }
         for (id, why) in gone {
-            snapshots::update_record_lost(&*transaction, id, why).await?;
+            snapshots::update_record_lost(&*transaction, id, why, self.now()).await?;
         }
         store::commit(transaction).await?;
         failpoint::reach("reconcile.followed");
@@ -206,23 +210,23 @@ impl Services {
             lightrag_layout: None,
             deleting_operation_id: None,
             tags: None,
+            kept_by_policy: false,
             hold_reason: None,
             held_at: None,
             held_until_at: None,
         };
         looked.fill_in(&mut row)?;
-        self.complete(&mut row, record.time).await?;
+        self.complete(&mut row, record.time);
         Ok(row)
     }
 
     /// Completes the row of a record that was found. Its retention counts from now: a repository that was found again must not lose
     /// what it holds the next minute.
-    async fn complete(&self, row: &mut Model, recorded_at: Timestamp) -> Result<(), Error> {
+    fn complete(&self, row: &mut Model, recorded_at: Timestamp) {
         row.status = SnapshotStatus::Completed;
         row.completed_at = Some(recorded_at);
-        row.retention_until = self.retention_until(self.store().read(), &row.graph_id).await?;
+        row.retention_until = Some(self.now().plus(self.settings().retention()));
         row.error_message = None;
-        Ok(())
     }
 
     /// The id that a record's snapshot gets: the one of its tag, unless another record has it already, as after `restic rewrite`, or

@@ -1,19 +1,21 @@
 //! Retention policies of graphs: set, told, and followed after each snapshot and every hour.
 
-use sea_orm::ConnectionTrait;
+use std::time::Duration;
 
 use super::Services;
 use super::cleanup::{CleanupPayload, Judged};
 use super::error::Error;
 use super::idempotency::Request;
 use super::operations::to_json;
-use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
-use crate::domain::operation::OperationKind;
+use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::retention::{PolicyFields, RetentionPolicy};
 use crate::store::entity::graph;
 use crate::store::{self, Transaction, graphs, operations, retention};
+
+/// How long no cleanup is queued by itself after one that has failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(3600);
 
 /// How the snapshots of a graph are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,27 +77,17 @@ impl Services {
         request: &Request<'_>,
     ) -> Result<GraphRetention, Error> {
         let transaction = self.store().begin().await?;
-        let row = graphs::find_to_update(&*transaction, graph_id).await?;
-        let mut row = row.ok_or_else(|| Error::NotFound { kind: "Graph", id: graph_id.to_string() })?;
+        let mut row = self.find_graph_to_update(&transaction, graph_id).await?;
         if request.find_subject(&*transaction).await?.is_some() {
             return told(row);
         }
         row.retention_policy = json.map(str::to_owned);
         graphs::update(&*transaction, row.clone()).await?;
-        match json {
-            Some(_) => retention::clear_ages(&*transaction, graph_id).await?,
-            None => retention::set_ages(&*transaction, graph_id, self.settings().retention()).await?,
-        }
+        retention::set_kept_by_policy(&*transaction, graph_id, json.is_some()).await?;
         request.remember(self, &*transaction, graph_id.to_string()).await?;
         self.record_audit(&*transaction, caller, request.action, graph_id, json.map(str::to_owned)).await?;
         store::commit(transaction).await?;
         told(row)
-    }
-
-    /// When the retention of a snapshot is over that is complete now; none where a policy counts instead.
-    pub(super) async fn retention_until(&self, connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Option<Timestamp>, Error> {
-        let graph = self.find_graph(connection, graph_id).await?;
-        Ok(graph.retention_policy.is_none().then(|| self.now().plus(self.settings().retention())))
     }
 
     /// Queues the deletion of what retention no longer keeps, in all graphs. One that cannot be judged keeps no other from it.
@@ -104,18 +96,27 @@ impl Services {
     /// The database's.
     pub async fn expire_all(&self) -> Result<(), Error> {
         for graph_id in graphs::list_ids(self.store().read()).await? {
-            let transaction = self.store().begin().await?;
-            match self.enqueue_expiry(&transaction, &graph_id).await {
-                Ok(()) => store::commit(transaction).await?,
-                Err(error) => not_followed(&graph_id, &error),
+            if let Err(error) = self.expire(&graph_id).await {
+                not_followed(&graph_id, &error);
             }
         }
         self.wakeup().announce_work();
         Ok(())
     }
 
-    /// Queues the deletion of what retention no longer keeps of a graph, in the transaction that completes a snapshot. Whatever else is
-    /// wrong than the database, the snapshot counts: expiry comes again with the next one, and every hour.
+    async fn expire(&self, graph_id: &GraphId) -> Result<(), Error> {
+        // Mostly there is nothing to do, which needs no writer's turn.
+        if !self.judge_graph(self.store().read(), graph_id, None).await?.iter().any(Judged::is_expired) {
+            return Ok(());
+        }
+        let transaction = self.store().begin().await?;
+        self.find_graph_to_update(&transaction, graph_id).await?;
+        self.enqueue_expiry(&transaction, graph_id).await?;
+        Ok(store::commit(transaction).await?)
+    }
+
+    /// Queues the deletion of what retention no longer keeps of a graph, in the transaction that completes a snapshot and has the graph
+    /// for itself. Whatever else is wrong than the database, the snapshot counts: expiry comes again with the next one, and every hour.
     ///
     /// # Errors
     /// The database's.
@@ -131,8 +132,13 @@ impl Services {
     }
 
     async fn enqueue_expiry(&self, transaction: &Transaction, graph_id: &GraphId) -> Result<(), Error> {
+        if operations::has_open_of(&**transaction, Some(graph_id), OperationKind::Cleanup).await? {
+            return Ok(());
+        }
         let last = operations::find_newest(&**transaction, graph_id, OperationKind::Cleanup).await?;
-        if last.is_some_and(|cleanup| !cleanup.state.is_ended()) {
+        let since = self.now().minus(AFTER_FAILURE);
+        // What keeps it from its work, such as a lock, would keep snapshots waiting behind each further one.
+        if last.is_some_and(|last| last.state == OperationState::Failed && last.ended_at.is_some_and(|at| at > since && at <= self.now())) {
             return Ok(());
         }
         let expired = self.judge_graph(&**transaction, graph_id, None).await?.into_iter().filter(Judged::is_expired);

@@ -28,7 +28,7 @@ use crate::lightrag::workspace::{Layout, Store};
 use crate::repository::{self, BackupRequest, Beside, Figures, LockKind, MakeManifest, NewRecord, RecordId, Repository, Source, Stored};
 use crate::store::entity::{graph, operation, snapshot};
 use crate::store::operations::Ending;
-use crate::store::{self, operations, snapshots};
+use crate::store::{self, operations, retention, snapshots};
 
 /// How often a LightRAG server is asked whether it has come to rest.
 const QUIET_POLL: Duration = Duration::from_millis(500);
@@ -182,10 +182,13 @@ impl Services {
         row.status = SnapshotStatus::Completed;
         row.record_id = Some(record_id.to_string());
         row.completed_at = Some(now);
+        row.retention_until = Some(now.plus(self.settings().retention()));
         let transaction = self.store().begin().await?;
-        row.retention_until = self.retention_until(&*transaction, &row.graph_id).await?;
+        // Before all else: nobody changes the policy meanwhile, by which expiry is judged.
+        let graph = self.find_graph_to_update(&transaction, &operation.graph_id).await?;
         operations::finish(&*transaction, operation, Ending::succeeded(), control.progress(), now).await?;
         snapshots::update(&*transaction, row).await?;
+        retention::set_kept_by_policy(&*transaction, &operation.graph_id, graph.retention_policy.is_some()).await?;
         self.enqueue_expiry_after(&transaction, &operation.graph_id).await?;
         store::commit(transaction).await?;
         self.wakeup().announce_work();

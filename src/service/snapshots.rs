@@ -151,6 +151,7 @@ impl Services {
             inputs_data_hash: None,
             deleting_operation_id: None,
             tags: new.tags.to_json(),
+            kept_by_policy: false,
             hold_reason: None,
             held_at: None,
             held_until_at: None,

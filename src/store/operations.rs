@@ -116,6 +116,29 @@ pub async fn count_queued(connection: &impl ConnectionTrait, graph_id: &GraphId)
     queued.count(connection).await.map_err(Error::during("count waiting operations"))
 }
 
+/// Whether an operation of this kind waits or works, for this graph or for any.
+///
+/// # Errors
+/// The database's.
+pub async fn has_open_of(connection: &impl ConnectionTrait, graph_id: Option<&GraphId>, kind: OperationKind) -> Result<bool, Error> {
+    let query = Entity::find().filter(Column::Kind.eq(kind)).filter(Column::State.is_in(OperationState::OPEN));
+    let query = query.filter(Condition::all().add_option(graph_id.map(|graph_id| Column::GraphId.eq(graph_id.clone()))));
+    Ok(query.one(connection).await.map_err(Error::during("find an open operation"))?.is_some())
+}
+
+/// The snapshots of a graph that an operation of these kinds waits to use or uses; and those that a restore has used, or failed to, since
+/// then.
+///
+/// # Errors
+/// The database's.
+pub async fn list_in_use(connection: &impl ConnectionTrait, graph_id: &GraphId, since: Timestamp) -> Result<Vec<SnapshotId>, Error> {
+    let waits = Column::Kind.is_in([OperationKind::Restore, OperationKind::Verify]).and(Column::State.is_in(OperationState::OPEN));
+    let was_restored = Column::Kind.eq(OperationKind::Restore).and(Column::EndedAt.gt(since));
+    let query = Entity::find().select_only().column(Column::SnapshotId).filter(Column::GraphId.eq(graph_id.clone()));
+    let query = query.filter(Column::SnapshotId.is_not_null()).filter(waits.or(was_restored));
+    query.into_tuple().all(connection).await.map_err(Error::during("list operations"))
+}
+
 /// The operation of this kind that was asked for last for a graph.
 ///
 /// # Errors
@@ -131,7 +154,7 @@ pub async fn find_newest(connection: &impl ConnectionTrait, graph_id: &GraphId, 
 /// # Errors
 /// The database's.
 pub async fn has_open(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<bool, Error> {
-    let open = Column::State.is_in([OperationState::Queued, OperationState::Running]);
+    let open = Column::State.is_in(OperationState::OPEN);
     let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(open);
     Ok(query.one(connection).await.map_err(Error::during("find an open operation"))?.is_some())
 }

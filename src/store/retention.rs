@@ -1,8 +1,6 @@
 //! What retention asks of the rows of `snapshots`.
 
-use std::time::Duration;
-
-use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::sea_query::Expr;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
 use super::Error;
@@ -85,25 +83,13 @@ pub async fn list(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Resu
     query.into_model::<Outline>().all(connection).await.map_err(Error::during("list snapshots"))
 }
 
-/// Takes the ends of their retention from the snapshots of a graph: a policy counts instead.
+/// Notes with each snapshot of a graph whether a retention policy counts.
 ///
 /// # Errors
 /// The database's.
-pub async fn clear_ages(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<(), Error> {
-    let update = Entity::update_many().col_expr(Column::RetentionUntil, Expr::value(None::<Timestamp>));
-    update.filter(Column::GraphId.eq(graph_id.clone())).exec(connection).await.map_err(Error::during("write retention"))?;
-    Ok(())
-}
-
-/// Gives the restorable snapshots of a graph an end of their retention, so long after they were complete.
-///
-/// # Errors
-/// The database's.
-pub async fn set_ages(connection: &impl ConnectionTrait, graph_id: &GraphId, kept: Duration) -> Result<(), Error> {
-    let micros = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
-    let completed_at = Expr::col(Column::CompletedAt).if_null(Expr::col(Column::CreatedAt));
-    let update = Entity::update_many().col_expr(Column::RetentionUntil, completed_at.add(micros));
-    let update = update.filter(Column::GraphId.eq(graph_id.clone())).filter(Column::Status.is_in(SnapshotStatus::RESTORABLE));
+pub async fn set_kept_by_policy(connection: &impl ConnectionTrait, graph_id: &GraphId, kept_by_policy: bool) -> Result<(), Error> {
+    let update = Entity::update_many().col_expr(Column::KeptByPolicy, Expr::value(kept_by_policy));
+    let update = update.filter(Column::GraphId.eq(graph_id.clone())).filter(Column::KeptByPolicy.ne(kept_by_policy));
     update.exec(connection).await.map_err(Error::during("write retention"))?;
     Ok(())
 }

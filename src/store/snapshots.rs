@@ -190,7 +190,7 @@ pub async fn has_any_record(connection: &impl ConnectionTrait) -> Result<bool, E
 pub async fn update(connection: &impl ConnectionTrait, snapshot: Model) -> Result<(), Error> {
     let mut row = snapshot.into_active_model().reset_all();
     (row.pin_reason, row.pinned_at, row.pinned_until_at, row.deleting_operation_id) = (NotSet, NotSet, NotSet, NotSet);
-    (row.hold_reason, row.held_at, row.held_until_at) = (NotSet, NotSet, NotSet);
+    (row.hold_reason, row.held_at, row.held_until_at, row.kept_by_policy) = (NotSet, NotSet, NotSet, NotSet);
     row.update(connection).await.map_err(Error::during("update a snapshot"))?;
     Ok(())
 }
@@ -261,15 +261,17 @@ pub async fn update_verified(connection: &impl ConnectionTrait, verification: &v
     Ok(())
 }
 
-/// Marks a snapshot as failed whose record is gone.
+/// Marks a snapshot as failed whose record is gone. From now on its row is kept as long as one that fails now: the record may come back.
 ///
 /// # Errors
 /// The database's.
-pub async fn update_record_lost(connection: &impl ConnectionTrait, id: SnapshotId, message: &str) -> Result<(), Error> {
+pub async fn update_record_lost(connection: &impl ConnectionTrait, id: SnapshotId, message: &str, now: Timestamp) -> Result<(), Error> {
     let update = Entity::update_many()
         .col_expr(Column::Status, Expr::value(SnapshotStatus::Failed))
         .col_expr(Column::ErrorMessage, Expr::value(message))
         .col_expr(Column::RecordId, Expr::value(None::<String>))
+        .col_expr(Column::CompletedAt, Expr::value(now))
+        .col_expr(Column::RetentionUntil, Expr::value(None::<Timestamp>))
         .filter(Column::SnapshotId.eq(id));
     update.exec(connection).await.map_err(Error::during("mark a snapshot"))?;
     Ok(())

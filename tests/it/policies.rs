@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use lightkeep::proto::v1;
+use lightkeep::repository::LockKind;
 use serde_json::{Value as Json, json};
 
-use crate::support::app::{TestApp, settled};
+use crate::support::app::{START, TestApp, settled};
 use crate::support::database::on_each_database;
 use crate::support::files::small;
-use crate::support::repositories::work;
+use crate::support::repositories::{flip, noise, open, packs, work};
 use crate::support::rest::{Answer, GRAPHS, delete, get, post, send};
 use crate::support::tools::restic_ok;
+use crate::trouble::{files_below, restart, until};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const POLICY: &str = "/api/backup/backup/graphs/g/retention";
@@ -76,6 +78,7 @@ on_each_database!(a_policy_can_be_tried_before_it_is_set_and_be_taken_away, asyn
         app.snapshot("g", &source).await;
         app.clock.advance(DAY);
     }
+    let before: Vec<_> = app.list("g").await.into_iter().map(|one| one.retention_until).collect();
     let tried = json!({ "policy": { "keep_daily": 2, "time_zone": "Europe/Berlin" } });
     let expected = [
         verdict("newest_good", "newest good; daily 1 of 2"),
@@ -94,12 +97,14 @@ on_each_database!(a_policy_can_be_tried_before_it_is_set_and_be_taken_away, asyn
     let told = get(&app, POLICY).await.ok();
     assert_eq!((&told["policy"]["keep_daily"], &told["policy"]["time_zone"]), (&json!(2), &json!("Europe/Berlin")));
     assert_eq!(preview(&app, &json!({})).await.1, 1);
+    assert_eq!(preview(&app, &json!({ "by_age": true })).await.1, 0);
+    let both = json!({ "by_age": true, "policy": { "keep_last": 1 } });
+    assert_eq!(post(&app, &format!("{POLICY}/preview"), &both).await.status, 400);
     let cleared = delete(&app, POLICY).await.ok();
     assert_eq!((&cleared["graph_id"], &cleared["policy"]), (&json!("g"), &json!(null)));
     assert_eq!(preview(&app, &json!({})).await.1, 0);
-    let until: Vec<i64> = app.list("g").await.iter().map(|one| one.retention_until.unwrap().seconds).collect();
-    let completed: Vec<i64> = app.list("g").await.iter().map(|one| one.completed_at.unwrap().seconds + 30 * 86_400).collect();
-    assert_eq!(until, completed);
+    let ages: Vec<_> = app.list("g").await.into_iter().map(|one| one.retention_until).collect();
+    assert_eq!(ages, before, "what was known of their age is not lost");
     app
 });
 
@@ -175,33 +180,112 @@ on_each_database!(what_a_schedule_takes_has_its_tags, async |app: TestApp| {
     app
 });
 
-// A loosened policy counts for what is to be deleted already.
-on_each_database!(what_is_to_be_deleted_is_judged_again, async |app: TestApp| {
+// A loosened policy counts for what is to be deleted already, until the very moment.
+on_each_database!(a_policy_that_comes_while_a_cleanup_works_counts, async |app: TestApp| {
     let source = small(&app.data("plain"));
     for _ in 0..3 {
         app.snapshot("g", &source).await;
     }
     put(&app, &json!({ "keep_last": 1 })).await.ok();
-    // A restore that waits keeps the cleanup from its turn.
-    let lock = crate::support::repositories::open(&app, "g");
-    let lock = lock.lock(lightkeep::repository::LockKind::Exclusive, crate::support::app::START, "another-host").unwrap();
-    let verify = format!("{GRAPHS}/g/snapshots/{}/verify?wait=false", app.list("g").await[0].backup_id);
-    post(&app, &verify, &json!({})).await.ok();
+    let lock = open(&app, "g").lock(LockKind::Shared, START, "another-host").unwrap();
     app.server.services().expire_all().await.unwrap();
     app.server.services().expire_all().await.unwrap();
     let queued = app.query("SELECT kind FROM operations WHERE kind = 'cleanup'").await;
     assert_eq!(queued, ["cleanup"], "one is enough");
+    // It has judged, and waits to be alone in the repository.
+    until(&app, v1::OperationKind::Cleanup, v1::OperationState::Running).await;
     put(&app, &json!({ "keep_last": 2 })).await.ok();
     drop(lock);
     assert_eq!(left(&app).await, 2);
     app
 });
 
+on_each_database!(what_a_restore_waits_for_does_not_expire, async |app: TestApp| {
+    let source = small(&app.data("plain"));
+    let first = app.snapshot("g", &source).await;
+    for _ in 0..2 {
+        app.snapshot("g", &source).await;
+    }
+    put(&app, &json!({ "keep_last": 1 })).await.ok();
+    let lock = open(&app, "g").lock(LockKind::Shared, START, "another-host").unwrap();
+    app.server.services().expire_all().await.unwrap();
+    until(&app, v1::OperationKind::Cleanup, v1::OperationState::Running).await;
+    post(&app, &format!("/api/operations/{}/cancel", running_cleanup(&app).await), &json!({})).await.ok();
+    drop(lock);
+    settled(&app).await;
+    // It waits behind what has the graph's turn, and before the next cleanup judges.
+    let lock = open(&app, "g").lock(LockKind::Exclusive, START, "another-host").unwrap();
+    post(&app, &format!("{GRAPHS}/g/snapshots?wait=false"), &json!({})).await.ok();
+    let restore = json!({ "target_dir": app.data("again"), "wait": false });
+    post(&app, &format!("{GRAPHS}/g/snapshots/{}/restore", first.backup_id), &restore).await.ok();
+    drop(lock);
+    settled(&app).await;
+    assert!(app.data("again").join("note").exists());
+    let (verdicts, _) = preview(&app, &json!({})).await;
+    assert_eq!(verdicts.iter().map(|(word, _)| word.as_str()).collect::<Vec<_>>(), ["newest_good", "in_use"]);
+    app.clock.advance(DAY);
+    app.server.services().expire_all().await.unwrap();
+    assert_eq!(left(&app).await, 1);
+    app
+});
+
+async fn running_cleanup(app: &TestApp) -> String {
+    until(app, v1::OperationKind::Cleanup, v1::OperationState::Running).await.operation_id
+}
+
+// What keeps it from its work would keep each further one, and snapshots would wait behind them.
+on_each_database!(a_cleanup_that_fails_comes_again_an_hour_later, async |app: TestApp| {
+    let source = small(&app.data("plain"));
+    for _ in 0..2 {
+        app.snapshot("g", &source).await;
+    }
+    put(&app, &json!({ "keep_last": 1 })).await.ok();
+    let record = app.list("g").await[1].checkpoint_path().to_owned();
+    let kept = std::fs::read(&record).unwrap();
+    std::fs::remove_file(&record).unwrap();
+    std::fs::create_dir(&record).unwrap();
+    app.server.services().expire_all().await.unwrap();
+    settled(&app).await;
+    let states = async || app.query("SELECT state FROM operations WHERE kind = 'cleanup' ORDER BY created_at").await;
+    assert_eq!(states().await, ["failed"]);
+    app.server.services().expire_all().await.unwrap();
+    assert_eq!(states().await, ["failed"]);
+    std::fs::remove_dir(&record).unwrap();
+    std::fs::write(&record, kept).unwrap();
+    app.clock.advance(Duration::from_secs(3600));
+    app.server.services().expire_all().await.unwrap();
+    assert_eq!(left(&app).await, 1);
+    assert_eq!(states().await, ["failed", "succeeded"]);
+    app
+});
+
+// A disk that is half mounted loses nothing for good.
+on_each_database!(a_record_that_was_gone_for_a_while_is_not_deleted_when_it_is_back, async |app: TestApp| {
+    let source = small(&app.data("plain"));
+    let first = app.snapshot("g", &source).await;
+    let pin = json!({ "reason": "until it is lost" });
+    post(&app, &format!("{GRAPHS}/g/snapshots/{}/pin", first.backup_id), &pin).await.ok();
+    app.snapshot("g", &source).await;
+    app.clock.advance(DAY * 60);
+    let record = std::fs::read(first.checkpoint_path()).unwrap();
+    std::fs::remove_file(first.checkpoint_path()).unwrap();
+    assert_eq!(work(&app, "g", "reconcile", json!({})).await["lost_snapshot_ids"], json!([first.backup_id]));
+    post(&app, &format!("{GRAPHS}/g/snapshots/{}/unpin", first.backup_id), &json!({})).await.ok();
+    app.server.services().expire_all().await.unwrap();
+    assert_eq!(left(&app).await, 2, "that it is lost can be read for as long as a failed one");
+    std::fs::write(first.checkpoint_path(), record).unwrap();
+    assert_eq!(work(&app, "g", "reconcile", json!({})).await["adopted_snapshot_ids"], json!([first.backup_id]));
+    app.server.services().expire_all().await.unwrap();
+    assert_eq!(left(&app).await, 2);
+    app.restore(&first, &app.data("again")).await.unwrap();
+    app
+});
+
 on_each_database!(what_was_deleted_is_pruned_by_itself, async |app: TestApp| {
     let source = small(&app.data("plain"));
-    crate::support::repositories::noise(&source.join("changes"), 1, 3_000_000);
+    noise(&source.join("changes"), 1, 3_000_000);
     let first = app.snapshot("g", &source).await;
-    crate::support::repositories::noise(&source.join("changes"), 2, 3_000_000);
+    noise(&source.join("changes"), 2, 3_000_000);
     app.snapshot("g", &source).await;
     let services = app.server.services();
     let prunes = async || {
@@ -210,19 +294,19 @@ on_each_database!(what_was_deleted_is_pruned_by_itself, async |app: TestApp| {
         app.operations().await.list_operations(request).await.unwrap().into_inner().operations.len()
     };
     app.clock.advance(DAY * 3);
-    services.prune_due().await.unwrap();
+    services.prune_next().await.unwrap();
     assert_eq!(prunes().await, 0, "nothing was deleted");
     app.delete(&first).await.unwrap();
-    services.prune_due().await.unwrap();
+    services.prune_next().await.unwrap();
     assert_eq!(prunes().await, 0, "not long ago");
     app.clock.advance(DAY);
-    let before: u64 = crate::support::repositories::packs(&app.storage().join("g")).iter().map(|(_, bytes)| bytes).sum();
-    services.prune_due().await.unwrap();
+    let before: u64 = packs(&app.storage().join("g")).iter().map(|(_, bytes)| bytes).sum();
+    services.prune_next().await.unwrap();
     assert_eq!(prunes().await, 1);
-    let after: u64 = crate::support::repositories::packs(&app.storage().join("g")).iter().map(|(_, bytes)| bytes).sum();
+    let after: u64 = packs(&app.storage().join("g")).iter().map(|(_, bytes)| bytes).sum();
     assert!(after + 2_900_000 < before, "{after} of {before}");
     app.clock.advance(DAY);
-    services.prune_due().await.unwrap();
+    services.prune_next().await.unwrap();
     assert_eq!(prunes().await, 1, "nothing is left to do");
     app
 });
@@ -233,22 +317,22 @@ on_each_database!(a_prune_that_fails_is_tried_again_a_day_later, async |app: Tes
     let first = app.snapshot("g", &source).await;
     app.snapshot("g", &source).await;
     app.delete(&first).await.unwrap();
-    let index = crate::trouble::files_below(&app.storage().join("g/index"));
-    index.iter().for_each(|file| crate::support::repositories::flip(file));
-    let app = crate::trouble::restart(app).await;
+    let index = files_below(&app.storage().join("g/index"));
+    index.iter().for_each(|file| flip(file));
+    let app = restart(app).await;
     let states = async || {
         settled(&app).await;
         app.query("SELECT state FROM operations WHERE kind = 'prune' ORDER BY created_at").await
     };
     for (hours, expected) in [(24, vec!["failed"]), (1, vec!["failed"]), (23, vec!["failed", "failed"])] {
         app.clock.advance(Duration::from_secs(hours * 3600));
-        app.server.services().prune_due().await.unwrap();
+        app.server.services().prune_next().await.unwrap();
         assert_eq!(states().await, expected);
     }
-    index.iter().for_each(|file| crate::support::repositories::flip(file));
-    let app = crate::trouble::restart(app).await;
+    index.iter().for_each(|file| flip(file));
+    let app = restart(app).await;
     app.clock.advance(DAY);
-    app.server.services().prune_due().await.unwrap();
+    app.server.services().prune_next().await.unwrap();
     settled(&app).await;
     assert_eq!(app.query("SELECT state FROM operations WHERE state = 'succeeded' AND kind = 'prune'").await.len(), 1);
     app

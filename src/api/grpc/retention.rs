@@ -42,7 +42,7 @@ impl RetentionService for RetentionGrpc {
         request: Request<v1::PreviewRetentionRequest>,
     ) -> Result<Response<v1::PreviewRetentionResponse>, Status> {
         let wanted = policy::parse_preview(request.into_inner())?;
-        let preview = self.0.preview_cleanup(Some(&wanted.graph_id), wanted.policy.as_ref(), &wanted.page).await?;
+        let preview = self.0.preview_cleanup(Some(&wanted.graph_id), wanted.tried.as_ref(), &wanted.page).await?;
         Ok(Response::new(retention::previewed(preview)))
     }
 

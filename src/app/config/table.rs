@@ -43,6 +43,8 @@ macro_rules! settings {
 const MAX_DAYS: u32 = 36_500;
 /// A year.
 const MAX_HOURS: u32 = 8_784;
+/// Some packs of the usual size: with less a prune would come to nothing.
+const MIN_MIB: u32 = 64;
 /// A tebibyte.
 const MAX_MIB: u32 = 1_048_576;
 /// A day.
@@ -70,7 +72,7 @@ settings! {
     RETENTION_DAYS: u32 = "", ["LIGHTRAG_BACKUP_RETENTION_DAYS"], "backup.retention_days", "30", number::<1, MAX_DAYS>;
     PRUNE_INTERVAL: u32 = "", ["LIGHTKEEP_PRUNE_INTERVAL_HOURS"], "backup.prune_interval_hours", "24", number::<0, MAX_HOURS>;
     PRUNE_MAX_SECONDS: u32 = "", ["LIGHTKEEP_PRUNE_MAX_SECONDS"], "backup.prune_max_seconds", "600", number::<1, MAX_SECONDS>;
-    PRUNE_MAX_REPACK: u32 = "", ["LIGHTKEEP_PRUNE_MAX_REPACK_MIB"], "backup.prune_max_repack_mib", "10240", number::<1, MAX_MIB>;
+    PRUNE_MAX_REPACK: u32 = "", ["LIGHTKEEP_PRUNE_MAX_REPACK_MIB"], "backup.prune_max_repack_mib", "10240", number::<MIN_MIB, MAX_MIB>;
     AUTO_BACKUP_INTERVAL: u32 =
         "", ["LIGHTRAG_AUTO_BACKUP_INTERVAL", "LIGHTRAG_BACKUP_INTERVAL_HOURS"], "backup.interval_hours", "24", number::<0, MAX_HOURS>;
     S3_BUCKET: () = "", ["LIGHTRAG_BACKUP_S3_BUCKET"], "", "", unsupported;

@@ -8,13 +8,15 @@
 //!
 //! # What stays
 //!
-//! - What is pinned or held stays, whatever else holds.
+//! - What is pinned or held stays, whatever else holds. So does what a restore or a verification waits for, or was restored lately.
+//! - What is dated later than now stays, as a clock that ran ahead leaves it behind, and takes no place from the others.
 //! - As many good ones as the policy's minimum stay, at least one: the newest, consistent ones before plain ones before those not audited.
 //! - Where the best good ones are plain directories, the newest of the others stay too: one that nobody has audited, and a whole one that
 //!   was called inconsistent, or with neither the newest of all. The plain ones may show the emptied source of what these were graphs of.
 //! - A graph without a good snapshot loses none that can be restored: nobody knows which of them is the least bad.
 //! - Under a policy, good ones stay by its counted rules, as with `restic forget`: the newest of each of the last so many days that have any,
-//!   and so on, each rule by itself. Others are not counted, so they never take a place from a good one.
+//!   and so on, each rule by itself. Others are not counted, so they never take a place from a good one. One that is damaged stays where
+//!   it would have stayed as a good one: a repair may heal it.
 //! - Under a policy, whatever can be restored stays by its tags, and by its time span. That is counted back from the newest good one, not from
 //!   now, so it does not run out while no new ones come.
 //! - Without a policy all snapshots stay until their own retention is over. Under a policy that rule is left for what is not good, and
@@ -53,6 +55,8 @@ pub struct Kept {
     pub expires_at: Timestamp,
     /// Words that a policy can ask for.
     pub tags: Vec<String>,
+    /// A restore or a verification of it waits or works, or it was restored lately.
+    pub in_use: bool,
     /// It is pinned, or was.
     pub pin: Option<Hold>,
     /// It is under a legal hold, or was.
@@ -92,13 +96,19 @@ impl Kept {
     fn is_doubtful(&self) -> bool {
         self.status.is_restorable() && !GOOD.into_iter().any(|kind| self.is_good(kind))
     }
+
+    /// Whether it is of a good kind, damaged or not.
+    fn is_of(&self, kind: Option<Consistency>) -> bool {
+        self.status.is_restorable() && self.consistency == kind
+    }
 }
 
 /// What becomes of each of a graph's snapshots, in their order. Without a `policy` they stay until their own retention is over. Of those
 /// that were taken in the same moment, the one that is given first counts as the newest.
 pub fn judge(snapshots: &[Kept], policy: Option<&RetentionPolicy>, now: Timestamp) -> Vec<Verdict> {
-    let mut newest_first: Vec<usize> = (0..snapshots.len()).collect();
+    let mut newest_first: Vec<usize> = (0..snapshots.len()).filter(|at| snapshots[*at].taken_at <= now).collect();
     newest_first.sort_by_key(|at| Reverse(snapshots[*at].taken_at));
+    let has_plain = snapshots.iter().any(|snapshot| snapshot.is_good(Some(Consistency::NotApplicable)));
     let those = |test: &dyn Fn(&Kept) -> bool| newest_first.iter().copied().filter(|at| test(&snapshots[*at])).collect::<Vec<usize>>();
     let kinds = GOOD.map(|kind| those(&|snapshot| snapshot.is_good(kind)));
     let (good, doubtful) = (kinds.concat(), those(&Kept::is_doubtful));
@@ -111,17 +121,24 @@ pub fn judge(snapshots: &[Kept], policy: Option<&RetentionPolicy>, now: Timestam
     for at in doubtful.iter().filter(|_| good.is_empty()) {
         reasons[*at].push(Reason::NoGood);
     }
-    for at in newest_not_plain(snapshots, &kinds, &doubtful) {
+    for at in newest_not_plain(snapshots, &kinds, &doubtful).into_iter().filter(|_| has_plain) {
         reasons[at].push(Reason::NotPlain);
     }
     let Some(policy) = policy else { return reasons.into_iter().map(Verdict::of).collect() };
     let times = |ats: &[usize]| ats.iter().map(|at| snapshots[*at].taken_at).collect::<Vec<Timestamp>>();
-    // A clock that was put back leaves snapshots of the future behind; no time span is counted back from them.
-    let newest = |ats: &[usize]| times(ats).into_iter().filter(|taken_at| *taken_at < now).max();
+    let newest = |ats: &[usize]| times(ats).into_iter().max();
     for kind in &kinds {
         for (at, counted) in kind.iter().zip(policy.count(&times(kind))) {
             reasons[*at].extend(counted);
             reasons[*at].extend(policy.keeps_within(snapshots[*at].taken_at, newest(kind)));
+        }
+    }
+    for kind in GOOD {
+        let with_damaged = those(&|snapshot| snapshot.is_of(kind));
+        for (at, counted) in with_damaged.iter().zip(policy.count(&times(&with_damaged))) {
+            if !snapshots[*at].is_good(kind) {
+                reasons[*at].extend(counted);
+            }
         }
     }
     for at in doubtful {
@@ -131,8 +148,8 @@ pub fn judge(snapshots: &[Kept], policy: Option<&RetentionPolicy>, now: Timestam
 }
 
 /// Where the best good ones are plain directories: the newest of each kind of others, from lists with the newest first.
-fn newest_not_plain(snapshots: &[Kept], [consistent, plain, unaudited]: &[Vec<usize>; 3], doubtful: &[usize]) -> Vec<usize> {
-    if !consistent.is_empty() || plain.is_empty() {
+fn newest_not_plain(snapshots: &[Kept], [consistent, _, unaudited]: &[Vec<usize>; 3], doubtful: &[usize]) -> Vec<usize> {
+    if !consistent.is_empty() {
         return Vec::new();
     }
     let mut doubtful = doubtful.iter().filter(|at| snapshots[**at].consistency != Some(Consistency::NotApplicable));
@@ -152,5 +169,7 @@ fn reasons_of_its_own(snapshot: &Kept, policy: Option<&RetentionPolicy>, now: Ti
     let tags = tags.filter(|tag| snapshot.tags.contains(tag)).cloned().map(Reason::Tag);
     let goes_by_age = status.is_settled() && (policy.is_none() || !status.is_restorable() || snapshot.is_doubtful());
     let age = (goes_by_age && snapshot.expires_at > now).then_some(Reason::NotExpired { until: snapshot.expires_at });
-    in_progress.into_iter().chain(pin).chain(hold).chain(tags).chain(age).collect()
+    let in_use = snapshot.in_use.then_some(Reason::InUse);
+    let ahead = (status.is_restorable() && snapshot.taken_at > now).then_some(Reason::Ahead);
+    in_progress.into_iter().chain(pin).chain(hold).chain(in_use).chain(ahead).chain(tags).chain(age).collect()
 }

@@ -16,6 +16,10 @@ pub enum Reason {
     Pinned(Hold),
     /// It is under a legal hold.
     Held(Hold),
+    /// A restore or a verification of it waits or works, or it was restored lately.
+    InUse,
+    /// It is dated later than now.
+    Ahead,
     /// It is one of the newest good ones of its graph.
     Good {
         /// Its place among them, from 1.
@@ -58,6 +62,8 @@ impl fmt::Display for Reason {
             Self::Pinned(Hold { reason, until: None }) => write!(f, "pinned: {reason}"),
             Self::Held(Hold { reason, until: Some(until) }) => write!(f, "held until {until}: {reason}"),
             Self::Held(Hold { reason, until: None }) => write!(f, "held until released: {reason}"),
+            Self::InUse => f.write_str("in use: it is restored or verified, or was restored lately"),
+            Self::Ahead => f.write_str("dated later than now"),
             Self::Good { nth: 1, .. } => f.write_str("newest good"),
             Self::Good { nth, of } => write!(f, "good {nth} of at least {of}"),
             Self::NoGood => f.write_str("its graph has no good one"),
@@ -93,6 +99,8 @@ words! {
     pub enum RetentionVerdict {
         /// Kept: its own retention is not over.
         NotExpired = "not_expired",
+        /// Kept: a restore or a verification of it waits or works, or it was restored lately.
+        InUse = "in_use",
         /// Kept by a rule of the policy.
         Policy = "policy",
         /// Kept: among the newest good ones of its graph, or the least bad where none is good.
@@ -132,7 +140,8 @@ impl Verdict {
             () if has(|reason| matches!(reason, Reason::Held(_))) => RetentionVerdict::Held,
             () if has(|reason| matches!(reason, Reason::Pinned(_))) => RetentionVerdict::Pinned,
             () if has(|reason| matches!(reason, Reason::Good { .. } | Reason::NotPlain | Reason::NoGood)) => RetentionVerdict::NewestGood,
-            () if has(|reason| matches!(reason, Reason::NotExpired { .. })) => RetentionVerdict::NotExpired,
+            () if has(|reason| matches!(reason, Reason::InUse)) => RetentionVerdict::InUse,
+            () if has(|reason| matches!(reason, Reason::NotExpired { .. } | Reason::Ahead)) => RetentionVerdict::NotExpired,
             () => RetentionVerdict::Policy,
         }
     }

@@ -31,7 +31,7 @@ pub struct Model {
     pub started_at: Option<Timestamp>,
     /// When it was complete, or had failed.
     pub completed_at: Option<Timestamp>,
-    /// Kept at least until then.
+    /// Kept at least until then, where no policy counts instead.
     pub retention_until: Option<Timestamp>,
     /// Names its record in the repository, hex.
     pub record_id: Option<String>,
@@ -87,6 +87,8 @@ pub struct Model {
     pub inputs_data_hash: Option<String>,
     /// The operation that is deleting it: no pin and no hold comes any more.
     pub deleting_operation_id: Option<OperationId>,
+    /// Its graph has a retention policy.
+    pub kept_by_policy: bool,
     /// JSON list of the tags that its caller chose.
     pub tags: Option<String>,
     /// Why it is under a legal hold; none when it is not.

@@ -115,6 +115,7 @@ fn compare(scratch: &Scratch, zone: &str) {
         tags: one["tags"].as_array().into_iter().flatten().map(|tag| tag.as_str().unwrap().to_owned()).collect(),
         pin: None,
         legal_hold: None,
+        in_use: false,
     };
     let snapshots: Vec<Kept> = listed.iter().map(kept).collect();
     two_at_a_time(&policies(), |(fields, arguments)| {

@@ -6,6 +6,7 @@ use crate::domain::page::{GraphTimeKey, PageRequest};
 use crate::domain::retention::{PolicyFields, RetentionPolicy};
 use crate::domain::validate::{Violation, Violations};
 use crate::proto::v1;
+use crate::service::cleanup::Tried;
 use crate::service::retention::GraphRetention;
 use crate::service::{Error, Services};
 
@@ -29,7 +30,7 @@ pub(in crate::api::grpc) fn parse_set(request: v1::SetRetentionPolicyRequest) ->
 pub(in crate::api::grpc) struct Wanted {
     pub(in crate::api::grpc) graph_id: GraphId,
     /// Instead of the graph's own.
-    pub(in crate::api::grpc) policy: Option<RetentionPolicy>,
+    pub(in crate::api::grpc) tried: Option<Tried>,
     pub(in crate::api::grpc) page: PageRequest<GraphTimeKey>,
 }
 
@@ -37,8 +38,12 @@ pub(in crate::api::grpc) fn parse_preview(request: v1::PreviewRetentionRequest) 
     let mut violations = Violations::default();
     let graph_id = violations.take("graph_id", GraphId::parse(&request.graph_id));
     let page = page(&mut violations, request.page_size, &request.page_token);
-    let policy = request.policy.and_then(|fields| policy(&mut violations, fields));
-    let wanted = graph_id.zip(page).map(|(graph_id, page)| Wanted { graph_id, policy, page });
+    if request.by_age && request.policy.is_some() {
+        violations.add("by_age", "must not be given with `policy`");
+    }
+    let policy = request.policy.and_then(|fields| policy(&mut violations, fields)).map(Tried::Policy);
+    let tried = if request.by_age { Some(Tried::Age) } else { policy };
+    let wanted = graph_id.zip(page).map(|(graph_id, page)| Wanted { graph_id, tried, page });
     all_there(violations, wanted)
 }
 

@@ -25,7 +25,7 @@ fn wanted(violations: &mut Violations, graph_id: &str, wait: Option<bool>, reque
     graph_id.map(|graph_id| Wanted { graph_id, wait: wait.unwrap_or(true), request_id })
 }
 
-fn bytes(violations: &mut Violations, field: &str, number: i64) -> u64 {
+fn not_negative(violations: &mut Violations, field: &str, number: i64) -> u64 {
     u64::try_from(number).unwrap_or_else(|_| {
         violations.add(field, format_args!("must not be negative: {number}"));
         0
@@ -44,9 +44,9 @@ pub(in crate::api::grpc) fn parse_prune(request: &v1::PruneRepositoryRequest) ->
             PruneWish::UNUSED_PERCENT
         }
     };
-    let limit = bytes(&mut violations, "max_repack_bytes", request.max_repack_bytes);
+    let limit = not_negative(&mut violations, "max_repack_bytes", request.max_repack_bytes);
     let max_repack_bytes = (limit > 0).then_some(limit);
-    let max_seconds = bytes(&mut violations, "max_seconds", request.max_seconds);
+    let max_seconds = not_negative(&mut violations, "max_seconds", request.max_seconds);
     let max_seconds = Some(max_seconds).filter(|seconds| *seconds > 0);
     let wish = PruneWish { max_unused_percent, max_repack_bytes, max_seconds, validate_only: request.validate_only };
     Ok((all_there(violations, wanted)?, wish))
@@ -65,7 +65,7 @@ pub(in crate::api::grpc) fn parse_check(request: &v1::CheckRepositoryRequest) ->
             RepositoryCheckDepth::AllData
         }
     };
-    let sample_bytes = match bytes(&mut violations, "sample_bytes", request.sample_bytes) {
+    let sample_bytes = match not_negative(&mut violations, "sample_bytes", request.sample_bytes) {
         0 => SAMPLE_BYTES,
         sample_bytes => sample_bytes,
     };

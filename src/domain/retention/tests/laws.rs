@@ -34,6 +34,7 @@ fn kept() -> impl Strategy<Value = Kept> {
             tags,
             pin,
             legal_hold,
+            in_use: false,
         },
     )
 }
@@ -99,6 +100,22 @@ proptest! {
         // The very newest good one.
         let newest = snapshots.iter().filter(|one| one.is_good(Some(Consistency::Consistent))).map(|one| one.taken_at).max();
         prop_assert!(newest.is_none_or(|newest| left.iter().any(|one| one.is_good(Some(Consistency::Consistent)) && one.taken_at == newest)));
+    }
+
+    #[test]
+    fn what_is_dated_ahead_takes_no_place(snapshots in snapshots(), policy in any_policy(), now in now()) {
+        let past: Vec<Kept> = snapshots.iter().filter(|one| one.taken_at <= now).cloned().collect();
+        // That there was a plain directory, whenever, keeps others.
+        prop_assume!(past.len() == snapshots.len() || !snapshots.iter().any(|one| one.is_good(Some(Consistency::NotApplicable))));
+        let of_past: Vec<Verdict> = snapshots.iter().zip(judge(&snapshots, policy.as_ref(), now)).filter(|(one, _)| one.taken_at <= now).map(|(_, verdict)| verdict).collect();
+        prop_assert_eq!(of_past, judge(&past, policy.as_ref(), now));
+    }
+
+    #[test]
+    fn what_is_damaged_stays_where_it_would_stay_whole(snapshots in snapshots(), policy in fields().prop_map(policy), now in now()) {
+        let healed: Vec<Kept> = snapshots.iter().cloned().map(|one| Kept { has_losses: false, failed_verification: false, ..one }).collect();
+        let counted = |snapshots: &[Kept]| judge(snapshots, Some(&policy), now).iter().map(|verdict| verdict.reasons().iter().any(|reason| matches!(reason, Reason::Counted { .. }))).collect::<Vec<bool>>();
+        prop_assert!(counted(&snapshots).iter().zip(counted(&healed)).all(|(damaged, healed)| *damaged || !healed));
     }
 
     #[test]
