@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "lightkeep/v1/backup.proto",
         "lightkeep/v1/operation.proto",
         "lightkeep/v1/options.proto",
+        "lightkeep/v1/recovery.proto",
         "lightkeep/v1/repository.proto",
         "lightkeep/v1/retention.proto",
         "lightkeep/v1/schedule.proto",

@@ -17,6 +17,7 @@ use lightkeep::domain::graph_id::GraphId;
 use lightkeep::domain::policy::{BusyPolicy, InconsistentPolicy};
 use lightkeep::domain::schedule::ScheduleFields;
 use lightkeep::domain::tag::Tags;
+use lightkeep::service::checkpoint_schedule::RecoverySettings;
 use lightkeep::service::paths::Places;
 use lightkeep::service::prune_schedule::PruneSettings;
 use lightkeep::service::schedule_rows::{NewSchedule, Subject};
@@ -108,6 +109,7 @@ fn settings(directory: &Path) -> Settings {
         places: Places { allowed_roots: Vec::new(), storage, own_files: Vec::new(), working_dir: directory.to_path_buf() },
         retention_days: 30,
         prune: PruneSettings { interval: Duration::ZERO, max_seconds: 600, max_repack_bytes: 1 << 30 },
+        recovery: RecoverySettings { checkpoint_interval: Duration::ZERO, checkpoint_retention_days: 30, validation_max_age: HOUR },
         auto_backup_interval_hours: 0,
         restore_sync: true,
         instance_name: "bench".to_owned(),

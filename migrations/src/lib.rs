@@ -11,6 +11,7 @@ mod m20261123_000002_whole_backup;
 mod m20261125_000003_inputs;
 mod m20261125_000004_schedules;
 mod m20261125_000005_retention;
+mod m20261125_000006_checkpoints;
 
 /// All migrations, in their order.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000003_inputs::Migration),
             Box::new(m20261125_000004_schedules::Migration),
             Box::new(m20261125_000005_retention::Migration),
+            Box::new(m20261125_000006_checkpoints::Migration),
         ]
     }
 }

@@ -15,12 +15,13 @@ use tonic_health::server::HealthReporter;
 
 use super::auth::Auth;
 use super::door::{GrpcService, door, for_tonic};
-use super::grpc::{BackupGrpc, OperationGrpc, RepositoryGrpc, RetentionGrpc, ScheduleGrpc};
+use super::grpc::{BackupGrpc, OperationGrpc, RecoveryGrpc, RepositoryGrpc, RetentionGrpc, ScheduleGrpc};
 use super::rest;
 use crate::base::secret::Secret;
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::operation_service_server::OperationServiceServer;
+use crate::proto::v1::recovery_service_server::RecoveryServiceServer;
 use crate::proto::v1::repository_service_server::RepositoryServiceServer;
 use crate::proto::v1::retention_service_server::RetentionServiceServer;
 use crate::proto::v1::schedule_service_server::ScheduleServiceServer;
@@ -33,6 +34,7 @@ const REQUEST_LIMIT: usize = 1024 * 1024;
 const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 
 const BACKUP_SERVICE: &str = "lightkeep.v1.BackupService";
+const RECOVERY_SERVICE: &str = "lightkeep.v1.RecoveryService";
 const REPOSITORY_SERVICE: &str = "lightkeep.v1.RepositoryService";
 const RETENTION_SERVICE: &str = "lightkeep.v1.RetentionService";
 const SCHEDULE_SERVICE: &str = "lightkeep.v1.ScheduleService";
@@ -48,11 +50,11 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// Puts the doors together. With an `api_key` every call needs it; without backup its service is not there.
+    /// Puts the doors together. With an `api_key` every call needs it; without backup or recovery their services are not there.
     ///
     /// # Errors
     /// The protos cannot be served, which is a bug.
-    pub fn new(services: &Services, api_key: Option<Secret>, backup_enabled: bool) -> anyhow::Result<Self> {
+    pub fn new(services: &Services, api_key: Option<Secret>, backup_enabled: bool, recovery_enabled: bool) -> anyhow::Result<Self> {
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut routes = Routes::new(health_service);
         routes = routes.add_service(OperationServiceServer::new(OperationGrpc(services.clone())).max_decoding_message_size(REQUEST_LIMIT));
@@ -66,6 +68,11 @@ impl Doors {
             let schedule = ScheduleServiceServer::new(ScheduleGrpc(services.clone()));
             routes = routes.add_service(schedule.max_decoding_message_size(REQUEST_LIMIT));
             routes = routes.add_service(BackupServiceServer::new(BackupGrpc(services.clone())).max_decoding_message_size(REQUEST_LIMIT));
+        }
+        if recovery_enabled {
+            names.push(RECOVERY_SERVICE);
+            let recovery = RecoveryServiceServer::new(RecoveryGrpc(services.clone()));
+            routes = routes.add_service(recovery.max_decoding_message_size(REQUEST_LIMIT));
         }
         for reflection in [Reflection::V1, Reflection::V1Alpha] {
             routes = reflection.add_to(routes, &names)?;

@@ -20,6 +20,7 @@ use crate::base::clock::Clock;
 use crate::base::ids::IdSource;
 use crate::base::secret::Secret;
 use crate::jobs::{self, Worker};
+use crate::service::checkpoint_schedule::RecoverySettings;
 use crate::service::paths::Places;
 use crate::service::prune_schedule::PruneSettings;
 use crate::service::{Services, Settings};
@@ -72,13 +73,17 @@ impl Server {
     pub async fn start(config: Config, listeners: Listeners, clock: Arc<dyn Clock>, ids: IdSource) -> anyhow::Result<Self> {
         let (http_addr, grpc_addr) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
         let (services, locks) = services(&config, clock, ids).await?;
-        services.tasks().spawn(jobs::housekeep(services.clone(), config.backup_enabled));
         if config.backup_enabled {
             services.sync_default_schedules().await?;
             services.tasks().spawn(jobs::schedule(services.clone()));
         }
+        let recovery_enabled = config.backup_enabled && config.recovery_enabled;
+        services.tasks().spawn(jobs::housekeep(services.clone(), config.backup_enabled, recovery_enabled));
+        if recovery_enabled {
+            services.tasks().spawn(jobs::follow_recovery(services.clone()));
+        }
         let worker = services.tasks().spawn(Worker::new(services.clone(), config.max_parallel_operations).run());
-        let doors = api::Doors::new(&services, config.api_key.clone(), config.backup_enabled)?;
+        let doors = api::Doors::new(&services, config.api_key.clone(), config.backup_enabled, recovery_enabled)?;
         let closing = CancellationToken::new();
         let listening = doors.listen(&services, listeners.http, listeners.grpc, &closing);
         Ok(Self { services, doors, http_addr, grpc_addr, worker, closing, listening, _locks: locks })
@@ -147,6 +152,11 @@ pub(super) async fn services(config: &Config, clock: Arc<dyn Clock>, ids: IdSour
             interval: Duration::from_secs(u64::from(config.prune_interval_hours) * 3600),
             max_seconds: config.prune_max_seconds.into(),
             max_repack_bytes: u64::from(config.prune_max_repack_mib) << 20,
+        },
+        recovery: RecoverySettings {
+            checkpoint_interval: Duration::from_secs(u64::from(config.checkpoint_interval_hours) * 3600),
+            checkpoint_retention_days: config.checkpoint_retention_days,
+            validation_max_age: Duration::from_secs(u64::from(config.validation_max_age_days) * 24 * 3600),
         },
         auto_backup_interval_hours: config.auto_backup_interval_hours,
         restore_sync: config.restore_sync,

@@ -50,6 +50,10 @@ id_type! {
     ScheduleId,
     /// Names a run of a schedule.
     ScheduleRunId,
+    /// Names a checkpoint.
+    CheckpointId,
+    /// Names a validation of a checkpoint.
+    ValidationId,
 }
 
 /// Where ids come from: random ones, or counted ones that are the same in each run of a test.

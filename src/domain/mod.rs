@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod census;
+pub mod checkpoint;
 pub mod difference;
 pub mod entry;
 pub mod estimate;

@@ -78,13 +78,13 @@ async fn sweep(services: &Services, graph: &Graph) -> Result<(), Error> {
         .await
 }
 
-/// Tidies up on one instance, until the process is asked to stop. Each minute: the next prune. Every hour: what was remembered long enough
+/// Tidies up on one instance, until the process is asked to stop. Each minute: the next prune, and the next checkpoint by itself. Every hour: what was remembered long enough
 /// is forgotten, and what retention no longer keeps is deleted. At first and then once a day: rows and records are compared.
-pub async fn housekeep(services: Services, backup_enabled: bool) {
+pub async fn housekeep(services: Services, backup_enabled: bool, recovery_enabled: bool) {
     let stopping = services.stopping().clone();
     let mut done = Done::default();
     loop {
-        if let Err(error) = tidy_up(&services, backup_enabled, &mut done).await {
+        if let Err(error) = tidy_up(&services, backup_enabled, recovery_enabled, &mut done).await {
             tracing::warn!(error = error.chain(), "cannot tidy up");
         }
         tokio::select! {
@@ -101,7 +101,7 @@ struct Done {
     compared: Option<Instant>,
 }
 
-async fn tidy_up(services: &Services, backup_enabled: bool, done: &mut Done) -> Result<(), Error> {
+async fn tidy_up(services: &Services, backup_enabled: bool, recovery_enabled: bool, done: &mut Done) -> Result<(), Error> {
     let (store, now) = (services.store(), services.now());
     if !leases::take(store.read(), LEASE_NAME, services.instance_id(), now, PERIOD * 2).await? {
         return Ok(());
@@ -115,11 +115,17 @@ async fn tidy_up(services: &Services, backup_enabled: bool, done: &mut Done) -> 
             services.sweep_records().await?;
             done.compared = Some(Instant::now());
         }
+        if recovery_enabled {
+            services.expire_checkpoints().await?;
+        }
         // Where nothing new is taken, nothing old is deleted.
         if backup_enabled {
             services.expire_all().await?;
         }
         done.hourly = Some(Instant::now());
+    }
+    if recovery_enabled {
+        services.make_due_checkpoint().await?;
     }
     if backup_enabled {
         services.prune_next().await?;

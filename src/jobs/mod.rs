@@ -1,6 +1,7 @@
 //! Floor 4: what goes on by itself. The loops and their leases; the work is in `service`.
 
 mod housekeeping;
+mod recovery;
 mod scheduler;
 mod watching;
 mod worker;
@@ -13,6 +14,7 @@ use crate::service::{Error, Services};
 use crate::store::entity::operation::Model;
 
 pub use housekeeping::{housekeep, recover};
+pub use recovery::follow_recovery;
 pub use scheduler::schedule;
 pub use worker::Worker;
 

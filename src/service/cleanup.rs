@@ -132,6 +132,7 @@ impl Services {
             expires_at: row.retention_until.unwrap_or_else(|| row.completed_at.unwrap_or(row.created_at).plus(days)),
             tags: Tags::from_json(row.tags.as_deref()).into_iter().collect(),
             in_use,
+            in_checkpoint: row.checkpoints > 0,
             pin: row.pin_reason.clone().map(|reason| Hold { reason, until: row.pinned_until_at }),
             legal_hold: row.hold_reason.clone().map(|reason| Hold { reason, until: row.held_until_at }),
         }

@@ -2,6 +2,9 @@
 
 mod adoption;
 pub mod change_runs;
+pub mod checkpoint_schedule;
+pub mod checkpoint_work;
+pub mod checkpoints;
 pub mod cleanup;
 pub mod cleanup_work;
 mod default_schedules;
@@ -45,6 +48,7 @@ mod snapshot_files;
 pub mod snapshot_work;
 pub mod snapshots;
 pub mod stats;
+pub mod validations;
 pub mod verifications;
 pub mod wakeup;
 
@@ -68,6 +72,7 @@ use crate::repository::Repositories;
 use crate::store::entity::audit_event;
 use crate::store::{Store, audit_events};
 
+use checkpoint_schedule::RecoverySettings;
 pub use error::{Error, ErrorKind, RecordedError};
 use paths::Places;
 use prune_schedule::PruneSettings;
@@ -85,6 +90,8 @@ pub struct Settings {
     pub retention_days: u32,
     /// When repositories are pruned by themselves.
     pub prune: PruneSettings,
+    /// Checkpoints by themselves, and how long they and their validations count.
+    pub recovery: RecoverySettings,
     /// The interval of the default schedules, hours; 0 for none.
     pub auto_backup_interval_hours: u32,
     /// Whether a restore ends when all is on the disk.

@@ -196,10 +196,7 @@ impl Services {
                     None => Ok(row),
                 };
             }
-            if self.stopping().is_cancelled() && self.tasks().is_closed() {
-                let message = format!("the server stops, operation `{id}` goes on when it is back");
-                return Err(Error::refused(ErrorKind::Unavailable, "SERVER_STOPPING", message));
-            }
+            self.check_goes_on(&format!("operation `{id}`"))?;
             changes.next().await;
         }
     }

@@ -1,4 +1,4 @@
-//! What keeps a snapshot from each deletion: pins, and legal holds. One is not the other: who unpins does not release.
+//! What keeps a snapshot from each deletion: pins, legal holds, and checkpoints. One is not the other: who unpins does not release.
 
 use sea_orm::ConnectionTrait;
 
@@ -108,14 +108,18 @@ impl Services {
     }
 }
 
-/// That a snapshot is held or pinned, and so not deleted; nothing for one that is neither.
+/// That a snapshot is held, pinned or in a checkpoint, and so not deleted; nothing for one that is not.
 pub(super) fn protected(snapshot: &Model, now: Timestamp) -> Option<Error> {
     let refuse = |reason, message| Error::refused(ErrorKind::FailedPrecondition, reason, message);
     let id = snapshot.snapshot_id;
     if let Some(Hold { reason, .. }) = hold_of(snapshot, now) {
         return Some(refuse("SNAPSHOT_HELD", format!("snapshot `{id}` is under a legal hold, which must be released first: {reason}")));
     }
-    pin_of(snapshot, now).map(|pin| refuse("SNAPSHOT_PINNED", format!("snapshot `{id}` is pinned, unpin it first: {}", pin.reason)))
+    if let Some(Hold { reason, .. }) = pin_of(snapshot, now) {
+        return Some(refuse("SNAPSHOT_PINNED", format!("snapshot `{id}` is pinned, unpin it first: {reason}")));
+    }
+    let message = format!("snapshot `{id}` is in {} checkpoints, delete these first", snapshot.checkpoints);
+    (snapshot.checkpoints > 0).then(|| refuse("SNAPSHOT_IN_CHECKPOINT", message))
 }
 
 /// Refuses to give up a graph some of whose snapshots are kept.
@@ -123,9 +127,11 @@ pub(super) fn protected(snapshot: &Model, now: Timestamp) -> Option<Error> {
 /// # Errors
 /// There are any; held ones are named first.
 pub(super) async fn check_none_protected(connection: &impl ConnectionTrait, graph_id: &GraphId, now: Timestamp) -> Result<(), Error> {
+    let in_checkpoints = pins::list_in_checkpoints(connection, graph_id, NAMED + 1).await?;
     let all = [
         ("SNAPSHOT_HELD", "snapshots under a legal hold, release them first", pins::list_held(connection, graph_id, now, NAMED + 1).await?),
         ("SNAPSHOT_PINNED", "pinned snapshots, unpin them first", pins::list_pinned(connection, graph_id, now, NAMED + 1).await?),
+        ("SNAPSHOT_IN_CHECKPOINT", "snapshots in checkpoints, delete these first", in_checkpoints),
     ];
     let Some((reason, what, ids)) = all.into_iter().find(|(_, _, ids)| !ids.is_empty()) else { return Ok(()) };
     let named: Vec<String> = ids.iter().take(NAMED as usize).map(|id| format!("`{id}`")).collect();

@@ -12,9 +12,11 @@ use super::lower_errors::SOURCE_CHANGED;
 use super::manifest::Manifest;
 use super::paths::Places;
 use super::repository_lock::HeldLock;
+use crate::base::clock::Clock;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::tap::Tap;
+use crate::base::timestamp::Timestamp;
 use crate::domain::entry::Entry;
 use crate::domain::finding::{Consistency, Verdict};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
@@ -51,6 +53,7 @@ fn record_tags(snapshot: &snapshot::Model) -> Vec<String> {
 struct Taken {
     stored: Stored,
     verdict: Verdict,
+    captured_at: Timestamp,
 }
 
 impl Services {
@@ -95,6 +98,7 @@ impl Services {
             parent,
             control: Arc::clone(control),
             patience: quiet_wait(&graph),
+            clock: Arc::clone(self.clock()),
             manifest: Manifest {
                 graph_id: row.graph_id.to_string(),
                 source_dir: row.source_dir.clone(),
@@ -214,6 +218,7 @@ fn fill_in(row: &mut snapshot::Model, taken: &Taken) -> Result<(), Error> {
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let json = |error| Error::internal("write an audit's findings", error);
     let (stored, census) = (&taken.stored, &taken.verdict.census);
+    row.captured_at = Some(taken.captured_at);
     row.data_hash = Some(hex::encode(stored.data_hash));
     row.files = count(stored.files);
     row.size_bytes = count(stored.size_bytes);
@@ -244,6 +249,7 @@ struct TakeSnapshot {
     lock: HeldLock,
     parent: Option<RecordId>,
     control: Arc<Control>,
+    clock: Arc<dyn Clock>,
     /// How long all captures together wait for a source that is written in place.
     patience: Duration,
     /// What is known before the capture.
@@ -264,12 +270,13 @@ impl TakeSnapshot {
             if let Some(inputs) = &self.inputs {
                 self.places.check_inputs_again(&inputs.directory)?;
             }
+            let captured_at = self.clock.now();
             let captured = capture(&self.source, &self.operation_id, &self.control)?;
             failpoint::reach("snapshot.captured");
             if !captured.settled() {
                 tracing::warn!(source = %self.source.display(), "the source never stood still, its documents in flight are captured as they were seen");
             }
-            let taken = match self.back_up(&captured) {
+            let taken = match self.back_up(&captured, captured_at) {
                 // A file that is written in place: a moment later it stands still, and what is stored is not stored again.
                 Err(error) if error.reason() == SOURCE_CHANGED && captures < CAPTURES_MAX => continue,
                 result => result?,
@@ -283,14 +290,14 @@ impl TakeSnapshot {
         }
     }
 
-    fn back_up(&self, captured: &Capture) -> Result<Taken, Error> {
+    fn back_up(&self, captured: &Capture, captured_at: Timestamp) -> Result<Taken, Error> {
         if *captured.layout() == Layout::Plain {
             let skip = |path: &Path| Capture::skips(path);
             let source = Source::Directory { root: &self.source, skip: &skip };
             let verdict = Verdict::not_applicable();
             let manifest = |source: &Figures, inputs: Option<&Figures>| self.manifest(source, inputs, captured, &verdict).map(Some);
             let stored = self.store(source, &|_| None, &manifest)?;
-            return Ok(Taken { stored, verdict });
+            return Ok(Taken { stored, verdict, captured_at });
         }
         let audit = Audit::new(Some(&self.cache));
         let judged = Mutex::new(None);
@@ -306,7 +313,7 @@ impl TakeSnapshot {
         let stored = stored.map_err(|error| made_again(name_in_source(error, captured)))?;
         let verdict = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
         let verdict = verdict.ok_or_else(|| Error::internal("judge a capture", "the engine has not asked for its manifest"))?;
-        Ok(Taken { stored, verdict })
+        Ok(Taken { stored, verdict, captured_at })
     }
 
     fn manifest(

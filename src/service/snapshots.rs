@@ -152,6 +152,8 @@ impl Services {
             deleting_operation_id: None,
             tags: new.tags.to_json(),
             kept_by_policy: false,
+            captured_at: None,
+            checkpoints: 0,
             hold_reason: None,
             held_at: None,
             held_until_at: None,

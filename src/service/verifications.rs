@@ -42,9 +42,10 @@ pub struct NewVerification {
     pub request_id: Option<String>,
 }
 
+/// What an operation needs that verifies.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct VerifyPayload {
-    level: VerificationLevel,
+pub(super) struct VerifyPayload {
+    pub(super) level: VerificationLevel,
 }
 
 /// What was found.

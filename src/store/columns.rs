@@ -3,8 +3,10 @@
 use sea_orm::sea_query::{ArrayType, ColumnType, Nullable, StringLen, ValueType, ValueTypeErr};
 use sea_orm::{ColIdx, DbErr, QueryResult, TryFromU64, TryGetError, TryGetable, Value};
 
-use crate::base::ids::{AuditEventId, InstanceId, OperationId, ScheduleId, ScheduleRunId, SnapshotId, VerificationId};
+use crate::base::ids::VerificationId;
+use crate::base::ids::{AuditEventId, CheckpointId, InstanceId, OperationId, ScheduleId, ScheduleRunId, SnapshotId, ValidationId};
 use crate::base::timestamp::Timestamp;
+use crate::domain::checkpoint::{CheckpointOrigin, CheckpointState, ValidationState};
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
@@ -69,6 +71,11 @@ text_columns! {
     VerificationId: VerificationId::parse,
     ScheduleId: ScheduleId::parse,
     ScheduleRunId: ScheduleRunId::parse,
+    CheckpointId: CheckpointId::parse,
+    ValidationId: ValidationId::parse,
+    CheckpointOrigin: CheckpointOrigin::parse,
+    CheckpointState: CheckpointState::parse,
+    ValidationState: ValidationState::parse,
     ScheduleOrigin: ScheduleOrigin::parse,
     RunOutcome: RunOutcome::parse,
     GraphId: |text: &str| GraphId::parse(text).ok(),

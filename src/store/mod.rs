@@ -1,6 +1,7 @@
 //! Floor 2: the rows. One file of queries per noun; what belongs together is written in one transaction.
 
 pub mod audit_events;
+pub mod checkpoints;
 mod columns;
 pub mod entity;
 mod error;
@@ -13,6 +14,7 @@ pub mod retention;
 pub mod schedule_runs;
 pub mod schedules;
 pub mod snapshots;
+pub mod validations;
 pub mod verifications;
 
 use std::ops::Deref;

@@ -1,4 +1,4 @@
-//! What keeps a snapshot from being deleted, pins and legal holds, and what keeps these away, the mark of a deletion: columns of
+//! What keeps a snapshot from being deleted, pins, legal holds and checkpoints, and what keeps these away, the mark of a deletion: columns of
 //! `snapshots`. Whichever is written first holds, on all instances.
 
 use sea_orm::sea_query::{Expr, ExprTrait as _};
@@ -22,7 +22,36 @@ pub(super) fn is_held(now: Timestamp) -> Expr {
 
 /// Holds for a snapshot that nothing deletes at this instant.
 fn is_protected(now: Timestamp) -> Expr {
-    is_pinned(now).or(is_held(now))
+    is_pinned(now).or(is_held(now)).or(Column::Checkpoints.gt(0))
+}
+
+/// Lets a checkpoint keep a snapshot. False when it is being deleted, or gone: then nothing is written.
+///
+/// # Errors
+/// The database's.
+pub async fn join_checkpoint(connection: &impl ConnectionTrait, id: SnapshotId) -> Result<bool, Error> {
+    let update = Entity::update_many().col_expr(Column::Checkpoints, Expr::col(Column::Checkpoints).add(1));
+    let update = update.filter(Column::SnapshotId.eq(id)).filter(Column::DeletingOperationId.is_null());
+    Ok(update.exec(connection).await.map_err(Error::during("keep a snapshot"))?.rows_affected > 0)
+}
+
+/// Ends that a checkpoint keeps a snapshot.
+///
+/// # Errors
+/// The database's.
+pub async fn leave_checkpoint(connection: &impl ConnectionTrait, id: SnapshotId) -> Result<(), Error> {
+    let update = Entity::update_many().col_expr(Column::Checkpoints, Expr::col(Column::Checkpoints).sub(1));
+    let update = update.filter(Column::SnapshotId.eq(id)).filter(Column::Checkpoints.gt(0));
+    update.exec(connection).await.map_err(Error::during("release a snapshot"))?;
+    Ok(())
+}
+
+/// The snapshots of a graph that checkpoints keep, newest first, so many at most.
+///
+/// # Errors
+/// The database's.
+pub async fn list_in_checkpoints(connection: &impl ConnectionTrait, graph_id: &GraphId, most: u64) -> Result<Vec<SnapshotId>, Error> {
+    list_those(connection, graph_id, Column::Checkpoints.gt(0), most).await
 }
 
 /// Writes a snapshot's pin, and nothing else: its work may go on meanwhile. False when it is being deleted, or gone: then nothing is

@@ -37,6 +37,8 @@ pub struct Outline {
     pub hold_reason: Option<String>,
     /// When the hold ends by itself; none for one without end.
     pub held_until_at: Option<Timestamp>,
+    /// How many checkpoints keep it.
+    pub checkpoints: i32,
     /// JSON list of its tags.
     pub tags: Option<String>,
     /// Names its record in the repository, hex.
@@ -69,6 +71,7 @@ pub async fn list(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Resu
         Column::PinnedUntilAt,
         Column::HoldReason,
         Column::HeldUntilAt,
+        Column::Checkpoints,
         Column::Tags,
         Column::RecordId,
     ];

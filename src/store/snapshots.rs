@@ -182,7 +182,7 @@ pub async fn has_any_record(connection: &impl ConnectionTrait) -> Result<bool, E
     Ok(query.one(connection).await.map_err(Error::during("find a snapshot with a record"))?.is_some())
 }
 
-/// Writes what the work on a snapshot has made of it. Its pin and its hold stay as they are: somebody may have set them meanwhile. So
+/// Writes what the work on a snapshot has made of it. What keeps it stays as it is: somebody may have set it meanwhile. So
 /// does the mark of a deletion.
 ///
 /// # Errors
@@ -191,6 +191,7 @@ pub async fn update(connection: &impl ConnectionTrait, snapshot: Model) -> Resul
     let mut row = snapshot.into_active_model().reset_all();
     (row.pin_reason, row.pinned_at, row.pinned_until_at, row.deleting_operation_id) = (NotSet, NotSet, NotSet, NotSet);
     (row.hold_reason, row.held_at, row.held_until_at, row.kept_by_policy) = (NotSet, NotSet, NotSet, NotSet);
+    row.checkpoints = NotSet;
     row.update(connection).await.map_err(Error::during("update a snapshot"))?;
     Ok(())
 }

@@ -21,7 +21,7 @@ const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
 const WITHOUT_REST: [&str; 0] = [];
 
 /// RPCs that take nothing which could be wrong.
-const WITHOUT_REFUSALS: [&str; 1] = ["GetBackupStats"];
+const WITHOUT_REFUSALS: [&str; 2] = ["GetBackupStats", "GetRecoveryStatus"];
 
 fn pool() -> DescriptorPool {
     DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap()
@@ -124,7 +124,9 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
     let nothing = json!({});
     let schedules = "/api/backup/backup/schedules".to_owned();
     let schedule = format!("{schedules}/{NOBODY}");
-    let rows: [(&str, &str, String, Json, u16, &str); 44] = [
+    let checkpoints = "/api/backup/recovery/checkpoints".to_owned();
+    let checkpoint = format!("{checkpoints}/{NOBODY}");
+    let rows: [(&str, &str, String, Json, u16, &str); 50] = [
         ("RegisterGraph", "POST", GRAPHS.to_owned(), json!({ "graph_id": "g", "source_dir": source }), 409, "GRAPH_EXISTS"),
         ("GetGraph", "GET", format!("{GRAPHS}/none"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ListGraphs", "GET", format!("{GRAPHS}?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
@@ -169,6 +171,12 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
             404,
             "GRAPH_NOT_FOUND",
         ),
+        ("CreateCheckpoint", "POST", checkpoints.clone(), json!({ "graph_ids": ["g", "none"] }), 404, "GRAPH_NOT_FOUND"),
+        ("GetCheckpoint", "GET", checkpoint.clone(), nothing.clone(), 404, "CHECKPOINT_NOT_FOUND"),
+        ("ListCheckpoints", "GET", format!("{checkpoints}?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
+        ("DeleteCheckpoint", "DELETE", checkpoint.clone(), nothing.clone(), 404, "CHECKPOINT_NOT_FOUND"),
+        ("ValidateCheckpoint", "POST", format!("{checkpoint}/validate"), nothing.clone(), 404, "CHECKPOINT_NOT_FOUND"),
+        ("ListValidations", "GET", format!("{checkpoint}/validations"), nothing.clone(), 404, "CHECKPOINT_NOT_FOUND"),
         ("SetRetentionPolicy", "PUT", format!("{GRAPHS}/g/retention"), nothing.clone(), 400, "INVALID_ARGUMENT"),
         ("GetRetentionPolicy", "GET", format!("{GRAPHS}/none/retention"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ClearRetentionPolicy", "DELETE", format!("{GRAPHS}/none/retention"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),

@@ -6,6 +6,7 @@ mod architecture;
 mod auth;
 mod backup;
 mod bad_input;
+mod checkpoints;
 mod contract;
 mod crash;
 mod crash_deleting;

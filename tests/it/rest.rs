@@ -87,6 +87,8 @@ on_each_database!(a_snapshot_has_all_fields_of_the_contract, async |app: TestApp
         "tags": [],
         "hold_reason": null,
         "held_until": null,
+        "captured_at": "2020-11-22T12:00:00Z",
+        "checkpoints": 0,
     });
     assert_eq!(created, expected);
     assert_eq!(get(&app, &path_of(&created)).await.ok(), expected);

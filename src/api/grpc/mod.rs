@@ -4,12 +4,14 @@ mod backup;
 mod convert;
 mod operation;
 mod reading;
+mod recovery;
 mod repository;
 mod retention;
 mod schedule;
 
 pub use backup::BackupGrpc;
 pub use operation::OperationGrpc;
+pub use recovery::RecoveryGrpc;
 pub use repository::RepositoryGrpc;
 pub use retention::RetentionGrpc;
 pub use schedule::ScheduleGrpc;

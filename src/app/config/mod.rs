@@ -109,6 +109,10 @@ pub struct Config {
     pub recovery_enabled: bool,
     /// The interval of automatic checkpoints, in hours; 0: none.
     pub checkpoint_interval_hours: u32,
+    /// How long checkpoints are kept, in days; at least 1.
+    pub checkpoint_retention_days: u32,
+    /// How long a validation counts, in days; at least 1.
+    pub validation_max_age_days: u32,
     /// Whether metrics are collected and served.
     pub metrics_enabled: bool,
     /// The period of metric collection, in seconds; at least 1.
@@ -163,6 +167,8 @@ impl Config {
         let replication_max_targets = sources.read(&table::REPLICATION_MAX_TARGETS);
         let recovery_enabled = sources.read(&table::RECOVERY_ENABLED);
         let checkpoint_interval_hours = sources.read(&table::CHECKPOINT_INTERVAL);
+        let checkpoint_retention_days = sources.read(&table::CHECKPOINT_RETENTION_DAYS);
+        let validation_max_age_days = sources.read(&table::VALIDATION_MAX_AGE_DAYS);
         let metrics_collection_interval_seconds = sources.read(&table::METRICS_COLLECTION_INTERVAL);
         let health_check_enabled = sources.read(&table::HEALTH_CHECK_ENABLED);
         let event_logging_enabled = sources.read(&table::EVENT_LOGGING_ENABLED);
@@ -203,6 +209,8 @@ impl Config {
             replication_max_targets: replication_max_targets?,
             recovery_enabled: recovery_enabled?,
             checkpoint_interval_hours: checkpoint_interval_hours?,
+            checkpoint_retention_days: checkpoint_retention_days?,
+            validation_max_age_days: validation_max_age_days?,
             metrics_enabled: metrics_enabled?,
             metrics_collection_interval_seconds: metrics_collection_interval_seconds?,
             health_check_enabled: health_check_enabled?,

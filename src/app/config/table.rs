@@ -88,6 +88,10 @@ settings! {
     CHECKPOINT_INTERVAL: u32 =
         "", ["LIGHTRAG_RECOVERY_CHECKPOINT_INTERVAL", "LIGHTRAG_RECOVERY_CHECKPOINT_INTERVAL_HOURS"],
         "recovery.checkpoint_interval_hours", "12", number::<0, MAX_HOURS>;
+    CHECKPOINT_RETENTION_DAYS: u32 =
+        "", ["LIGHTKEEP_CHECKPOINT_RETENTION_DAYS"], "recovery.checkpoint_retention_days", "30", number::<1, MAX_DAYS>;
+    VALIDATION_MAX_AGE_DAYS: u32 =
+        "", ["LIGHTKEEP_VALIDATION_MAX_AGE_DAYS"], "recovery.validation_max_age_days", "30", number::<1, MAX_DAYS>;
     METRICS_ENABLED: bool = "", ["LIGHTRAG_METRICS_ENABLED"], "metrics.enabled", "true", boolean;
     METRICS_ADDR: SocketAddr = "--metrics-addr", ["LIGHTKEEP_METRICS_ADDR"], "metrics.addr", "", address;
     METRICS_PORT: u32 = "", ["LIGHTRAG_METRICS_PORT"], "metrics.port", "9090", number::<0, 65_535>;

@@ -8,7 +8,7 @@
 //!
 //! # What stays
 //!
-//! - What is pinned or held stays, whatever else holds. So does what a restore or a verification waits for, or was restored lately.
+//! - What is pinned, held or in a checkpoint stays, whatever else holds. So does what a restore or a verification waits for, or was restored lately.
 //! - What is dated later than now stays, as a clock that ran ahead leaves it behind, and takes no place from the others.
 //! - As many good ones as the policy's minimum stay, at least one: the newest, consistent ones before plain ones before those not audited.
 //! - Where the best good ones are plain directories, the newest of the others stay too: one that nobody has audited, and a whole one that
@@ -57,6 +57,8 @@ pub struct Kept {
     pub tags: Vec<String>,
     /// A restore or a verification of it waits or works, or it was restored lately.
     pub in_use: bool,
+    /// A checkpoint keeps it.
+    pub in_checkpoint: bool,
     /// It is pinned, or was.
     pub pin: Option<Hold>,
     /// It is under a legal hold, or was.
@@ -170,6 +172,7 @@ fn reasons_of_its_own(snapshot: &Kept, policy: Option<&RetentionPolicy>, now: Ti
     let goes_by_age = status.is_settled() && (policy.is_none() || !status.is_restorable() || snapshot.is_doubtful());
     let age = (goes_by_age && snapshot.expires_at > now).then_some(Reason::NotExpired { until: snapshot.expires_at });
     let in_use = snapshot.in_use.then_some(Reason::InUse);
+    let in_checkpoint = snapshot.in_checkpoint.then_some(Reason::Checkpoint);
     let ahead = (status.is_restorable() && snapshot.taken_at > now).then_some(Reason::Ahead);
-    in_progress.into_iter().chain(pin).chain(hold).chain(in_use).chain(ahead).chain(tags).chain(age).collect()
+    in_progress.into_iter().chain(pin).chain(hold).chain(in_checkpoint).chain(in_use).chain(ahead).chain(tags).chain(age).collect()
 }

@@ -18,6 +18,8 @@ pub enum Reason {
     Held(Hold),
     /// A restore or a verification of it waits or works, or it was restored lately.
     InUse,
+    /// It is in a checkpoint.
+    Checkpoint,
     /// It is dated later than now.
     Ahead,
     /// It is one of the newest good ones of its graph.
@@ -63,6 +65,7 @@ impl fmt::Display for Reason {
             Self::Held(Hold { reason, until: Some(until) }) => write!(f, "held until {until}: {reason}"),
             Self::Held(Hold { reason, until: None }) => write!(f, "held until released: {reason}"),
             Self::InUse => f.write_str("in use: it is restored or verified, or was restored lately"),
+            Self::Checkpoint => f.write_str("in a checkpoint"),
             Self::Ahead => f.write_str("dated later than now"),
             Self::Good { nth: 1, .. } => f.write_str("newest good"),
             Self::Good { nth, of } => write!(f, "good {nth} of at least {of}"),
@@ -105,6 +108,8 @@ words! {
         Policy = "policy",
         /// Kept: among the newest good ones of its graph, or the least bad where none is good.
         NewestGood = "newest_good",
+        /// Kept: in a checkpoint.
+        Checkpoint = "checkpoint",
         /// Kept: pinned.
         Pinned = "pinned",
         /// Kept: under a legal hold.
@@ -139,6 +144,7 @@ impl Verdict {
             () if has(|reason| matches!(reason, Reason::InProgress)) => RetentionVerdict::InProgress,
             () if has(|reason| matches!(reason, Reason::Held(_))) => RetentionVerdict::Held,
             () if has(|reason| matches!(reason, Reason::Pinned(_))) => RetentionVerdict::Pinned,
+            () if has(|reason| matches!(reason, Reason::Checkpoint)) => RetentionVerdict::Checkpoint,
             () if has(|reason| matches!(reason, Reason::Good { .. } | Reason::NotPlain | Reason::NoGood)) => RetentionVerdict::NewestGood,
             () if has(|reason| matches!(reason, Reason::InUse)) => RetentionVerdict::InUse,
             () if has(|reason| matches!(reason, Reason::NotExpired { .. } | Reason::Ahead)) => RetentionVerdict::NotExpired,

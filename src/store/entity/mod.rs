@@ -1,6 +1,8 @@
 //! The tables, one file each.
 
 pub mod audit_event;
+pub mod checkpoint;
+pub mod checkpoint_member;
 pub mod graph;
 pub mod idempotency_key;
 pub mod lease;
@@ -8,4 +10,6 @@ pub mod operation;
 pub mod schedule;
 pub mod schedule_run;
 pub mod snapshot;
+pub mod validation;
+pub mod validation_member;
 pub mod verification;

@@ -87,6 +87,10 @@ pub struct Model {
     pub inputs_data_hash: Option<String>,
     /// The operation that is deleting it: no pin and no hold comes any more.
     pub deleting_operation_id: Option<OperationId>,
+    /// When the capture that it holds began.
+    pub captured_at: Option<Timestamp>,
+    /// How many checkpoints keep it.
+    pub checkpoints: i32,
     /// Its graph has a retention policy.
     pub kept_by_policy: bool,
     /// JSON list of the tags that its caller chose.

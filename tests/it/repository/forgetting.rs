@@ -116,6 +116,7 @@ fn compare(scratch: &Scratch, zone: &str) {
         pin: None,
         legal_hold: None,
         in_use: false,
+        in_checkpoint: false,
     };
     let snapshots: Vec<Kept> = listed.iter().map(kept).collect();
     two_at_a_time(&policies(), |(fields, arguments)| {

@@ -57,6 +57,7 @@ impl TestApp {
             ("LIGHTRAG_RECOVERY_DB_URL", url),
             // Tests that move the clock by days want no snapshots but their own.
             ("LIGHTRAG_AUTO_BACKUP_INTERVAL", "0".to_owned()),
+            ("LIGHTRAG_RECOVERY_CHECKPOINT_INTERVAL", "0".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();

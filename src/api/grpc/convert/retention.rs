@@ -91,6 +91,7 @@ fn verdict_to_proto(judged: Judged) -> v1::SnapshotVerdict {
     let verdict = match judged.verdict.word() {
         RetentionVerdict::NotExpired => v1::RetentionVerdict::NotExpired,
         RetentionVerdict::Policy => v1::RetentionVerdict::Policy,
+        RetentionVerdict::Checkpoint => v1::RetentionVerdict::Checkpoint,
         RetentionVerdict::InUse => v1::RetentionVerdict::InUse,
         RetentionVerdict::Held => v1::RetentionVerdict::Held,
         RetentionVerdict::NewestGood => v1::RetentionVerdict::NewestGood,

@@ -90,6 +90,8 @@ pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Sna
         tags: Tags::from_json(row.tags.as_deref()).into_iter().collect(),
         held_until: hold.as_ref().and_then(|hold| hold.until).map(timestamp),
         hold_reason: hold.map(|hold| hold.reason),
+        captured_at: row.captured_at.map(timestamp),
+        checkpoints: row.checkpoints,
     }
 }
 

@@ -17,20 +17,20 @@ pub(in crate::api::grpc) fn parse_new(request: v1::VerifySnapshotRequest) -> Res
     let mut violations = Violations::default();
     let graph_id = violations.take("graph_id", GraphId::parse(&request.graph_id));
     let request_id = request_id(&mut violations, &request.request_id);
-    let level = level(&mut violations, request.level).unwrap_or(VerificationLevel::Content);
+    let level = level(&mut violations, "level", request.level).unwrap_or(VerificationLevel::Content);
     let snapshot_id = request.snapshot_id;
     let new = graph_id.map(|graph_id| NewVerification { graph_id, snapshot_id, level, request_id });
     all_there(violations, new)
 }
 
-fn level(violations: &mut Violations, number: i32) -> Option<VerificationLevel> {
+pub(super) fn level(violations: &mut Violations, field: &str, number: i32) -> Option<VerificationLevel> {
     match v1::VerificationLevel::try_from(number) {
         Ok(v1::VerificationLevel::Unspecified) => None,
         Ok(v1::VerificationLevel::Record) => Some(VerificationLevel::Record),
         Ok(v1::VerificationLevel::Data) => Some(VerificationLevel::Data),
         Ok(v1::VerificationLevel::Content) => Some(VerificationLevel::Content),
         Err(_) => {
-            violations.add("level", format_args!("is not a level that is known: {number}"));
+            violations.add(field, format_args!("is not a level that is known: {number}"));
             None
         }
     }
@@ -46,7 +46,7 @@ pub(in crate::api::grpc) struct Wanted {
 pub(in crate::api::grpc) fn parse_list(request: &v1::ListVerificationsRequest) -> Result<Wanted, Error> {
     let mut violations = Violations::default();
     let graph_id = violations.take("graph_id", GraphId::parse(&request.graph_id));
-    let filter = VerificationFilter { level: level(&mut violations, request.level), passed: request.passed };
+    let filter = VerificationFilter { level: level(&mut violations, "level", request.level), passed: request.passed };
     let page = page(&mut violations, request.page_size, &request.page_token);
     all_there(violations, graph_id.zip(page).map(|(graph_id, page)| Wanted { graph_id, filter, page }))
 }

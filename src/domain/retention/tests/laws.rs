@@ -35,6 +35,7 @@ fn kept() -> impl Strategy<Value = Kept> {
             pin,
             legal_hold,
             in_use: false,
+            in_checkpoint: false,
         },
     )
 }

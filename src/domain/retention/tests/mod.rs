@@ -20,6 +20,7 @@ fn taken(taken_at: &str) -> Kept {
         pin: None,
         legal_hold: None,
         in_use: false,
+        in_checkpoint: false,
     }
 }
 

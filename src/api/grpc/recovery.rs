@@ -1,0 +1,84 @@
+//! RecoveryService.
+
+use tonic::{Request, Response, Status};
+
+use super::caller;
+use super::convert::{checkpoint, parse_request_id};
+use crate::domain::checkpoint::ValidationState;
+use crate::proto::v1;
+use crate::proto::v1::recovery_service_server::RecoveryService;
+use crate::service::Services;
+
+/// Checkpoints and their validations, over gRPC.
+#[derive(Debug, Clone)]
+pub struct RecoveryGrpc(pub Services);
+
+#[tonic::async_trait]
+impl RecoveryService for RecoveryGrpc {
+    async fn create_checkpoint(&self, request: Request<v1::CreateCheckpointRequest>) -> Result<Response<v1::Checkpoint>, Status> {
+        let (caller, wait) = (caller(&request), request.get_ref().wait.unwrap_or(true));
+        let new = checkpoint::parse_new(request.into_inner())?;
+        let mut made = self.0.create_checkpoint(&caller, &new).await?;
+        if wait {
+            made = self.0.wait_for_checkpoint(made.row.checkpoint_id).await?;
+        }
+        Ok(Response::new(checkpoint::to_proto(made)))
+    }
+
+    async fn get_checkpoint(&self, request: Request<v1::GetCheckpointRequest>) -> Result<Response<v1::Checkpoint>, Status> {
+        Ok(Response::new(checkpoint::to_proto(self.0.get_checkpoint(&request.get_ref().checkpoint_id).await?)))
+    }
+
+    async fn list_checkpoints(
+        &self,
+        request: Request<v1::ListCheckpointsRequest>,
+    ) -> Result<Response<v1::ListCheckpointsResponse>, Status> {
+        let request = request.into_inner();
+        let page = self.0.list_checkpoints(&checkpoint::parse_page(request.page_size, &request.page_token)?).await?;
+        let checkpoints = page.items.into_iter().map(checkpoint::to_proto).collect();
+        Ok(Response::new(v1::ListCheckpointsResponse { checkpoints, next_page_token: page.next_page_token.unwrap_or_default() }))
+    }
+
+    async fn delete_checkpoint(
+        &self,
+        request: Request<v1::DeleteCheckpointRequest>,
+    ) -> Result<Response<v1::DeleteCheckpointResponse>, Status> {
+        let caller = caller(&request);
+        let request = request.into_inner();
+        let request_id = parse_request_id(&request.request_id)?;
+        self.0.delete_checkpoint(&caller, &request.checkpoint_id, request_id.as_deref()).await?;
+        let message = format!("Deleted checkpoint {}", request.checkpoint_id);
+        Ok(Response::new(v1::DeleteCheckpointResponse { status: "success".to_owned(), message }))
+    }
+
+    async fn validate_checkpoint(
+        &self,
+        request: Request<v1::ValidateCheckpointRequest>,
+    ) -> Result<Response<v1::ValidateCheckpointResponse>, Status> {
+        let (caller, wait) = (caller(&request), request.get_ref().wait.unwrap_or(true));
+        let (level, request_id) = checkpoint::parse_validate(request.get_ref())?;
+        let queued = self.0.validate_checkpoint(&caller, &request.get_ref().checkpoint_id, level, request_id.as_deref()).await?;
+        if !wait {
+            let validation = Some(checkpoint::validation_to_proto(queued));
+            return Ok(Response::new(v1::ValidateCheckpointResponse { valid: false, validation }));
+        }
+        let ended = self.0.wait_for_validation(queued.validation_id).await?;
+        let valid = ended.state == ValidationState::Passed;
+        Ok(Response::new(v1::ValidateCheckpointResponse { valid, validation: None }))
+    }
+
+    async fn list_validations(
+        &self,
+        request: Request<v1::ListValidationsRequest>,
+    ) -> Result<Response<v1::ListValidationsResponse>, Status> {
+        let request = request.into_inner();
+        let page = checkpoint::parse_page(request.page_size, &request.page_token)?;
+        let page = self.0.list_validations(&request.checkpoint_id, &page).await?;
+        let validations = page.items.into_iter().map(checkpoint::validation_to_proto).collect();
+        Ok(Response::new(v1::ListValidationsResponse { validations, next_page_token: page.next_page_token.unwrap_or_default() }))
+    }
+
+    async fn get_recovery_status(&self, _: Request<v1::GetRecoveryStatusRequest>) -> Result<Response<v1::RecoveryStatus>, Status> {
+        Ok(Response::new(checkpoint::status_to_proto(self.0.recovery_status().await?)))
+    }
+}
