@@ -23,7 +23,10 @@ async def main(directory):
         number = int(processed[key].file_path.removeprefix("document-").removesuffix(".txt"))
         name = name_of(number)
         for mode in ("naive", "local"):
-            parameters = QueryParam(mode=mode, only_need_context=True, ll_keywords=[name], hl_keywords=["association"], top_k=40, enable_rerank=False)
+            # However many documents there are by then, the name must not be pushed out by names like it.
+            limits = {"top_k": 1000, "max_entity_tokens": 1_000_000, "max_relation_tokens": 1_000_000, "max_total_tokens": 3_000_000}
+            keywords = {"ll_keywords": [name], "hl_keywords": ["association"]}
+            parameters = QueryParam(mode=mode, only_need_context=True, enable_rerank=False, **keywords, **limits)
             context = await rag.aquery(document(number), param=parameters)
             if name not in str(context):
                 unanswered.append(f"{mode}: {name}")
