@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use lightkeep::base::ids::CheckpointId;
 use lightkeep::proto::v1;
-use lightkeep::proto::v1::recovery_service_client::RecoveryServiceClient;
 use lightkeep::repository::LockKind;
 use serde_json::{Value as Json, json};
 
@@ -286,13 +285,13 @@ async fn crash_in_checkpoint(step: &str) {
         };
         backup.register_graph(request).await.unwrap();
     }
-    let mut recovery = RecoveryServiceClient::connect(server.grpc.clone()).await.unwrap();
+    let mut recovery = server.recovery().await;
     let graph_ids = vec!["graph1".to_owned(), "graph2".to_owned()];
     recovery.create_checkpoint(v1::CreateCheckpointRequest { graph_ids, ..Default::default() }).await.unwrap_err();
     assert!(!server.wait().success(), "the step `{step}` was not reached");
     let server = scene.start("none");
     settle(&server).await;
-    let mut recovery = RecoveryServiceClient::connect(server.grpc.clone()).await.unwrap();
+    let mut recovery = server.recovery().await;
     let listed = recovery.list_checkpoints(v1::ListCheckpointsRequest::default()).await.unwrap().into_inner().checkpoints;
     assert_eq!(listed.len(), 1, "the checkpoint that was asked for is there");
     let request = v1::ValidateCheckpointRequest { checkpoint_id: listed[0].checkpoint_id.clone(), ..Default::default() };

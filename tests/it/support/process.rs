@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use lightkeep::proto::v1::backup_service_client::BackupServiceClient;
 use lightkeep::proto::v1::operation_service_client::OperationServiceClient;
+use lightkeep::proto::v1::recovery_service_client::RecoveryServiceClient;
 use lightkeep::proto::v1::repository_service_client::RepositoryServiceClient;
 use tonic::transport::{Channel, Endpoint};
 
@@ -75,6 +76,10 @@ impl Process {
 
     pub(crate) async fn operations(&self) -> OperationServiceClient<Channel> {
         OperationServiceClient::new(self.channel().await)
+    }
+
+    pub(crate) async fn recovery(&self) -> RecoveryServiceClient<Channel> {
+        RecoveryServiceClient::new(self.channel().await)
     }
 
     pub(crate) async fn repository(&self) -> RepositoryServiceClient<Channel> {
