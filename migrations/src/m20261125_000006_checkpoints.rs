@@ -33,11 +33,14 @@ impl MigrationTrait for Migration {
         for (name, table) in [("checkpoints_by_state", "checkpoints"), ("validations_by_state", "validations")] {
             manager.create_index(Index::create().name(name).table(table).col("state").to_owned()).await?;
         }
+        let by_caller = Index::create().name("audit_events_by_caller").table("audit_events").col("caller").col("created_at").to_owned();
+        manager.create_index(by_caller).await?;
         let by_checkpoint = Index::create().name("validations_by_checkpoint").table("validations").col("checkpoint_id").to_owned();
         manager.create_index(by_checkpoint).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.drop_index(Index::drop().name("audit_events_by_caller").table("audit_events").to_owned()).await?;
         for table in ["validation_members", "validations", "checkpoint_members", "checkpoints"] {
             manager.drop_table(Table::drop().table(table).to_owned()).await?;
         }
@@ -66,8 +69,9 @@ fn checkpoints() -> TableCreateStatement {
         .col(big_integer_null("captured_from_at"))
         .col(big_integer_null("captured_until_at"))
         .col(big_integer_null("retention_until"))
-        // The last validation that has ended.
+        // The last validation that has ended and counts.
         .col(boolean_null("validation_passed"))
+        .col(string_null("validation_level"))
         .col(big_integer_null("validated_at"))
         .col(text_null("error_message"))
         .to_owned()

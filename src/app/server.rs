@@ -79,7 +79,8 @@ impl Server {
         }
         let recovery_enabled = config.backup_enabled && config.recovery_enabled;
         services.tasks().spawn(jobs::housekeep(services.clone(), config.backup_enabled, recovery_enabled));
-        if recovery_enabled {
+        if config.backup_enabled {
+            // Also where recovery is switched off: what was made before must come to its end.
             services.tasks().spawn(jobs::follow_recovery(services.clone()));
         }
         let worker = services.tasks().spawn(Worker::new(services.clone(), config.max_parallel_operations).run());
@@ -156,6 +157,12 @@ pub(super) async fn services(config: &Config, clock: Arc<dyn Clock>, ids: IdSour
         recovery: RecoverySettings {
             checkpoint_interval: Duration::from_secs(u64::from(config.checkpoint_interval_hours) * 3600),
             checkpoint_retention_days: config.checkpoint_retention_days,
+            rpo_objective: Duration::from_secs(u64::from(config.rpo_objective_hours) * 3600),
+            health_check_interval: Duration::from_secs(if config.health_check_enabled {
+                config.recovery_health_check_interval_seconds.into()
+            } else {
+                0
+            }),
             validation_max_age: Duration::from_secs(u64::from(config.validation_max_age_days) * 24 * 3600),
         },
         auto_backup_interval_hours: config.auto_backup_interval_hours,

@@ -54,6 +54,8 @@ id_type! {
     CheckpointId,
     /// Names a validation of a checkpoint.
     ValidationId,
+    /// Names what was found when a component was looked at.
+    HealthCheckId,
 }
 
 /// Where ids come from: random ones, or counted ones that are the same in each run of a test.

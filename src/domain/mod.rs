@@ -8,6 +8,7 @@ pub mod entry;
 pub mod estimate;
 pub mod finding;
 pub mod graph_id;
+pub mod health;
 pub mod label;
 pub mod lightrag_layout;
 pub mod operation;

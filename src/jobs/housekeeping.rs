@@ -78,11 +78,11 @@ async fn sweep(services: &Services, graph: &Graph) -> Result<(), Error> {
         .await
 }
 
-/// Tidies up on one instance, until the process is asked to stop. Each minute: the next prune, and the next checkpoint by itself. Every hour: what was remembered long enough
-/// is forgotten, and what retention no longer keeps is deleted. At first and then once a day: rows and records are compared.
+/// Tidies up on one instance, until the process is asked to stop. Each minute: the next prune, the next checkpoint by itself, and a look at what recovery needs where it is time. Every hour: what was remembered long enough
+/// is forgotten, and what retention no longer keeps is deleted. In the first hour nothing is deleted. At first and then once a day: rows and records are compared.
 pub async fn housekeep(services: Services, backup_enabled: bool, recovery_enabled: bool) {
     let stopping = services.stopping().clone();
-    let mut done = Done::default();
+    let mut done = Done { started: Instant::now(), hourly: None, looked: None, compared: None };
     loop {
         if let Err(error) = tidy_up(&services, backup_enabled, recovery_enabled, &mut done).await {
             tracing::warn!(error = error.chain(), "cannot tidy up");
@@ -95,9 +95,10 @@ pub async fn housekeep(services: Services, backup_enabled: bool, recovery_enable
 }
 
 /// When something was done last, by this process.
-#[derive(Default)]
 struct Done {
+    started: Instant,
     hourly: Option<Instant>,
+    looked: Option<Instant>,
     compared: Option<Instant>,
 }
 
@@ -115,20 +116,31 @@ async fn tidy_up(services: &Services, backup_enabled: bool, recovery_enabled: bo
             services.sweep_records().await?;
             done.compared = Some(Instant::now());
         }
-        if recovery_enabled {
-            services.expire_checkpoints().await?;
-        }
-        // Where nothing new is taken, nothing old is deleted.
-        if backup_enabled {
+        // Where nothing new is taken, nothing old is deleted. Nor in the first hour: an operator who has started with another database,
+        // or other settings, than he meant has time to see it.
+        if backup_enabled && done.hourly.is_some() {
+            told(services.expire_checkpoints().await, "remove checkpoints");
             services.expire_all().await?;
         }
         done.hourly = Some(Instant::now());
     }
     if recovery_enabled {
-        services.make_due_checkpoint().await?;
+        told(services.make_due_checkpoint().await, "make a checkpoint");
+        let every = services.settings().recovery.health_check_interval;
+        if !every.is_zero() && is_due(done.looked, every) {
+            told(services.check_recovery_health().await.map(|_| ()), "look at what recovery needs");
+            done.looked = Some(Instant::now());
+        }
     }
-    if backup_enabled {
+    if backup_enabled && done.started.elapsed() >= PERIOD {
         services.prune_next().await?;
     }
     Ok(())
+}
+
+/// Logs what could not be done; the rest is done all the same.
+fn told(done: Result<(), Error>, what: &str) {
+    if let Err(error) = done {
+        tracing::warn!(error = error.chain(), "cannot {what}");
+    }
 }

@@ -117,7 +117,7 @@ impl Watched {
                 let changed_at = match &self.looked {
                     // What happened before anybody watched; a file may be dated in the future.
                     None => seen.modified_micros.map_or(i64::MIN, |micros| micros.min(services.now().micros())),
-                    Some((_, before)) if *before == seen => i64::MIN,
+                    Some((_, before)) if before.is_same(&seen) => i64::MIN,
                     Some(_) => services.now().micros(),
                 };
                 self.last_change_at.fetch_max(changed_at, Ordering::Relaxed);

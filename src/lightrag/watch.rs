@@ -19,12 +19,23 @@ pub struct Watch {
     _watcher: RecommendedWatcher,
 }
 
-/// What a directory looks like: another one says that something has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a directory looks like.
+#[derive(Debug, Clone, Copy)]
 pub struct Look {
     digest: u64,
+    /// All that is no directory.
+    pub files: u64,
+    /// Sum of their sizes, bytes.
+    pub size_bytes: u64,
     /// The last change of any file's content: microseconds since the epoch; none without files.
     pub modified_micros: Option<i64>,
+}
+
+impl Look {
+    /// Whether nothing has changed between two looks that counts: the cache of answers does not.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
 }
 
 impl Watch {
@@ -55,13 +66,16 @@ impl Watch {
 pub fn look(source: &Path, control: &Control) -> Result<Look, Error> {
     let entries = scan(source, control)?;
     let mut digest = DefaultHasher::new();
-    let mut modified_micros = None;
+    let (mut modified_micros, mut files, mut size_bytes) = (None, 0, 0);
+    for file in entries.iter().filter(|entry| entry.kind != EntryKind::Directory) {
+        (files, size_bytes) = (files + 1, size_bytes + file.meta.size_bytes);
+    }
     for entry in entries.iter().filter(|entry| counts(entry)) {
         (entry.path.as_os_str(), entry.meta.generation()).hash(&mut digest);
         let (seconds, nanos) = entry.meta.modified;
         modified_micros = modified_micros.max(Some(seconds.saturating_mul(1_000_000).saturating_add(i64::from(nanos / 1000))));
     }
-    Ok(Look { digest: digest.finish(), modified_micros })
+    Ok(Look { digest: digest.finish(), files, size_bytes, modified_micros })
 }
 
 /// Directories change with LightRAG's unfinished writes and our own staging; and whoever only asks a graph fills its cache of answers.

@@ -14,7 +14,7 @@ use crate::domain::graph_id::GraphId;
 use crate::domain::label::Labels;
 use crate::domain::verification::VerificationLevel;
 use crate::store::entity::checkpoint::Model;
-use crate::store::{self, checkpoints, graphs};
+use crate::store::{self, audit_events, checkpoints, graphs};
 
 /// What the operator has set for recovery.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,10 @@ pub struct RecoverySettings {
     pub checkpoint_interval: Duration,
     /// How long a checkpoint is kept at least, days.
     pub checkpoint_retention_days: u32,
+    /// How old the newest good snapshot of a graph may be; zero where nobody says.
+    pub rpo_objective: Duration,
+    /// How often everything that recovery needs is looked at; zero for never.
+    pub health_check_interval: Duration,
     /// How long a validation counts.
     pub validation_max_age: Duration,
 }
@@ -32,6 +36,9 @@ pub const WINDOW: Duration = Duration::from_secs(300);
 
 /// Whose doing checkpoints by themselves are.
 const RECOVERY: Caller = Caller { name: "recovery", request_id: None };
+
+/// What they do.
+const CREATE: &str = "CreateCheckpoint";
 
 /// What is known of recovery as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +53,7 @@ pub struct RecoveryStatus {
 
 impl Services {
     /// Makes a checkpoint over all graphs where it is time for one: an interval after the last one, or after the first graph was
-    /// registered. Graphs that cannot join are left out.
+    /// registered, and not before that one is validated. Graphs that cannot join are left out.
     ///
     /// # Errors
     /// The database's.
@@ -54,10 +61,9 @@ impl Services {
         let interval = self.settings().recovery.checkpoint_interval;
         let graphs = graphs::list_all(self.store().read()).await?;
         let Some(first) = graphs.iter().map(|graph| graph.created_at).min().filter(|_| !interval.is_zero()) else { return Ok(()) };
-        let last = checkpoints::find_last_automatic(self.store().read()).await?;
-        // One of the future is left by a clock that ran ahead.
-        let last = last.filter(|last| *last <= self.now()).unwrap_or(first);
-        if last.plus(interval) > self.now() {
+        // Asked of the audit trail: checkpoints go away.
+        let last = audit_events::find_last(self.store().read(), RECOVERY.name, CREATE, self.now()).await?;
+        if last.unwrap_or(first).plus(interval) > self.now() || checkpoints::has_open_automatic(self.store().read()).await? {
             return Ok(());
         }
         let graph_ids: Vec<GraphId> = graphs.into_iter().map(|graph| graph.graph_id).collect();
@@ -73,7 +79,7 @@ impl Services {
             retention_days: None,
             request_id: None,
         };
-        let request = Request { request_id: None, action: "CreateCheckpoint", body: &[] };
+        let request = Request { request_id: None, action: CREATE, body: &[] };
         self.create_checkpoint_once(&RECOVERY, &new, CheckpointOrigin::Automatic, &request).await?;
         Ok(())
     }

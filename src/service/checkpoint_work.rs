@@ -1,32 +1,39 @@
 //! What completes checkpoints and validations: when all of their operations have ended. It is looked for after each change and every
 //! second, on each instance, so a crash or a restart on the way changes nothing.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Services;
 use super::error::Error;
+use super::validations::Limit;
 use crate::base::failpoint;
-use crate::base::ids::CheckpointId;
+use crate::base::ids::{CheckpointId, SnapshotId};
 use crate::domain::checkpoint::{CheckpointState, Decision, Joining, Progress, captured_between, decide};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::store::entity::checkpoint::Model;
 use crate::store::entity::checkpoint_member::Model as Member;
+use crate::store::entity::snapshot;
 use crate::store::{self, Transaction, checkpoints, pins, snapshots, validations};
 
 /// Why a snapshot that was deleted before it could join is missing.
 const GONE: &str = "its snapshot is gone";
 
 impl Services {
-    /// Completes all checkpoints and validations whose operations have ended.
+    /// Completes all checkpoints and validations whose operations have ended. One that cannot be completed keeps no other from it.
     ///
     /// # Errors
     /// The database's.
     pub async fn settle_recovery(&self) -> Result<(), Error> {
         for id in checkpoints::list_capturing(self.store().read()).await? {
-            self.settle_checkpoint(id).await?;
+            if let Err(error) = self.settle_checkpoint(id).await {
+                tracing::error!(checkpoint_id = %id, error = error.chain(), "cannot complete a checkpoint");
+            }
         }
         for validation in validations::list_running(self.store().read()).await? {
-            self.settle_validation(&validation).await?;
+            if let Err(error) = self.settle_validation(&validation).await {
+                tracing::error!(validation_id = %validation.validation_id, error = error.chain(), "cannot complete a validation");
+            }
         }
         Ok(())
     }
@@ -56,12 +63,12 @@ impl Services {
     }
 
     async fn joining(&self, members: &[Member]) -> Result<Vec<Joining>, Error> {
+        let ids: Vec<SnapshotId> = members.iter().filter_map(|member| member.snapshot_id).collect();
+        let rows = snapshots::list_by_ids(self.store().read(), &ids).await?;
+        let mut rows: HashMap<SnapshotId, snapshot::Model> = rows.into_iter().map(|row| (row.snapshot_id, row)).collect();
         let mut joining = Vec::with_capacity(members.len());
         for member in members {
-            let snapshot = match member.snapshot_id {
-                Some(id) => snapshots::find_any(self.store().read(), id).await?,
-                None => None,
-            };
+            let snapshot = member.snapshot_id.and_then(|id| rows.remove(&id));
             let progress = match snapshot {
                 None => Progress::Failed(member.error_message.clone().unwrap_or_else(|| GONE.to_owned())),
                 Some(row) if !row.status.is_settled() => Progress::Waits,
@@ -88,7 +95,8 @@ impl Services {
         let members = self.write_members(transaction, members, joining, false).await?;
         checkpoints::update(&**transaction, row.clone()).await?;
         if let Some(level) = row.validate_level {
-            self.insert_validation(transaction, &row, &members, level).await?;
+            // What the checkpoint's caller has been promised is done, whoever waits.
+            self.insert_validation(transaction, &row, &members, level, Limit::None).await?;
         }
         Ok(())
     }

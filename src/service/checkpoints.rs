@@ -121,6 +121,7 @@ impl Services {
             captured_until_at: None,
             retention_until: Some(now.plus(self.checkpoint_retention(new.retention_days))),
             validation_passed: None,
+            validation_level: None,
             validated_at: None,
             error_message: None,
         };
@@ -179,6 +180,13 @@ impl Services {
         checkpoints::find(connection, CheckpointId::parse(id).ok_or_else(missing)?).await?.ok_or_else(missing)
     }
 
+    /// As [`Services::find_checkpoint`], and nobody else changes it before the transaction ends.
+    pub(super) async fn find_checkpoint_to_update(&self, transaction: &Transaction, id: &str) -> Result<Model, Error> {
+        let missing = || Error::NotFound { kind: "Checkpoint", id: id.to_owned() };
+        let parsed = CheckpointId::parse(id).ok_or_else(missing)?;
+        checkpoints::find_to_update(&**transaction, parsed).await?.ok_or_else(missing)
+    }
+
     async fn with_members(&self, connection: &impl ConnectionTrait, row: Model) -> Result<Checkpoint, Error> {
         let members = checkpoints::list_members(connection, &[row.checkpoint_id]).await?;
         Ok(Checkpoint { validated: self.is_validated(&row), row, members })
@@ -222,11 +230,12 @@ impl Services {
         let body = [id];
         let request = Request { request_id, action: "DeleteCheckpoint", body: &body };
         let transaction = self.store().begin().await?;
+        let row = self.find_checkpoint_to_update(&transaction, id).await;
+        // Looked for when nobody else changes the checkpoint: of two that come at once, the second finds what the first has done.
         if request.find_subject(&*transaction).await?.is_some() {
             return Ok(());
         }
-        let missing = || Error::NotFound { kind: "Checkpoint", id: id.to_owned() };
-        let row = checkpoints::find_to_update(&*transaction, CheckpointId::parse(id).ok_or_else(missing)?).await?.ok_or_else(missing)?;
+        let row = row?;
         if row.state == CheckpointState::Capturing {
             let message = format!("checkpoint `{id}` is still being made, cancel the operations of its snapshots first");
             return Err(Error::refused(ErrorKind::FailedPrecondition, "CHECKPOINT_IN_PROGRESS", message));

@@ -13,6 +13,7 @@ pub mod differences;
 mod error;
 pub mod graph_updates;
 pub mod graphs;
+pub mod health;
 mod heavy_reads;
 pub mod holds;
 pub mod idempotency;

@@ -118,7 +118,7 @@ pub(super) fn protected(snapshot: &Model, now: Timestamp) -> Option<Error> {
     if let Some(Hold { reason, .. }) = pin_of(snapshot, now) {
         return Some(refuse("SNAPSHOT_PINNED", format!("snapshot `{id}` is pinned, unpin it first: {reason}")));
     }
-    let message = format!("snapshot `{id}` is in {} checkpoints, delete these first", snapshot.checkpoints);
+    let message = format!("snapshot `{id}` is kept by {} of the checkpoints, delete these first", snapshot.checkpoints);
     (snapshot.checkpoints > 0).then(|| refuse("SNAPSHOT_IN_CHECKPOINT", message))
 }
 

@@ -1,16 +1,20 @@
 //! Rows of `checkpoints` and `checkpoint_members`.
 
 use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, IntoActiveModel as _};
-use sea_orm::{PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _};
+use sea_orm::{PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as _};
 
 use super::Error;
 use super::entity::checkpoint::{Column, Entity, Model};
 use super::entity::checkpoint_member::{Column as MemberColumn, Entity as Members, Model as Member};
-use crate::base::ids::{CheckpointId, SnapshotId};
+use crate::base::ids::CheckpointId;
 use crate::base::timestamp::Timestamp;
 use crate::domain::checkpoint::{CheckpointOrigin, CheckpointState};
+use crate::domain::graph_id::GraphId;
 use crate::domain::page::{Page, PageRequest, TimeKey};
+
+/// How many rows one statement inserts.
+pub(super) const INSERTED_AT_ONCE: usize = 1000;
 
 /// Adds a checkpoint with its members.
 ///
@@ -18,8 +22,11 @@ use crate::domain::page::{Page, PageRequest, TimeKey};
 /// The database's.
 pub async fn insert(connection: &impl ConnectionTrait, checkpoint: Model, members: Vec<Member>) -> Result<Model, Error> {
     let row = checkpoint.into_active_model().insert(connection).await.map_err(Error::during("insert a checkpoint"))?;
-    let members = members.into_iter().map(sea_orm::IntoActiveModel::into_active_model);
-    Members::insert_many(members).exec_without_returning(connection).await.map_err(Error::during("insert a checkpoint's graphs"))?;
+    // Databases bind so many values at once only.
+    for some in members.chunks(INSERTED_AT_ONCE) {
+        let rows = Members::insert_many(some.iter().cloned().map(sea_orm::IntoActiveModel::into_active_model));
+        rows.exec_without_returning(connection).await.map_err(Error::during("insert a checkpoint's graphs"))?;
+    }
     Ok(row)
 }
 
@@ -71,13 +78,15 @@ pub async fn list_capturing(connection: &impl ConnectionTrait) -> Result<Vec<Che
     query.into_tuple().all(connection).await.map_err(Error::during("list checkpoints"))
 }
 
-/// When the last checkpoint was asked for that was made by itself.
+/// Whether a checkpoint that makes itself is being made or validated.
 ///
 /// # Errors
 /// The database's.
-pub async fn find_last_automatic(connection: &impl ConnectionTrait) -> Result<Option<Timestamp>, Error> {
-    let query = Entity::find().filter(Column::Origin.eq(CheckpointOrigin::Automatic)).order_by_desc(Column::CreatedAt);
-    Ok(query.one(connection).await.map_err(Error::during("find the last checkpoint"))?.map(|row| row.created_at))
+pub async fn has_open_automatic(connection: &impl ConnectionTrait) -> Result<bool, Error> {
+    let is_validated = Column::ValidateLevel.is_null().or(Column::ValidatedAt.is_not_null());
+    let is_open = Column::State.eq(CheckpointState::Capturing).or(Column::State.eq(CheckpointState::Completed).and(is_validated.not()));
+    let query = Entity::find().filter(Column::Origin.eq(CheckpointOrigin::Automatic)).filter(is_open);
+    Ok(query.one(connection).await.map_err(Error::during("find an open checkpoint"))?.is_some())
 }
 
 /// The newest checkpoint that is complete.
@@ -88,6 +97,18 @@ pub async fn find_newest_complete(connection: &impl ConnectionTrait) -> Result<O
     let query = Entity::find().filter(Column::State.eq(CheckpointState::Completed));
     let query = query.order_by_desc(Column::CreatedAt).order_by_desc(Column::CheckpointId);
     query.one(connection).await.map_err(Error::during("find the newest checkpoint"))
+}
+
+/// When a checkpoint with this graph passed its last validation; none where none ever has.
+///
+/// # Errors
+/// The database's.
+pub async fn find_last_validated(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Option<Timestamp>, Error> {
+    let of_graph = Members::find().select_only().column(MemberColumn::CheckpointId).filter(MemberColumn::GraphId.eq(graph_id.clone()));
+    let of_graph = of_graph.filter(MemberColumn::SnapshotId.is_not_null()).into_query();
+    let query = Entity::find().filter(Column::CheckpointId.in_subquery(of_graph)).filter(Column::ValidationPassed.eq(true));
+    let query = query.order_by_desc(Column::ValidatedAt);
+    Ok(query.one(connection).await.map_err(Error::during("find a validated checkpoint"))?.and_then(|row| row.validated_at))
 }
 
 /// How many checkpoints are complete, and how many of these have passed their last validation since then.
@@ -136,19 +157,4 @@ pub async fn list_members(connection: &impl ConnectionTrait, ids: &[CheckpointId
 pub async fn update_member(connection: &impl ConnectionTrait, member: Member) -> Result<(), Error> {
     member.into_active_model().reset_all().update(connection).await.map_err(Error::during("update a checkpoint's graph"))?;
     Ok(())
-}
-
-#[derive(FromQueryResult)]
-struct Named {
-    checkpoint_id: CheckpointId,
-}
-
-/// Some checkpoints that a snapshot is in.
-///
-/// # Errors
-/// The database's.
-pub async fn list_of_snapshot(connection: &impl ConnectionTrait, id: SnapshotId, most: u64) -> Result<Vec<CheckpointId>, Error> {
-    let query = Members::find().select_only().column(MemberColumn::CheckpointId).filter(MemberColumn::SnapshotId.eq(id)).limit(most);
-    let rows = query.into_model::<Named>().all(connection).await.map_err(Error::during("list checkpoints"))?;
-    Ok(rows.into_iter().map(|row| row.checkpoint_id).collect())
 }

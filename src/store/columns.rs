@@ -4,10 +4,13 @@ use sea_orm::sea_query::{ArrayType, ColumnType, Nullable, StringLen, ValueType, 
 use sea_orm::{ColIdx, DbErr, QueryResult, TryFromU64, TryGetError, TryGetable, Value};
 
 use crate::base::ids::VerificationId;
-use crate::base::ids::{AuditEventId, CheckpointId, InstanceId, OperationId, ScheduleId, ScheduleRunId, SnapshotId, ValidationId};
+use crate::base::ids::{
+    AuditEventId, CheckpointId, HealthCheckId, InstanceId, OperationId, ScheduleId, ScheduleRunId, SnapshotId, ValidationId,
+};
 use crate::base::timestamp::Timestamp;
 use crate::domain::checkpoint::{CheckpointOrigin, CheckpointState, ValidationState};
 use crate::domain::graph_id::GraphId;
+use crate::domain::health::{ComponentType, HealthStatus};
 use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::domain::schedule_run::{RunOutcome, ScheduleOrigin};
@@ -76,6 +79,9 @@ text_columns! {
     CheckpointOrigin: CheckpointOrigin::parse,
     CheckpointState: CheckpointState::parse,
     ValidationState: ValidationState::parse,
+    HealthCheckId: HealthCheckId::parse,
+    ComponentType: ComponentType::parse,
+    HealthStatus: HealthStatus::parse,
     ScheduleOrigin: ScheduleOrigin::parse,
     RunOutcome: RunOutcome::parse,
     GraphId: |text: &str| GraphId::parse(text).ok(),

@@ -6,6 +6,7 @@ mod columns;
 pub mod entity;
 mod error;
 pub mod graphs;
+pub mod health_checks;
 pub mod idempotency_keys;
 pub mod leases;
 pub mod operations;

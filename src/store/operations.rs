@@ -38,11 +38,13 @@ pub async fn find(connection: &impl ConnectionTrait, id: OperationId) -> Result<
 /// # Errors
 /// The database's.
 pub async fn list_by_ids(connection: &impl ConnectionTrait, ids: &[OperationId]) -> Result<Vec<Model>, Error> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
+    let mut found = Vec::with_capacity(ids.len());
+    // Databases bind so many values at once only.
+    for some in ids.chunks(10_000) {
+        let query = Entity::find().filter(Column::OperationId.is_in(some.iter().copied()));
+        found.extend(query.all(connection).await.map_err(Error::during("find operations"))?);
     }
-    let query = Entity::find().filter(Column::OperationId.is_in(ids.iter().copied()));
-    query.all(connection).await.map_err(Error::during("find operations"))
+    Ok(found)
 }
 
 /// Which operations a list has; what is not set does not matter.

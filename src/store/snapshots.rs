@@ -41,6 +41,20 @@ pub async fn find_any(connection: &impl ConnectionTrait, id: SnapshotId) -> Resu
     Entity::find_by_id(id).one(connection).await.map_err(Error::during("find a snapshot"))
 }
 
+/// The snapshots with these ids, of whichever graphs.
+///
+/// # Errors
+/// The database's.
+pub async fn list_by_ids(connection: &impl ConnectionTrait, ids: &[SnapshotId]) -> Result<Vec<Model>, Error> {
+    let mut found = Vec::with_capacity(ids.len());
+    // Databases bind so many values at once only.
+    for some in ids.chunks(10_000) {
+        let query = Entity::find().filter(Column::SnapshotId.is_in(some.iter().copied()));
+        found.extend(query.all(connection).await.map_err(Error::during("find snapshots"))?);
+    }
+    Ok(found)
+}
+
 /// Which snapshots a list has; what is not set does not matter.
 #[derive(Debug, Clone, Default)]
 pub struct SnapshotFilter {

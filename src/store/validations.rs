@@ -5,11 +5,13 @@ use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, EntityTr
 use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
 use super::Error;
+use super::checkpoints::INSERTED_AT_ONCE;
 use super::entity::validation::{Column, Entity, Model};
 use super::entity::validation_member::{Column as MemberColumn, Entity as Members, Model as Member};
 use crate::base::ids::{CheckpointId, ValidationId};
 use crate::domain::checkpoint::ValidationState;
 use crate::domain::page::{Page, PageRequest, TimeKey};
+use crate::domain::verification::VerificationLevel;
 
 /// Adds a validation with its members.
 ///
@@ -17,8 +19,10 @@ use crate::domain::page::{Page, PageRequest, TimeKey};
 /// The database's.
 pub async fn insert(connection: &impl ConnectionTrait, validation: Model, members: Vec<Member>) -> Result<Model, Error> {
     let row = validation.into_active_model().insert(connection).await.map_err(Error::during("insert a validation"))?;
-    let members = members.into_iter().map(sea_orm::IntoActiveModel::into_active_model);
-    Members::insert_many(members).exec_without_returning(connection).await.map_err(Error::during("insert a validation's snapshots"))?;
+    for some in members.chunks(INSERTED_AT_ONCE) {
+        let rows = Members::insert_many(some.iter().cloned().map(sea_orm::IntoActiveModel::into_active_model));
+        rows.exec_without_returning(connection).await.map_err(Error::during("insert a validation's snapshots"))?;
+    }
     Ok(row)
 }
 
@@ -38,21 +42,33 @@ pub async fn find_to_update(connection: &impl ConnectionTrait, id: ValidationId)
     Entity::find_by_id(id).lock_exclusive().one(connection).await.map_err(Error::during("find a validation"))
 }
 
-/// The validations that have not ended.
+/// The validations that have not ended, oldest first.
 ///
 /// # Errors
 /// The database's.
 pub async fn list_running(connection: &impl ConnectionTrait) -> Result<Vec<Model>, Error> {
-    Entity::find().filter(Column::State.eq(ValidationState::Running)).all(connection).await.map_err(Error::during("list validations"))
+    let query = Entity::find().filter(Column::State.eq(ValidationState::Running));
+    let query = query.order_by_asc(Column::CreatedAt).order_by_asc(Column::ValidationId);
+    query.all(connection).await.map_err(Error::during("list validations"))
 }
 
-/// The last validation of a checkpoint that was asked for.
+/// The validation of a checkpoint that runs and is as deep as this.
 ///
 /// # Errors
 /// The database's.
-pub async fn find_newest(connection: &impl ConnectionTrait, id: CheckpointId) -> Result<Option<Model>, Error> {
-    let query = Entity::find().filter(Column::CheckpointId.eq(id)).order_by_desc(Column::CreatedAt).order_by_desc(Column::ValidationId);
-    query.one(connection).await.map_err(Error::during("find a validation"))
+pub async fn find_running(connection: &impl ConnectionTrait, id: CheckpointId, level: VerificationLevel) -> Result<Option<Model>, Error> {
+    let query = Entity::find().filter(Column::CheckpointId.eq(id)).filter(Column::State.eq(ValidationState::Running));
+    query.filter(Column::Level.eq(level)).one(connection).await.map_err(Error::during("find a validation"))
+}
+
+/// Whether a later validation of the same checkpoint has ended.
+///
+/// # Errors
+/// The database's.
+pub async fn has_later(connection: &impl ConnectionTrait, validation: &Model) -> Result<bool, Error> {
+    let query = Entity::find().filter(Column::CheckpointId.eq(validation.checkpoint_id)).filter(Column::State.ne(ValidationState::Running));
+    let query = query.filter(Column::CreatedAt.gt(validation.created_at));
+    Ok(query.one(connection).await.map_err(Error::during("find a validation"))?.is_some())
 }
 
 /// The validations of a checkpoint, newest first.

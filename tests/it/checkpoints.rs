@@ -14,7 +14,7 @@ use crate::support::app::{START, TestApp, finish, settled};
 use crate::support::database::{Kind, on_each_database};
 use crate::support::files;
 use crate::support::repositories::{flip, open};
-use crate::support::rest::{Answer, GRAPHS, delete, get, post};
+use crate::support::rest::{Answer, GRAPHS, delete, get, post, send};
 use crate::trouble::{files_below, restart};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -198,6 +198,45 @@ on_each_database!(a_snapshot_that_restic_removed_makes_a_checkpoint_invalid, asy
     app
 });
 
+// What looked less deep does not say that what was found deeper is mended.
+on_each_database!(a_shallow_validation_does_not_count_against_a_deep_one, async |app: TestApp| {
+    three(&app).await;
+    let made = all(&app).await;
+    let packs = files_below(&app.storage().join("a/data"));
+    let intact: Vec<Vec<u8>> = packs.iter().map(|pack| fs::read(pack).unwrap()).collect();
+    // A flipped byte of content is seen by reading it only.
+    for (pack, bytes) in packs.iter().zip(&intact) {
+        let mut bytes = bytes.clone();
+        bytes[40] ^= 1;
+        fs::write(pack, bytes).unwrap();
+    }
+    let level =
+        async |level: &str| post(&app, &format!("{}/validate", path(&made)), &json!({ "level": level })).await.ok()["valid"].clone();
+    assert_eq!(level("data").await, json!(false));
+    for (pack, bytes) in packs.iter().zip(&intact) {
+        fs::write(pack, bytes).unwrap();
+    }
+    assert_eq!((level("record").await, &get(&app, &path(&made)).await.ok()["validated"]), (json!(true), &json!(false)));
+    assert_eq!((level("data").await, &get(&app, &path(&made)).await.ok()["validated"]), (json!(true), &json!(true)));
+    app
+});
+
+on_each_database!(the_same_validation_or_deletion_at_once_is_one, async |app: TestApp| {
+    three(&app).await;
+    let made = all(&app).await;
+    let body = json!({ "request_id": "0191e7a0-1111-7222-8333-444455556666" });
+    let validate = format!("{}/validate", path(&made));
+    for answer in futures_util::future::join_all((0..4).map(|_| post(&app, &validate, &body))).await {
+        assert_eq!(answer.ok(), json!({ "valid": true }));
+    }
+    assert_eq!(get(&app, &format!("{}/validations", path(&made))).await.ok().as_array().unwrap().len(), 2);
+    let (checkpoint, key) = (path(&made), [("idempotency-key", "0191e7a0-1111-7222-8333-444455556667")]);
+    for answer in futures_util::future::join_all((0..4).map(|_| send(&app, "DELETE", &checkpoint, &key, ""))).await {
+        assert_eq!(answer.ok()["status"], json!("success"));
+    }
+    app
+});
+
 on_each_database!(a_repeated_request_makes_one_checkpoint, async |app: TestApp| {
     three(&app).await;
     let body = json!({ "graph_ids": ["a", "c"], "request_id": "0191e7a0-1111-7222-8333-444455556666" });
@@ -255,6 +294,10 @@ async fn by_themselves(kind: Kind) {
     app.clock.advance(DAY / 2);
     services.make_due_checkpoint().await.unwrap();
     assert_eq!(count().await, 2);
+    // One that is removed does not come again at once, nor after a clock that ran ahead was put right.
+    delete(&app, &path(&get(&app, CHECKPOINTS).await.ok()[1])).await.ok();
+    services.make_due_checkpoint().await.unwrap();
+    assert_eq!(count().await, 1);
     app.clock.advance(DAY * 31);
     services.expire_checkpoints().await.unwrap();
     let left = get(&app, CHECKPOINTS).await.ok();

@@ -21,7 +21,7 @@ const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
 const WITHOUT_REST: [&str; 0] = [];
 
 /// RPCs that take nothing which could be wrong.
-const WITHOUT_REFUSALS: [&str; 2] = ["GetBackupStats", "GetRecoveryStatus"];
+const WITHOUT_REFUSALS: [&str; 4] = ["GetBackupStats", "GetRecoveryStatus", "GetRecoveryHealth", "CheckRecoveryHealth"];
 
 fn pool() -> DescriptorPool {
     DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap()

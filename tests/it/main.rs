@@ -16,6 +16,7 @@ mod differences;
 mod documents;
 mod filters;
 mod graphs;
+mod health;
 mod heavy_reads;
 mod holds;
 mod in_place;

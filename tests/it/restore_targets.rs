@@ -24,7 +24,7 @@ async fn restore(app: &TestApp, snapshot: &v1::Snapshot, target: &Path, more: Js
 }
 
 /// A LightRAG server that says which directory it works on.
-fn server_of(directory: &Path) -> String {
+pub(crate) fn server_of(directory: &Path) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let body = json!({ "status": "healthy", "working_directory": directory, "pipeline_busy": false }).to_string();

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::caller;
-use super::convert::{checkpoint, parse_request_id};
+use super::convert::{checkpoint, health, parse_request_id};
 use crate::domain::checkpoint::ValidationState;
 use crate::proto::v1;
 use crate::proto::v1::recovery_service_server::RecoveryService;
@@ -76,6 +76,14 @@ impl RecoveryService for RecoveryGrpc {
         let page = self.0.list_validations(&request.checkpoint_id, &page).await?;
         let validations = page.items.into_iter().map(checkpoint::validation_to_proto).collect();
         Ok(Response::new(v1::ListValidationsResponse { validations, next_page_token: page.next_page_token.unwrap_or_default() }))
+    }
+
+    async fn get_recovery_health(&self, _: Request<v1::GetRecoveryHealthRequest>) -> Result<Response<v1::RecoveryHealth>, Status> {
+        Ok(Response::new(health::to_proto(self.0.recovery_health().await?)))
+    }
+
+    async fn check_recovery_health(&self, _: Request<v1::CheckRecoveryHealthRequest>) -> Result<Response<v1::RecoveryHealth>, Status> {
+        Ok(Response::new(health::to_proto(self.0.check_recovery_health().await?)))
     }
 
     async fn get_recovery_status(&self, _: Request<v1::GetRecoveryStatusRequest>) -> Result<Response<v1::RecoveryStatus>, Status> {

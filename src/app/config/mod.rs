@@ -111,6 +111,10 @@ pub struct Config {
     pub checkpoint_interval_hours: u32,
     /// How long checkpoints are kept, in days; at least 1.
     pub checkpoint_retention_days: u32,
+    /// How old the newest good snapshot of a graph may be, in hours; 0: nobody says.
+    pub rpo_objective_hours: u32,
+    /// The period of the recovery health checks, in seconds; at least 10.
+    pub recovery_health_check_interval_seconds: u32,
     /// How long a validation counts, in days; at least 1.
     pub validation_max_age_days: u32,
     /// Whether metrics are collected and served.
@@ -168,6 +172,8 @@ impl Config {
         let recovery_enabled = sources.read(&table::RECOVERY_ENABLED);
         let checkpoint_interval_hours = sources.read(&table::CHECKPOINT_INTERVAL);
         let checkpoint_retention_days = sources.read(&table::CHECKPOINT_RETENTION_DAYS);
+        let rpo_objective_hours = sources.read(&table::RPO_OBJECTIVE_HOURS);
+        let recovery_health_check_interval_seconds = sources.read(&table::RECOVERY_HEALTH_CHECK_INTERVAL);
         let validation_max_age_days = sources.read(&table::VALIDATION_MAX_AGE_DAYS);
         let metrics_collection_interval_seconds = sources.read(&table::METRICS_COLLECTION_INTERVAL);
         let health_check_enabled = sources.read(&table::HEALTH_CHECK_ENABLED);
@@ -210,6 +216,8 @@ impl Config {
             recovery_enabled: recovery_enabled?,
             checkpoint_interval_hours: checkpoint_interval_hours?,
             checkpoint_retention_days: checkpoint_retention_days?,
+            rpo_objective_hours: rpo_objective_hours?,
+            recovery_health_check_interval_seconds: recovery_health_check_interval_seconds?,
             validation_max_age_days: validation_max_age_days?,
             metrics_enabled: metrics_enabled?,
             metrics_collection_interval_seconds: metrics_collection_interval_seconds?,

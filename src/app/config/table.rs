@@ -90,6 +90,9 @@ settings! {
         "recovery.checkpoint_interval_hours", "12", number::<0, MAX_HOURS>;
     CHECKPOINT_RETENTION_DAYS: u32 =
         "", ["LIGHTKEEP_CHECKPOINT_RETENTION_DAYS"], "recovery.checkpoint_retention_days", "30", number::<1, MAX_DAYS>;
+    RPO_OBJECTIVE_HOURS: u32 = "", ["LIGHTKEEP_RPO_OBJECTIVE_HOURS"], "recovery.rpo_objective_hours", "48", number::<0, MAX_HOURS>;
+    RECOVERY_HEALTH_CHECK_INTERVAL: u32 =
+        "", ["LIGHTKEEP_RECOVERY_HEALTH_CHECK_INTERVAL_SECONDS"], "recovery.health_check_interval_seconds", "300", number::<10, MAX_SECONDS>;
     VALIDATION_MAX_AGE_DAYS: u32 =
         "", ["LIGHTKEEP_VALIDATION_MAX_AGE_DAYS"], "recovery.validation_max_age_days", "30", number::<1, MAX_DAYS>;
     METRICS_ENABLED: bool = "", ["LIGHTRAG_METRICS_ENABLED"], "metrics.enabled", "true", boolean;

@@ -38,8 +38,10 @@ pub struct Model {
     pub captured_until_at: Option<Timestamp>,
     /// Kept at least until then.
     pub retention_until: Option<Timestamp>,
-    /// What its last validation said; none before the first has ended.
+    /// What its last validation that counts said; none before the first has ended.
     pub validation_passed: Option<bool>,
+    /// How deep that was.
+    pub validation_level: Option<VerificationLevel>,
     /// When that had ended.
     pub validated_at: Option<Timestamp>,
     /// Why it has failed.

@@ -4,6 +4,7 @@ pub mod audit_event;
 pub mod checkpoint;
 pub mod checkpoint_member;
 pub mod graph;
+pub mod health_check;
 pub mod idempotency_key;
 pub mod lease;
 pub mod operation;

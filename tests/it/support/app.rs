@@ -58,6 +58,8 @@ impl TestApp {
             // Tests that move the clock by days want no snapshots but their own.
             ("LIGHTRAG_AUTO_BACKUP_INTERVAL", "0".to_owned()),
             ("LIGHTRAG_RECOVERY_CHECKPOINT_INTERVAL", "0".to_owned()),
+            // Nor locks that come and go by themselves.
+            ("LIGHTRAG_HEALTH_CHECK_ENABLED", "false".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();

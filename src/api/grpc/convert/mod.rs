@@ -3,6 +3,7 @@
 pub(super) mod checkpoint;
 pub(super) mod difference;
 pub(super) mod graph;
+pub(super) mod health;
 mod json;
 pub(super) mod looking;
 pub(super) mod operation;

@@ -59,7 +59,10 @@ pub(in crate::api::grpc) fn to_proto(services: &Services, row: Model) -> v1::Sna
         timestamp: Some(timestamp(row.created_at)),
         size_bytes: row.size_bytes,
         data_hash: row.data_hash,
-        retention_until: row.retention_until.filter(|_| pin.is_none() && hold.is_none() && !row.kept_by_policy).map(timestamp),
+        retention_until: row
+            .retention_until
+            .filter(|_| pin.is_none() && hold.is_none() && !row.kept_by_policy && row.checkpoints == 0)
+            .map(timestamp),
         metadata: metadata.and_then(json_to_struct),
         source_dir: row.source_dir,
         consistency: consistency_to_proto(row.consistency.as_deref()).into(),

@@ -1,0 +1,241 @@
+//! Whether a graph could be recovered: what was found out about its source and its backup, and how bad that is. Each message says what to do.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::finding::Consistency;
+use super::words::words;
+
+words! {
+    /// How a component is, from the best to the worst.
+    #[derive(PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum HealthStatus {
+        /// All that was looked at is well.
+        Healthy = "healthy",
+        /// Nothing was looked at yet.
+        Unknown = "unknown",
+        /// It works, and something should be mended.
+        Degraded = "degraded",
+        /// It cannot be reached.
+        Offline = "offline",
+        /// It does not protect, or is damaged.
+        Critical = "critical",
+    }
+}
+
+words! {
+    /// What a component is.
+    pub enum ComponentType {
+        /// A graph's source and its LightRAG server.
+        Graph = "graph",
+        /// A graph's snapshots and their repository.
+        Backup = "backup",
+    }
+}
+
+impl HealthStatus {
+    /// The worst of all; unknown for none.
+    pub fn worst(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().max().unwrap_or(Self::Unknown)
+    }
+}
+
+/// How a component is, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// The worst of what was found.
+    pub status: HealthStatus,
+    /// All that was found, on one line.
+    pub message: String,
+    /// What was measured, by its name.
+    pub details: BTreeMap<&'static str, String>,
+}
+
+/// What was found out about a graph's source.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourceFacts {
+    /// Why its files cannot be listed.
+    pub unreadable: Option<String>,
+    /// Regular files in it, and the sum of their sizes, bytes.
+    pub files: u64,
+    /// Sum of their sizes, bytes.
+    pub size_bytes: u64,
+    /// Store files that its newest good snapshot has and it has not.
+    pub missing_stores: Vec<String>,
+    /// The size of its newest good snapshot, bytes.
+    pub snapshot_size_bytes: Option<u64>,
+    /// What the audit of its newest snapshot said.
+    pub last_consistency: Option<Consistency>,
+    /// Its LightRAG server: what keeps it from answering, or nothing; none where there is no server.
+    pub server: Option<Option<String>>,
+}
+
+/// What was found out about a graph's snapshots.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BackupFacts {
+    /// The newest good snapshot, and how long ago its capture began, seconds.
+    pub newest_good: Option<(String, u64)>,
+    /// How old that may be, seconds; none where nobody says.
+    pub objective_seconds: Option<u64>,
+    /// Why the newest snapshot that was asked for has failed.
+    pub last_failure: Option<String>,
+    /// Why the newest good snapshot cannot be read from the repository.
+    pub unreadable: Option<String>,
+    /// Free in the storage, bytes.
+    pub free_bytes: Option<u64>,
+    /// The size of the newest good snapshot, bytes.
+    pub size_bytes: u64,
+    /// How long ago a checkpoint with this graph passed its validation, seconds; none where none ever has.
+    pub validated_seconds: Option<u64>,
+    /// How long a validation counts, seconds; none where there are no checkpoints.
+    pub validation_counts_seconds: Option<u64>,
+}
+
+/// A source that has shrunk below this share of its newest good snapshot has lost something.
+const SHRUNK: f64 = 0.7;
+
+impl SourceFacts {
+    /// How the source is.
+    pub fn judge(self) -> Health {
+        let mut found = Found::default();
+        if let Some(why) = &self.unreadable {
+            found.add(HealthStatus::Critical, format!("the source cannot be read, mount or restore it: {why}"));
+        }
+        if !self.missing_stores.is_empty() {
+            let names = self.missing_stores.join(", ");
+            found.add(HealthStatus::Critical, format!("stores of the last good snapshot are missing in the source, restore them: {names}"));
+        }
+        let before = self.snapshot_size_bytes.unwrap_or_default();
+        #[expect(clippy::cast_precision_loss, reason = "a share needs no more")]
+        if self.unreadable.is_none() && (self.size_bytes as f64) < before as f64 * SHRUNK {
+            found.add(
+                HealthStatus::Degraded,
+                format!("the source has shrunk from {before} to {} bytes, compare it with the last good snapshot", self.size_bytes),
+            );
+        }
+        if self.last_consistency == Some(Consistency::Inconsistent) {
+            found.add(HealthStatus::Degraded, "the newest snapshot contradicts itself, see its findings".to_owned());
+        }
+        if let Some(Some(why)) = &self.server {
+            found.add(HealthStatus::Degraded, format!("the LightRAG server does not answer, is it running? {why}"));
+        }
+        found.details.insert("files", self.files.to_string());
+        found.details.insert("size_bytes", self.size_bytes.to_string());
+        if let Some(answer) = self.server {
+            found.details.insert("lightrag_server", answer.map_or("answers", |_| "does not answer").to_owned());
+        }
+        found.health("the source is complete")
+    }
+}
+
+impl BackupFacts {
+    /// How the backup is.
+    pub fn judge(self) -> Health {
+        let mut found = Found::default();
+        match (&self.newest_good, self.objective_seconds) {
+            (None, _) => found.add(HealthStatus::Critical, "there is no good snapshot, take one".to_owned()),
+            (Some((id, age)), Some(objective)) if *age > objective => {
+                found
+                    .add(HealthStatus::Critical, format!("the newest good snapshot `{id}` is {age} s old, the objective is {objective} s"));
+            }
+            (Some(_), _) => {}
+        }
+        if let Some(why) = &self.unreadable {
+            found.add(HealthStatus::Critical, format!("the newest good snapshot cannot be read, check and repair the repository: {why}"));
+        }
+        if let Some(why) = &self.last_failure {
+            found.add(HealthStatus::Degraded, format!("the last snapshot has failed: {why}"));
+        }
+        if let Some(free) = self.free_bytes.filter(|free| *free < self.size_bytes) {
+            let message = format!("the storage has {free} bytes free, less than the {} of one snapshot: make room", self.size_bytes);
+            found.add(HealthStatus::Degraded, message);
+        }
+        match (self.validated_seconds, self.validation_counts_seconds) {
+            (_, None) => {}
+            (None, Some(_)) => {}
+            (Some(age), Some(counts)) if age > counts => {
+                found.add(HealthStatus::Degraded, format!("no checkpoint was validated for {age} s, validate one"));
+            }
+            (Some(_), Some(_)) => {}
+        }
+        if let Some((id, age)) = self.newest_good {
+            found.details.insert("newest_good_snapshot", id);
+            found.details.insert("age_seconds", age.to_string());
+        }
+        let numbers = [
+            ("objective_seconds", self.objective_seconds),
+            ("free_bytes", self.free_bytes),
+            ("validated_seconds_ago", self.validated_seconds),
+        ];
+        found.details.extend(numbers.into_iter().filter_map(|(name, number)| Some((name, number?.to_string()))));
+        found.health("the newest good snapshot can be read")
+    }
+}
+
+/// What is found one after the other.
+#[derive(Default)]
+struct Found {
+    messages: Vec<String>,
+    worst: Option<HealthStatus>,
+    details: BTreeMap<&'static str, String>,
+}
+
+impl Found {
+    fn add(&mut self, status: HealthStatus, message: String) {
+        self.worst = self.worst.max(Some(status));
+        self.messages.push(message);
+    }
+
+    fn health(self, well: &str) -> Health {
+        let message = if self.messages.is_empty() { well.to_owned() } else { self.messages.join("; ") };
+        Health { status: self.worst.unwrap_or(HealthStatus::Healthy), message, details: self.details }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_counts_and_nothing_is_unknown() {
+        use HealthStatus::*;
+        assert_eq!(HealthStatus::worst([Healthy, Degraded, Healthy]), Degraded);
+        assert_eq!(HealthStatus::worst([Healthy, Critical, Offline]), Critical);
+        assert_eq!(HealthStatus::worst([]), Unknown);
+    }
+
+    #[test]
+    fn a_source_is_judged_by_all_that_was_found() {
+        let whole = SourceFacts { files: 3, size_bytes: 100, snapshot_size_bytes: Some(140), ..SourceFacts::default() };
+        assert_eq!(whole.clone().judge().status, HealthStatus::Healthy);
+        let shrunk = SourceFacts { size_bytes: 97, ..whole.clone() };
+        assert_eq!(shrunk.judge().status, HealthStatus::Degraded);
+        let broken = SourceFacts {
+            missing_stores: vec!["kv_store_full_docs.json".into()],
+            server: Some(Some("connection refused".into())),
+            ..whole
+        };
+        let health = broken.judge();
+        assert_eq!(health.status, HealthStatus::Critical);
+        assert!(health.message.contains("kv_store_full_docs.json") && health.message.contains("connection refused"), "{}", health.message);
+        assert_eq!(health.details["lightrag_server"], "does not answer");
+    }
+
+    #[test]
+    fn a_backup_is_judged_by_all_that_was_found() {
+        assert_eq!(BackupFacts::default().judge().status, HealthStatus::Critical);
+        let fresh = BackupFacts { newest_good: Some(("s".into(), 60)), objective_seconds: Some(60), ..BackupFacts::default() };
+        assert_eq!(fresh.clone().judge().status, HealthStatus::Healthy);
+        for (status, worse) in [
+            (HealthStatus::Critical, BackupFacts { objective_seconds: Some(59), ..fresh.clone() }),
+            (HealthStatus::Critical, BackupFacts { unreadable: Some("damaged".into()), ..fresh.clone() }),
+            (HealthStatus::Degraded, BackupFacts { last_failure: Some("no source".into()), ..fresh.clone() }),
+            (HealthStatus::Degraded, BackupFacts { free_bytes: Some(9), size_bytes: 10, ..fresh.clone() }),
+            (HealthStatus::Degraded, BackupFacts { validated_seconds: Some(2), validation_counts_seconds: Some(1), ..fresh.clone() }),
+        ] {
+            assert_eq!(worse.judge().status, status);
+        }
+    }
+}

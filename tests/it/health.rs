@@ -1,0 +1,117 @@
+//! Recovery health: what is wrong is found by looking, and named; what is mended is found well again.
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use crate::restore_targets::server_of;
+use crate::support::app::TestApp;
+use crate::support::database::on_each_database;
+use crate::support::files;
+use crate::support::repositories::flip;
+use crate::support::rest::{GRAPHS, get, post, send};
+use crate::trouble::{files_below, restart};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const HEALTH: &str = "/api/backup/recovery/health";
+
+async fn look(app: &TestApp) -> Json {
+    post(app, "/api/backup/recovery/health-check", &json!({})).await.ok()
+}
+
+/// Status and message of one component.
+fn of<'h>(health: &'h Json, part: &str, graph_id: &str) -> (&'h str, &'h str) {
+    let component = &health[part][graph_id];
+    (component["status"].as_str().unwrap(), component["message"].as_str().unwrap())
+}
+
+on_each_database!(nothing_is_healthy_before_somebody_has_looked, async |app: TestApp| {
+    let source = app.sample("rag");
+    app.snapshot("g", &source).await;
+    let unseen = get(&app, HEALTH).await.ok();
+    assert_eq!((&unseen["overall_status"], &unseen["timestamp"], &unseen["graphs"]), (&json!("unknown"), &json!(null), &json!({})));
+    let health = look(&app).await;
+    assert_eq!((&health["overall_status"], &health["timestamp"]), (&json!("healthy"), &json!("2020-11-22T12:00:00Z")), "{health}");
+    assert_eq!(of(&health, "graphs", "g"), ("healthy", "the source is complete"));
+    assert_eq!(of(&health, "backups", "g"), ("healthy", "the newest good snapshot can be read"));
+    let component = &health["backups"]["g"];
+    assert_eq!((&component["component_id"], &component["component_type"]), (&json!("g"), &json!("backup")));
+    assert_eq!((&component["details"]["age_seconds"], &health["replication"]), (&json!("0"), &json!({})));
+    assert_eq!(get(&app, HEALTH).await.ok(), health);
+    // A graph that nobody has looked at keeps all from being called well.
+    post(&app, GRAPHS, &json!({ "graph_id": "new", "source_dir": source })).await.ok();
+    assert_eq!(get(&app, HEALTH).await.ok()["overall_status"], json!("unknown"));
+    let health = look(&app).await;
+    assert_eq!(
+        (&health["overall_status"], of(&health, "backups", "new")),
+        (&json!("critical"), ("critical", "there is no good snapshot, take one"))
+    );
+    app
+});
+
+on_each_database!(what_is_wrong_with_a_source_is_found, async |app: TestApp| {
+    let source = app.sample("rag");
+    app.snapshot("g", &source).await;
+    let store = source.join("kv_store_full_docs.json");
+    let kept = fs::read(&store).unwrap();
+    fs::remove_file(&store).unwrap();
+    let health = look(&app).await;
+    let (status, message) = of(&health, "graphs", "g");
+    assert_eq!(status, "critical");
+    assert!(message.contains("kv_store_full_docs.json") && message.contains("restore them"), "{message}");
+    fs::write(&store, kept).unwrap();
+    assert_eq!(of(&look(&app).await, "graphs", "g").0, "healthy");
+    fs::rename(&source, app.data("away")).unwrap();
+    let health = look(&app).await;
+    assert_eq!((&health["overall_status"], of(&health, "graphs", "g").0), (&json!("critical"), "critical"));
+    app
+});
+
+on_each_database!(what_is_wrong_with_a_backup_is_found, async |app: TestApp| {
+    let source = app.sample("rag");
+    let taken = app.snapshot("g", &source).await;
+    app.clock.advance(HOUR * 49);
+    let health = look(&app).await;
+    let (status, message) = of(&health, "backups", "g");
+    assert_eq!(status, "critical");
+    assert!(message.contains("176400 s old, the objective is 172800 s"), "{message}");
+    app.snapshot("g", &source).await;
+    assert_eq!(of(&look(&app).await, "backups", "g").0, "healthy");
+    let packs = files_below(&app.storage().join("g/data"));
+    packs.iter().for_each(|pack| flip(pack));
+    let app = restart(app).await;
+    let health = look(&app).await;
+    let (status, message) = of(&health, "backups", "g");
+    assert_eq!(status, "critical");
+    assert!(message.contains("check and repair the repository"), "{message}");
+    packs.iter().for_each(|pack| flip(pack));
+    let app = restart(app).await;
+    assert_eq!(of(&look(&app).await, "backups", "g").0, "healthy");
+    fs::remove_dir_all(&source).unwrap();
+    app.try_snapshot("g", &source).await.unwrap_err();
+    files::copy_tree(&files::sample(), &source);
+    let health = look(&app).await;
+    assert_eq!(of(&health, "backups", "g").0, "healthy", "a source that is refused leaves no failed snapshot");
+    fs::remove_file(taken.checkpoint_path()).unwrap();
+    app
+});
+
+on_each_database!(a_server_that_does_not_answer_is_found, async |app: TestApp| {
+    let source = app.sample("rag");
+    let there = json!({ "graph_id": "g", "source_dir": source, "server": { "url": server_of(&source) } });
+    post(&app, GRAPHS, &there).await.ok();
+    app.snapshot("g", &source).await;
+    let health = look(&app).await;
+    assert_eq!(health["graphs"]["g"]["details"]["lightrag_server"], json!("answers"), "{health}");
+    // A port at which nobody listens any more.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = json!({ "server": { "url": format!("http://{port}") } });
+    send(&app, "PATCH", &format!("{GRAPHS}/g"), &[], gone.to_string()).await.ok();
+    let health = look(&app).await;
+    let (status, message) = of(&health, "graphs", "g");
+    assert_eq!(status, "degraded");
+    assert!(message.contains("the LightRAG server does not answer"), "{message}");
+    app
+});
