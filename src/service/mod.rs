@@ -14,6 +14,7 @@ mod heavy_reads;
 pub mod idempotency;
 mod inputs;
 pub mod looking;
+mod lost_records;
 mod lower_errors;
 mod manifest;
 pub mod operations;

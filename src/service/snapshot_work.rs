@@ -46,6 +46,19 @@ pub(super) fn snapshot_tag(snapshot: &snapshot::Model) -> String {
     format!("{SNAPSHOT_TAG}{}", snapshot.snapshot_id)
 }
 
+/// What the record of a snapshot says beside its content.
+pub(super) fn new_record(row: &snapshot::Model, instance_name: &str, parent: Option<RecordId>) -> NewRecord {
+    NewRecord {
+        time: row.created_at,
+        hostname: instance_name.to_owned(),
+        username: "lightkeep".to_owned(),
+        // The source first: that is how adoption tells them apart.
+        paths: [&row.source_dir].into_iter().chain(&row.inputs_dir).map(PathBuf::from).collect(),
+        tags: vec!["lightkeep".to_owned(), format!("{GRAPH_TAG}{}", row.graph_id), snapshot_tag(row)],
+        parent,
+    }
+}
+
 /// What is needed on the blocking side, and what has been made there.
 struct Taken {
     stored: Stored,
@@ -111,15 +124,7 @@ impl Services {
         self.save_figures(operation, &row).await?;
         failpoint::reach("snapshot.figures_saved");
 
-        let record = NewRecord {
-            time: row.created_at,
-            hostname: self.settings().instance_name.clone(),
-            username: "lightkeep".to_owned(),
-            // The source first: that is how adoption tells them apart.
-            paths: [&row.source_dir].into_iter().chain(&row.inputs_dir).map(PathBuf::from).collect(),
-            tags: vec!["lightkeep".to_owned(), format!("{GRAPH_TAG}{}", row.graph_id), snapshot_tag(&row)],
-            parent,
-        };
+        let record = new_record(&row, &self.settings().instance_name, parent);
         let (held, store_into) = (lock.clone(), Arc::clone(&repository));
         let record_id = self.blocking(move || store_into.write_record(&taken.stored, &record, held.lock())).await?;
         failpoint::reach("snapshot.recorded");
