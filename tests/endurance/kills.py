@@ -8,15 +8,20 @@ STEPS = {
         "repository.pack_written", "repository.packs_written", "repository.index_written", "repository.before_record", "repository.record_written",
     ],
     "first": ["repository.key_written"],
-    "delete": ["delete.begun", "delete.record_removed", LOCKED],
+    "delete": ["delete.begun", "delete.marked", "delete.record_removed", LOCKED],
     "cleanup": ["cleanup.record_removed", "cleanup.row_deleted", LOCKED],
     "prune": [
         "prune.planned", "prune.pack_written", "prune.packs_written", "prune.index_written", "prune.old_index_removed", "prune.pack_removed", LOCKED,
     ],
     "verify": ["verify.done", LOCKED],
+    "repair": [
+        "repair.config_set_aside", "repair.pack_saved", "repair.index_written", "repair.pack_set_aside", "repair.record_set_aside", "reconcile.followed", LOCKED,
+    ],
+    "less": ["repair.recorded_anew", "repair.manifest_dropped"],
+    "other": ["repair.trees_replaced"],
     "unregister": ["unregister.purged"],
     "reconcile": ["reconcile.adopted", LOCKED],
-    "purge": ["unregister.purged", "unregister.renamed", LOCKED],
+    "purge": ["unregister.marked", "unregister.purged", "unregister.renamed", LOCKED],
 }
 MOMENT = "a random moment"
 

@@ -17,6 +17,16 @@ def restic(care, repository, *arguments):
     return done.stdout
 
 
+def data_packs(care, repository):
+    """The packs of file content, by what restic reads in the index; all others are of directories."""
+    found = set()
+    for index in restic(care, repository, "list", "index").split():
+        for pack in json.loads(restic(care, repository, "cat", "index", index))["packs"]:
+            if pack["blobs"][0]["type"] == "data":
+                found.add(repository / "data" / pack["id"][:2] / pack["id"])
+    return found
+
+
 def fresh_by_snapshots(care, years, failures):
     """Restores each snapshot, compares it with what was saved, and saves it again in a repository of its own. Gives that one's bytes."""
     source = care.data / "fresh"

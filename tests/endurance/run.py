@@ -1,4 +1,4 @@
-"""Years of care in minutes: snapshots of a workspace that changes, random deletions, cleanups, prunes and verifications, graphs given up and taken back, and a server that is killed at each of its fail points and at random moments.
+"""Years of care in minutes: snapshots of a workspace that changes, random deletions, cleanups, prunes, verifications and repairs, graphs given up and taken back, and a server that is killed at each of its fail points and at random moments.
 
 At the end every snapshot that must be there verifies at all levels and restores to the byte, restic reads all data, and the repository is hardly larger than a fresh one with the same snapshots.
 
@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 
 from care import GRAPHS, Care, Failures, repository_bytes
+from harm import HARMS, pack_files
 from kills import Kills
-from referee import fresh_by_restic, fresh_by_snapshots, restic
+from referee import data_packs, fresh_by_restic, fresh_by_snapshots, restic
 from source import Source, digest
 
 HERE = Path(__file__).resolve().parent
@@ -35,7 +36,7 @@ class Years:
         self.care, self.source, self.random, self.failures = care, source, chance, failures
         self.expected = {}  # the digest of each snapshot that must be there, oldest first
         self.pinned, self.old = set(), set()
-        self.taken = self.deleted = self.cleaned = self.pruned_bytes = 0
+        self.taken = self.deleted = self.cleaned = self.healed = self.pruned_bytes = 0
 
     def take(self):
         self.source.change()
@@ -96,8 +97,20 @@ class Years:
         answer = self.care.ask(family, "POST", f"{GRAPHS}/{MAIN}/snapshots/{chosen}/verify", body)["verification"]
         self.failures.check(f"a snapshot verifies by its {body['level']}", answer["passed"], answer)
 
+    def heal(self, harms=None):
+        """Files of the repository are damaged or gone that it can do without; a repair makes all whole again."""
+        for harm in harms or self.random.choice(HARMS):
+            harm(self.care.repository(MAIN), self.random)
+        report = self.care.ask("repair", "POST", f"{GRAPHS}/{MAIN}/repository/repair", {})["report"]
+        self.failures.check("a repair loses nothing", report["lost"] == [] and report["lost_snapshot_ids"] == [], report)
+        again = self.care.ask(None, "POST", f"{GRAPHS}/{MAIN}/repository/repair", {})["report"]
+        self.failures.check("a second repair finds nothing to do", not any(again.values()), again)
+        self.healed += 1
+
     def give_up_and_take_back(self):
         """The rows go and come back from the repository, with the same ids."""
+        for each in sorted(self.pinned & set(self.expected)):
+            self.care.ask(None, "POST", f"{GRAPHS}/{MAIN}/snapshots/{each}/unpin", {})
         self.care.ask("unregister", "DELETE", f"{GRAPHS}/{MAIN}?repository=keep")
         self.care.ask("reconcile", "POST", GRAPHS, {"graph_id": MAIN, "source_dir": str(self.source.directory)})
         # What only the rows knew is gone: pins, and how long each is kept.
@@ -105,9 +118,21 @@ class Years:
         self.old.clear()
 
     def purge(self):
-        """Another graph is made and deleted whole."""
-        for family in ("first", None):
-            self.care.ask(family, "POST", f"{GRAPHS}/{DOOMED}/snapshots", {"source_dir": str(self.care.data / "sample")})
+        """Another graph is made, loses what its unchanged source still has, and is deleted whole."""
+        repository, packs = self.care.repository(DOOMED), []
+        for family, word in (("first", "one"), (None, "two")):
+            body = {"source_dir": str(self.care.data / "sample"), "metadata": {"word": word}}
+            self.care.ask(family, "POST", f"{GRAPHS}/{DOOMED}/snapshots", body)
+            packs.append(set(pack_files(repository)))
+        # All content that the second snapshot has for itself is its manifest; and then the directories of both are lost.
+        losses = [("less", lambda: data_packs(self.care, repository) & (packs[1] - packs[0])),
+                  ("other", lambda: set(pack_files(repository)) - data_packs(self.care, repository))]
+        for family, lost in losses:
+            for pack in lost():
+                pack.unlink()
+            report = self.care.ask(family, "POST", f"{GRAPHS}/{DOOMED}/repository/repair", {})["report"]
+            whole = report["lost"] == [] and report["lost_snapshot_ids"] == [] and report["recovered_snapshot_ids"] != []
+            self.failures.check("a repair has snapshots recorded anew", whole, report)
         self.care.ask("purge", "DELETE", f"{GRAPHS}/{DOOMED}?repository=purge&confirm_graph_id={DOOMED}")
         left = [path.name for path in self.care.storage.iterdir() if path.name not in (MAIN, ".audit", "repository.key", ".lightkeep.lock")]
         self.failures.check("a purge leaves nothing", left == [], left)
@@ -130,7 +155,7 @@ class Years:
         self.take()
         if self.random.random() < 0.5:
             self.delete()
-        turns = {5: self.prune, 6: self.verify, 9: self.clean, 11: self.burst, 13: self.pin, 14: self.purge, 18: self.give_up_and_take_back}
+        turns = {5: self.prune, 6: self.verify, 7: self.heal, 9: self.clean, 11: self.burst, 13: self.pin, 14: self.purge, 18: self.give_up_and_take_back}
         for every, act in turns.items():
             if number % every == every - 1:
                 act()
@@ -150,10 +175,10 @@ class Years:
         self.failures.check("every operation has succeeded", bad == [], bad[:3])
 
 
-def live(years, snapshots, kills):
-    """The given number of snapshots, and more rounds until each fail point was met."""
-    number = 0
-    while years.taken < snapshots:
+def live(years, snapshots, minutes, kills):
+    """The given number of snapshots, or as many as can be taken in that time; and more rounds until each fail point was met."""
+    number, until = 0, time.monotonic() + minutes * 60
+    while years.taken < snapshots and time.monotonic() < until:
         years.round(number)
         number += 1
         if number % 50 == 0:
@@ -161,7 +186,7 @@ def live(years, snapshots, kills):
     acts = {
         "snapshot": [years.take], "delete": [years.take, years.delete], "cleanup": [years.clean], "verify": [years.verify],
         "prune": [years.take, years.delete, lambda: years.prune(max_unused_percent=0)],
-        "unregister": [years.give_up_and_take_back], "reconcile": [years.give_up_and_take_back], "first": [years.purge], "purge": [years.purge],
+        "repair": [lambda: years.heal(HARMS[-1])], "less": [years.purge], "other": [years.purge], "unregister": [years.give_up_and_take_back], "reconcile": [years.give_up_and_take_back], "first": [years.purge], "purge": [years.purge],
     }
     for _ in range(MORE_ROUNDS):
         for family in sorted({family for family, _ in kills.open}):
@@ -195,6 +220,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--binary", default=os.environ.get("LIGHTKEEP_BIN", ""), help="the program, built with the feature failpoints")
     parser.add_argument("--snapshots", type=int, default=60)
+    parser.add_argument("--minutes", type=float, default=600, help="no more snapshots after that time")
     parser.add_argument("--megabytes", type=int, default=5, help="of the workspace")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="keep the directory, to look into it")
@@ -212,9 +238,9 @@ def main():
         shutil.copytree(SAMPLE, care.data / "sample")
         source = Source(care.data / "rag", home / "states", options.megabytes, chance)
         years = Years(care, source, chance, failures)
-        live(years, options.snapshots, kills)
+        live(years, options.snapshots, options.minutes, kills)
         kills.report()
-        print(f"{years.taken} snapshots, {years.deleted} deleted, {years.cleaned} cleaned up, {years.pruned_bytes:,} bytes pruned; "
+        print(f"{years.taken} snapshots, {years.deleted} deleted, {years.cleaned} cleaned up, {years.pruned_bytes:,} bytes pruned, {years.healed} repairs; "
               f"{kills.count} kills; {len(years.expected)} are left after {time.monotonic() - started:.0f} s", flush=True)
         judge(years, care, home, failures)
     except Exception as error:

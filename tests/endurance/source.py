@@ -57,6 +57,8 @@ class Source:
         way = self.random.choice(["inside", "inside", "end", "new", "gone", "moved", "cut"])
         if self.paper_bytes() > self.target_bytes:
             way = self.random.choice(["inside", "gone", "cut"])
+        elif self.paper_bytes() < self.target_bytes * 0.9:
+            way = self.random.choice(["inside", "end", "new", "new", "moved"])
         if way == "inside":
             with path.open("r+b") as file:
                 file.seek(self.random.randrange(max(1, size)))

@@ -143,7 +143,7 @@ fn a_lost_config_is_written_anew_by_a_repair() {
         let (scratch, both) = two();
         damage(&scratch.root().join("config"));
         let damaged = Repository::open_for_repair(&scratch.root(), &secret(), now(), HOST).unwrap();
-        assert_eq!(Repository::open(&scratch.root(), &secret()).is_err(), true, "looking changes nothing");
+        assert!(Repository::open(&scratch.root(), &secret()).is_err(), "looking changes nothing");
         let (repaired, losses) = repair(&damaged);
         assert_eq!((repaired.written_anew, losses), (vec!["config".to_owned()], vec![]));
         assert_eq!(repaired.others_set_aside.len(), usize::from(how != "gone"), "{how}");
