@@ -5,10 +5,6 @@ def files(directory):
     return sorted(path for path in directory.rglob("*") if path.is_file())
 
 
-def pack_files(repository):
-    return files(repository / "data")
-
-
 def flip(path, place):
     """Changes one bit of a byte."""
     content = bytearray(path.read_bytes())
@@ -31,7 +27,7 @@ def index(repository, random):
 
 def pack_header(repository, random):
     """The last four bytes are the header's length, the code of the header stands before them."""
-    flip(random.choice(pack_files(repository)), -random.randrange(1, 17))
+    flip(random.choice(files(repository / "data")), -random.randrange(1, 17))
 
 
 # What happens together. Where a pack lies that has lost its header, the index alone says.

@@ -17,14 +17,10 @@ def restic(care, repository, *arguments):
     return done.stdout
 
 
-def data_packs(care, repository):
-    """The packs of file content, by what restic reads in the index; all others are of directories."""
-    found = set()
-    for index in restic(care, repository, "list", "index").split():
-        for pack in json.loads(restic(care, repository, "cat", "index", index))["packs"]:
-            if pack["blobs"][0]["type"] == "data":
-                found.add(repository / "data" / pack["id"][:2] / pack["id"])
-    return found
+def data_packs(care, repository, index):
+    """The packs of file content that an index file names, as restic reads it; all others are of directories."""
+    packs = json.loads(restic(care, repository, "cat", "index", index))["packs"]
+    return [repository / "data" / pack["id"][:2] / pack["id"] for pack in packs if pack["blobs"][0]["type"] == "data"]
 
 
 def fresh_by_snapshots(care, years, failures):

@@ -2,7 +2,7 @@
 
 At the end every snapshot that must be there verifies at all levels and restores to the byte, restic reads all data, and the repository is hardly larger than a fresh one with the same snapshots.
 
-    tests/endurance/run.py [--snapshots 60] [--megabytes 5] [--seed 1] [--keep]
+    tests/endurance/run.py [--full] [--snapshots 12] [--megabytes 2] [--seed 1] [--keep]
 
 Needs restic, a program built with the feature `failpoints` (LIGHTKEEP_BIN, or --binary) and the packages of tests/lightrag/requirements.txt. What is done follows from the seed; when a SIGKILL meets it does not.
 """
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from care import GRAPHS, Care, Failures, repository_bytes
-from harm import HARMS, pack_files
+from harm import HARMS, files
 from kills import Kills
 from referee import data_packs, fresh_by_restic, fresh_by_snapshots, restic
 from source import Source, digest
@@ -67,7 +67,7 @@ class Years:
         newest = list(self.expected)[-1]
         gone = {each for each in self.expected if each in self.old and each not in self.pinned and each != newest}
         body = {"graph_id": MAIN}
-        judged = self.care.ask(None, "POST", "/api/backup/backup/cleanup", body | {"validate_only": True})["verdicts"]
+        judged = self.care.ask(None, "POST", "/api/backup/backup/cleanup", body | {"validate_only": True, "page_size": 1000})["verdicts"]
         expired = {each["snapshot_id"] for each in judged if each["verdict"] == "expired"}
         self.failures.check("a cleanup says what it will delete", expired == gone, f"{expired} instead of {gone}")
         answer = self.care.ask("cleanup", "POST", "/api/backup/backup/cleanup", body)
@@ -119,16 +119,15 @@ class Years:
 
     def purge(self):
         """Another graph is made, loses what its unchanged source still has, and is deleted whole."""
-        repository, packs = self.care.repository(DOOMED), []
+        repository = self.care.repository(DOOMED)
         for family, word in (("first", "one"), (None, "two")):
+            before = set(files(repository / "index"))
             body = {"source_dir": str(self.care.data / "sample"), "metadata": {"word": word}}
             self.care.ask(family, "POST", f"{GRAPHS}/{DOOMED}/snapshots", body)
-            packs.append(set(pack_files(repository)))
-        # All content that the second snapshot has for itself is its manifest; and then the directories of both are lost.
-        losses = [("less", lambda: data_packs(self.care, repository) & (packs[1] - packs[0])),
-                  ("other", lambda: set(pack_files(repository)) - data_packs(self.care, repository))]
-        for family, lost in losses:
-            for pack in lost():
+        # All content that the second snapshot has for itself is its manifest; and then everything is lost.
+        [index] = set(files(repository / "index")) - before
+        for family, lost in (("less", data_packs(self.care, repository, index.name)), ("other", None)):
+            for pack in lost or files(repository / "data"):
                 pack.unlink()
             report = self.care.ask(family, "POST", f"{GRAPHS}/{DOOMED}/repository/repair", {})["report"]
             whole = report["lost"] == [] and report["lost_snapshot_ids"] == [] and report["recovered_snapshot_ids"] != []
@@ -219,12 +218,14 @@ def judge(years, care, home, failures):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--binary", default=os.environ.get("LIGHTKEEP_BIN", ""), help="the program, built with the feature failpoints")
-    parser.add_argument("--snapshots", type=int, default=60)
+    parser.add_argument("--full", action="store_true", help="1,000 snapshots of 50 megabytes, where nothing else is said")
+    parser.add_argument("--snapshots", type=int)
     parser.add_argument("--minutes", type=float, default=600, help="no more snapshots after that time")
-    parser.add_argument("--megabytes", type=int, default=5, help="of the workspace")
+    parser.add_argument("--megabytes", type=int, help="of the workspace")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="keep the directory, to look into it")
     options = parser.parse_args()
+    snapshots, megabytes = options.snapshots or (1000 if options.full else 12), options.megabytes or (50 if options.full else 2)
     binary = Path(options.binary).absolute()
     if not options.binary or not binary.is_file():
         print(f"no lightkeep program, set `LIGHTKEEP_BIN`: {options.binary}", file=sys.stderr)
@@ -236,9 +237,9 @@ def main():
     care = Care(binary, home, chance, kills, failures)
     try:
         shutil.copytree(SAMPLE, care.data / "sample")
-        source = Source(care.data / "rag", home / "states", options.megabytes, chance)
+        source = Source(care.data / "rag", home / "states", megabytes, chance)
         years = Years(care, source, chance, failures)
-        live(years, options.snapshots, options.minutes, kills)
+        live(years, snapshots, options.minutes, kills)
         kills.report()
         print(f"{years.taken} snapshots, {years.deleted} deleted, {years.cleaned} cleaned up, {years.pruned_bytes:,} bytes pruned, {years.healed} repairs; "
               f"{kills.count} kills; {len(years.expected)} are left after {time.monotonic() - started:.0f} s", flush=True)
