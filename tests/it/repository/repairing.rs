@@ -124,7 +124,7 @@ fn without_key_or_config_there_is_a_clear_word_and_nothing_is_touched() {
             let count = files(scratch.root()).len();
             let error = Repository::open_damaged(&scratch.root(), &secret()).unwrap_err();
             match (*kind, how, &error) {
-                ("config", "gone", Error::NotFound { .. }) => {}
+                ("config", "gone", Error::Damaged { subject, .. }) => assert_eq!(*subject, format!("`{}`", path.display())),
                 ("config", "flipped" | "empty", Error::Damaged { subject, .. }) => assert_eq!(subject, "the config"),
                 ("key", "gone", Error::Damaged { source, .. }) => assert!(source.to_string().contains("no key file"), "{source}"),
                 ("key", "flipped" | "empty", Error::Damaged { subject, .. }) => {
