@@ -61,21 +61,27 @@ impl Opener<'_> {
     /// another one then.
     ///
     /// # Errors
-    /// As [`Opener::unlock`], where no key fits to what is there.
+    /// As [`Opener::unlock`], where no key fits to what is there. That the password is wrong is no damage.
     pub(super) fn rescue(self, known: Option<Arc<Key>>, now: Timestamp, host: &str) -> Result<(Unlocked, Rescue), Error> {
         let error = match self.open() {
             Ok((Opened { key, is_whole }, config_id)) => {
                 let key_file = (!is_whole).then(|| self.key_file(&key, now, host)).transpose()?;
                 return Ok((Unlocked { key, config_id }, Rescue { config: None, key_file }));
             }
-            Err(error @ (Error::NotFound { .. } | Error::WrongPassword { .. } | Error::Damaged { .. })) => error,
+            Err(error @ (Error::NotFound { .. } | Error::Damaged { .. })) => error,
             Err(error) => return Err(error),
         };
         let found = self.read_config()?;
-        let mut candidates = Vec::new();
+        let (mut candidates, mut is_damaged, mut is_others) = (Vec::new(), false, false);
         for (id, _) in self.backend.list(FileKind::Key)? {
-            candidates.extend(self.try_key(&id).ok().flatten());
+            match self.try_key(&id) {
+                Ok(Some(opened)) => candidates.push(opened),
+                Ok(None) => is_others = true,
+                Err(_) => is_damaged = true,
+            }
         }
+        // Where all keys are whole and another password's, somebody has changed the password: the old one is not let in again.
+        let known = known.filter(|_| is_damaged || !is_others);
         candidates.extend(known.map(|key| Opened { key, is_whole: false }));
         for Opened { key, is_whole } in candidates {
             let opens_config = found.as_ref().is_some_and(|sealed| key.open_in_place(&mut sealed.clone()).is_ok());

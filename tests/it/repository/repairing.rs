@@ -193,6 +193,20 @@ fn a_key_of_another_repository_does_not_serve() {
 }
 
 #[test]
+fn a_changed_password_is_no_damage() {
+    let (scratch, _) = two();
+    let repositories = Repositories::new(secret(), std::num::NonZeroUsize::MIN);
+    let _open = repositories.get_or_open(&scratch.root()).unwrap();
+    fs::write(scratch.path("new"), "another password").unwrap();
+    scratch.restic(&["key", "passwd", "--new-password-file", scratch.path("new").to_str().unwrap()]);
+    let before = files(scratch.root());
+    assert!(matches!(repositories.open_for_repair(&scratch.root(), now(), HOST), Err(Error::WrongPassword { .. })));
+    gone(&scratch.root().join("config"));
+    assert!(matches!(repositories.open_for_repair(&scratch.root(), now(), HOST), Err(Error::Damaged { .. })));
+    assert_eq!(files(scratch.root()).len(), before.len() - 1);
+}
+
+#[test]
 fn what_lies_where_nobody_looks_does_not_count() {
     let (scratch, both) = two();
     let data = scratch.root().join("data");
