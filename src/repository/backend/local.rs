@@ -161,15 +161,20 @@ impl Local {
         self.root.join("set-aside").join(kind.directory())
     }
 
-    /// As [`Local::set_aside`], for the config.
+    /// As [`Local::set_aside`], for the config. It is named by its hash there: another one may follow some day.
     pub(crate) fn set_aside_config(&self) -> Result<bool, Error> {
         let (path, directory) = (self.config_path(), self.root.join("set-aside"));
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            other => other.map_err(Error::io("read", &path))?,
+        };
         create_directory(&directory, self.sync)?;
-        match fs::rename(&path, directory.join("config")) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(Error::io("set aside", path)(error)),
+        fs::rename(&path, directory.join(format!("config-{}", FileId::of(&bytes)))).map_err(Error::io("set aside", &path))?;
+        if self.sync {
+            sync_directory(&directory)?;
+            sync_directory(&self.root)?;
         }
+        Ok(true)
     }
 
     /// When a file was written; `None` when it is gone.
