@@ -45,8 +45,8 @@ impl Case {
         let graph_id = format!("{victim:?}-{how}").replace(' ', "-");
         let source = app.data(&graph_id);
         fs::create_dir_all(source.join("below")).unwrap();
-        noise(&source.join("below/same"), 1, 300_000);
-        noise(&source.join("old"), 2, 400_000);
+        noise(&source.join("below/same"), 1, 30_000);
+        noise(&source.join("old"), 2, 40_000);
         let root = app.storage().join(&graph_id);
         let take = async || {
             let before = all_files(&root);
@@ -56,7 +56,7 @@ impl Case {
         };
         let (first, first_state, first_files) = take().await;
         fs::remove_file(source.join("old")).unwrap();
-        noise(&source.join("new"), 3, 500_000);
+        noise(&source.join("new"), 3, 50_000);
         let (second, second_state, second_files) = take().await;
         let of = |files: &[PathBuf], kind: &str| -> Vec<PathBuf> {
             let mut found: Vec<_> = files.iter().filter(|path| path.starts_with(root.join(kind))).cloned().collect();
@@ -191,7 +191,7 @@ impl Case {
 
     /// The care goes on: a new snapshot is whole.
     async fn goes_on(&self, app: &TestApp) {
-        noise(&self.source.join("newest"), 5, 100_000);
+        noise(&self.source.join("newest"), 5, 10_000);
         let next = app.snapshot(&self.graph_id, &self.source).await;
         let target = app.data(&format!("{}-newest", self.graph_id));
         app.restore(&next, &target).await.unwrap();
@@ -368,7 +368,7 @@ async fn only_what_nobody_has_is_lost(app: &TestApp, case: &Case) {
     assert!(!case.is_pack_lost() || lost == [0], "{case}: {lost:?}");
     if case.victim == Victim::FirstData && !lost.is_empty() {
         // The content comes back with the source, by a snapshot as ever.
-        noise(&case.source.join("old"), 2, 400_000);
+        noise(&case.source.join("old"), 2, 40_000);
         app.snapshot(&case.graph_id, &case.source).await;
         assert_eq!(case.work(app, "repair").await["lost"], json!([]), "{case}");
         case.is_whole_or_marked(app, 0, false).await;
