@@ -96,8 +96,14 @@ pub struct RepairReport {
     pub restored_bytes: i64,
     /// Snapshots that lack content now.
     pub lost: Vec<LostContent>,
-    /// Snapshots whose record could not be read.
+    /// Snapshots whose record is gone or cannot be read, and could not be written anew.
     pub lost_snapshot_ids: Vec<String>,
+    /// Snapshots that have another record than before: theirs was gone, damaged, or without its manifest.
+    #[serde(default)]
+    pub recovered_snapshot_ids: Vec<String>,
+    /// The config and key file that were written anew.
+    #[serde(default)]
+    pub written_anew: Vec<String>,
 }
 
 /// How rows and records differed.

@@ -65,12 +65,22 @@ impl Repositories {
         }
     }
 
-    /// The repository at `root`, which may be damaged, to check or repair it. It is not kept.
+    /// The repository at `root`, which may be damaged, to check it. It is not kept.
     ///
     /// # Errors
     /// As [`Repository::open_damaged`].
     pub fn open_damaged(&self, root: &Path) -> Result<Arc<Repository>, Error> {
         Repository::open_damaged_from(root, &self.password, self.options.clone(), &self.keyring).map(Arc::new)
+    }
+
+    /// The repository at `root`, which may be damaged, to repair it: as [`Repository::open_for_repair`], and where no key file opens any
+    /// more, the key of a repository that is still open serves. It is not kept.
+    ///
+    /// # Errors
+    /// As [`Repository::open_for_repair`].
+    pub fn open_for_repair(&self, root: &Path, now: Timestamp, host: &str) -> Result<Arc<Repository>, Error> {
+        let known = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(root).cloned();
+        Repository::rescue_from(root, &self.password, self.options.clone(), &self.keyring, known.as_deref(), now, host).map(Arc::new)
     }
 
     /// Closes the repository at `root`, as before its directory is taken away.

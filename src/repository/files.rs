@@ -86,6 +86,9 @@ impl Drop for IndexWriter<'_> {
     }
 }
 
+/// What is wrong with a file whose name is not the hash of its bytes.
+pub(crate) const OTHER_CONTENT: &str = "its content does not match its name";
+
 /// What names a file in messages.
 pub(crate) fn subject(kind: FileKind, id: &FileId) -> String {
     format!("{} `{id}`", kind.noun())
@@ -97,7 +100,7 @@ impl Repository {
         let mut sealed = self.backend.read(kind, id)?;
         let damaged = || Error::damaged(subject(kind, id));
         if FileId::of(&sealed) != *id {
-            return Err(damaged()(FormatError::new("its content does not match its name")));
+            return Err(damaged()(FormatError::new(OTHER_CONTENT)));
         }
         let plain = self.key.open_in_place(&mut sealed).map_err(damaged())?;
         unpacked::decode(plain).map_err(damaged())

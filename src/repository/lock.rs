@@ -104,11 +104,9 @@ impl Repository {
                     complete = false;
                     continue;
                 }
-                // It says nothing any more; who repairs has seen to it that nobody works here.
-                Err(Error::Damaged { .. }) if self.is_tolerant && kind == LockKind::Exclusive => {
-                    self.backend.set_aside(FileKind::Lock, &id)?;
-                    continue;
-                }
+                // It says nothing any more: a check names it, and a repair, whose caller has seen to it that nobody works here, sets
+                // it aside.
+                Err(Error::Damaged { .. }) if self.is_tolerant => continue,
                 other => other?,
             };
             let found = LockFile::parse(&bytes).map_err(Error::damaged(subject(FileKind::Lock, &id)))?;

@@ -35,8 +35,13 @@ impl Repository {
     }
 
     pub(crate) fn load_manifest(&self, record: &RecordId) -> Result<Option<Vec<u8>>, Error> {
+        self.load_manifest_in(self.record(record)?.tree)
+    }
+
+    /// The manifest in a root tree.
+    pub(crate) fn load_manifest_in(&self, root: BlobId) -> Result<Option<Vec<u8>>, Error> {
         let path = Path::new(PATH);
-        let node = self.find_node(&mut BlobReader::new(), record, path)?.filter(|node| node.kind == NodeKind::File);
+        let node = self.find_in_tree(&mut BlobReader::new(), root, path)?.filter(|node| node.kind == NodeKind::File);
         let Some(node) = node else { return Ok(None) };
         let mut content = Content::of(self, node, path)?;
         let length = usize::try_from(content.size_bytes()).ok().filter(|length| *length <= LARGEST_BYTES);

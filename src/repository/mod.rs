@@ -17,6 +17,7 @@ mod read;
 mod record;
 mod sweep;
 mod threads;
+mod unlock;
 mod write;
 
 use std::collections::BTreeSet;
@@ -44,19 +45,17 @@ pub use record::{FoundRecords, NewRecord, Record};
 pub use sweep::losses::Loss;
 pub use sweep::prune::{PruneRequest, Pruned};
 pub use sweep::repair::Repaired;
+pub use sweep::roots::FoundRoot;
 pub use write::{BackupRequest, Beside, Figures, MakeManifest, Skip, Source, Stored};
 
 use self::backend::FileKind;
 use self::backend::local::Local;
 use self::backend::staged::Staged;
-use self::files::subject;
-use self::format::config::{Config, VERSION};
 use self::format::crypto::Key;
 use self::format::id::IdMap;
-use self::format::key::KeyFile;
-use self::format::time;
 use self::index::Index;
 use self::keyring::Keyring;
+use self::unlock::{Opener, Rescue, Unlocked, fresh_config};
 use crate::base::secret::Secret;
 use crate::base::timestamp::Timestamp;
 
@@ -89,6 +88,8 @@ pub struct Repository {
     records: Mutex<IdMap<RecordId, Record>>,
     /// Opened to be checked or repaired: index files that cannot be read are as none.
     is_tolerant: bool,
+    /// What a repair has to write.
+    rescue: Rescue,
 }
 
 impl std::fmt::Debug for Repository {
@@ -124,22 +125,21 @@ impl Repository {
         if Self::exists(root)? {
             return Err(already_exists());
         }
+        let opener = Opener { backend: &backend, password, keyring };
+        opener.check_nothing_stored()?;
         remove_left_over_keys(&backend, creating.is_some())?;
-        let encode = || Error::encode("the new repository's key");
-        let master = Key::random().map_err(encode())?;
-        let (parameters, derived) = keyring.any(password).map_err(encode())?;
-        let created = time::to_text(time::from_timestamp(now));
-        let key_file = KeyFile::encode(&master, &derived, &parameters, &created, host).map_err(encode())?;
+        let master = Arc::new(Key::random().map_err(Error::encode("the new repository's key"))?);
+        let key_file = opener.key_file(&master, now, host)?;
         let key_id = write_file(&backend, FileKind::Key, &key_file)?;
         crate::base::failpoint::reach("repository.key_written");
-        let json = Config::fresh().and_then(|config| Ok(serde_json::to_vec(&config)?)).map_err(Error::encode("the config"))?;
         // written last: a directory without it is no repository yet
-        let sealed = master.seal(&json).map_err(Error::encode("the config"))?;
+        let sealed = fresh_config(&master)?;
         if !backend.write_config(&sealed)? {
             backend.delete(FileKind::Key, &key_id)?;
             return Err(already_exists());
         }
-        Ok(Self::assemble(backend, options, master, FileId::of(&sealed), Some(BTreeSet::new())))
+        let unlocked = Unlocked { key: master, config_id: FileId::of(&sealed) };
+        Ok(Self::assemble(backend, options, unlocked, Some(BTreeSet::new())))
     }
 
     /// Opens the repository in the directory `root` and loads its index.
@@ -159,52 +159,69 @@ impl Repository {
         Self::open_from(root, password, options, &Keyring::default())
     }
 
-    /// Opens a repository that may be damaged, to check or repair it: index files that cannot be read do not count. Not for other
-    /// work.
+    /// Opens a repository that may be damaged, to check it: index files that cannot be read do not count. Not for other work.
     ///
     /// # Errors
-    /// As [`Repository::open`]: without config and key there is nothing to repair.
+    /// As [`Repository::open`]: without config and key nothing can be read.
     pub fn open_damaged(root: &Path, password: &Secret) -> Result<Self, Error> {
         Self::open_damaged_from(root, password, Options::default(), &Keyring::default())
     }
 
     pub(crate) fn open_damaged_from(root: &Path, password: &Secret, options: Options, keyring: &Keyring) -> Result<Self, Error> {
-        let repository = Self { is_tolerant: true, ..Self::unlock(root, password, options, keyring)? };
+        let backend = Local::new(root, options.sync);
+        let unlocked = Opener { backend: &backend, password, keyring }.unlock()?;
+        Self::assemble_damaged(backend, options, unlocked, Rescue::default())
+    }
+
+    /// As [`Repository::open_damaged`], to repair it: a config or a key file that is lost or damaged is written anew by the repair, if
+    /// any key fits. `now` and `host` go into such a key file.
+    ///
+    /// # Errors
+    /// As [`Repository::open`], where no key fits.
+    pub fn open_for_repair(root: &Path, password: &Secret, now: Timestamp, host: &str) -> Result<Self, Error> {
+        Self::rescue_from(root, password, Options::default(), &Keyring::default(), None, now, host)
+    }
+
+    pub(crate) fn rescue_from(
+        root: &Path,
+        password: &Secret,
+        options: Options,
+        keyring: &Keyring,
+        known: Option<&Self>,
+        now: Timestamp,
+        host: &str,
+    ) -> Result<Self, Error> {
+        let backend = Local::new(root, options.sync);
+        let known = known.map(|repository| Arc::clone(&repository.key));
+        let (unlocked, rescue) = Opener { backend: &backend, password, keyring }.rescue(known, now, host)?;
+        Self::assemble_damaged(backend, options, unlocked, rescue)
+    }
+
+    fn assemble_damaged(backend: Local, options: Options, unlocked: Unlocked, rescue: Rescue) -> Result<Self, Error> {
+        let repository = Self { is_tolerant: true, rescue, ..Self::assemble(backend, options, unlocked, None) };
         repository.refresh_index()?;
         Ok(repository)
     }
 
     pub(crate) fn open_from(root: &Path, password: &Secret, options: Options, keyring: &Keyring) -> Result<Self, Error> {
-        let repository = Self::unlock(root, password, options, keyring)?;
+        let backend = Local::new(root, options.sync);
+        let unlocked = Opener { backend: &backend, password, keyring }.unlock()?;
+        let repository = Self::assemble(backend, options, unlocked, None);
         repository.refresh_index()?;
         Ok(repository)
     }
 
-    fn unlock(root: &Path, password: &Secret, options: Options, keyring: &Keyring) -> Result<Self, Error> {
-        let backend = Local::new(root, options.sync);
-        let config_path = backend.config_path();
-        let sealed = match fs::read(&config_path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(Error::NotFound { root: root.to_path_buf() }),
-            other => other.map_err(Error::io("read", &config_path))?,
-        };
-        let (master, plain) = open_master_key(&backend, password, keyring, &sealed)?;
-        let config: Config = serde_json::from_slice(&plain).map_err(|error| Error::damaged("the config")(error.into()))?;
-        if config.version != VERSION {
-            return Err(Error::UnsupportedVersion { root: root.to_path_buf(), version: config.version });
-        }
-        Ok(Self::assemble(backend, options, master, FileId::of(&sealed), None))
-    }
-
-    fn assemble(backend: Local, options: Options, key: Key, config_id: FileId, index_files: Option<BTreeSet<FileId>>) -> Self {
+    fn assemble(backend: Local, options: Options, unlocked: Unlocked, index_files: Option<BTreeSet<FileId>>) -> Self {
         Self {
             backend,
             options,
-            key: Arc::new(key),
-            config_id,
+            key: unlocked.key,
+            config_id: unlocked.config_id,
             index: RwLock::default(),
             index_files: Mutex::new(index_files),
             records: Mutex::default(),
             is_tolerant: false,
+            rescue: Rescue::default(),
         }
     }
 
@@ -249,42 +266,10 @@ fn write_file(backend: &Local, kind: FileKind, bytes: &[u8]) -> Result<FileId, E
 /// Removes the keys of a creation that broke off before its config was written: an operator's restic might open one of them and
 /// then not the config. Without `alone`, they may be of a creation that goes on beside this one, and stay.
 fn remove_left_over_keys(backend: &Local, alone: bool) -> Result<(), Error> {
-    // a repository that lost its config needs its keys for whoever repairs it
-    for kind in [FileKind::Snapshot, FileKind::Index, FileKind::Pack] {
-        if !backend.list(kind)?.is_empty() {
-            let missing = FormatError::new(format!("it is missing, but there is a {} beside it", kind.noun()));
-            return Err(Error::damaged(format!("`{}`", backend.config_path().display()))(missing));
-        }
-    }
     if alone {
         for (id, _) in backend.list(FileKind::Key)? {
             backend.delete(FileKind::Key, &id)?;
         }
     }
     Ok(())
-}
-
-/// Tries all keys, as an operator may have added some by `restic key add`, until one opens and is that of the config. Gives it
-/// and the plain config.
-fn open_master_key(backend: &Local, password: &Secret, keyring: &Keyring, config: &[u8]) -> Result<(Key, Vec<u8>), Error> {
-    let (mut unreadable, mut other_config) = (None, None);
-    for (id, _) in backend.list(FileKind::Key)? {
-        let bytes = backend.read(FileKind::Key, &id)?;
-        let opened = KeyFile::parse(&bytes).and_then(|file| file.open(&*keyring.derive(password, &file.parameters)?));
-        match opened {
-            Ok(Some(master)) => {
-                let mut sealed = config.to_vec();
-                match master.open_in_place(&mut sealed).map(|plain| plain.to_vec()) {
-                    Ok(plain) => return Ok((master, plain)),
-                    // a key that a broken creation left behind
-                    Err(error) => other_config = Some(Error::damaged("the config")(error)),
-                }
-            }
-            Ok(None) => {}
-            // another key may still open
-            Err(error) => unreadable = Some(Error::damaged(subject(FileKind::Key, &id))(error)),
-        }
-    }
-    let wrong_password = || Error::WrongPassword { root: backend.root().to_path_buf() };
-    Err(other_config.or(unreadable).unwrap_or_else(wrong_password))
 }

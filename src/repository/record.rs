@@ -75,17 +75,25 @@ impl Repository {
     /// # Errors
     /// [`Error::LockLost`], [`Error::WrongLock`], [`Error::Io`].
     pub fn write_record(&self, stored: &Stored, record: &NewRecord, lock: &Lock) -> Result<RecordId, Error> {
+        self.write_record_of(stored.tree, stored.summary, record, lock)
+    }
+
+    /// As [`Repository::write_record`], of a root tree that is in the repository already.
+    ///
+    /// # Errors
+    /// As [`Repository::write_record`].
+    pub fn write_record_of(&self, tree: BlobId, summary: Summary, record: &NewRecord, lock: &Lock) -> Result<RecordId, Error> {
         lock.protect(self, "adding a snapshot", LockKind::Shared)?;
         let paths: Vec<String> = record.paths.iter().map(|path| json::lossy(path.as_os_str().as_bytes())).collect();
         let text = SnapshotText {
             time: time::from_timestamp(record.time),
             parent: record.parent,
-            tree: stored.tree,
+            tree,
             paths: &paths,
             hostname: &record.hostname,
             username: &record.username,
             tags: &record.tags,
-            summary: stored.summary,
+            summary,
         };
         failpoint::reach("repository.before_record");
         let id = self.save(FileKind::Snapshot, &text.encode())?;

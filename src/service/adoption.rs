@@ -13,7 +13,7 @@ use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
-use crate::repository::{LockKind, Repository};
+use crate::repository::{FoundRecords, LockKind, Repository};
 use crate::store::entity::graph;
 use crate::store::entity::operation::Model;
 use crate::store::{self, Transaction, graphs};
@@ -75,7 +75,10 @@ impl Services {
         let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
         let lock = HeldLock::take(self, &repository, LockKind::Shared, &Control::default()).await?;
         let found = self.blocking(move || {
-            let Some(newest) = repository.find_records()?.readable.pop() else { return Ok(None) };
+            let FoundRecords { mut readable, unreadable } = repository.find_records()?;
+            let Some(newest) = readable.pop() else {
+                return unreadable.into_iter().next().map_or(Ok(None), |(_, error)| Err(error.into()));
+            };
             let own = recorded_directories(&newest, read_manifest(&repository, &lock, &newest.id)?.as_ref());
             Ok::<_, Error>(own.or_else(|| Some((newest.paths.into_iter().next()?, None))))
         });

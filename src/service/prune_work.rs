@@ -88,7 +88,12 @@ impl Services {
         let missing = rows.iter().filter(|row| row.status.is_restorable()).filter_map(|row| {
             let record = row.record_id.as_deref().unwrap_or_default();
             let is_there = RecordId::parse(record).is_some_and(|id| names.contains(&id));
-            (!is_there).then(|| format!("snapshot `{}`: its record `{record}` is missing, reconcile the repository", row.snapshot_id))
+            (!is_there).then(|| {
+                format!(
+                    "snapshot `{}`: its record `{record}` is missing, repair the repository, or reconcile it if it was removed on purpose",
+                    row.snapshot_id
+                )
+            })
         });
         Ok(missing.collect())
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Services;
 use super::error::Error;
 use super::inputs::Inputs;
+use super::lost_records::{self, Held, Recorder, Replacement, Root};
 use super::operations::{payload, to_json};
 use super::repositories::RepairWish;
 use super::repository_lock::HeldLock;
@@ -18,7 +19,7 @@ use crate::domain::page::PageRequest;
 use crate::domain::report::{LostContent, RepairReport};
 use crate::lightrag::capture::{Capture, capture};
 use crate::lightrag::workspace::Layout;
-use crate::repository::{BackupRequest, LockKind, Loss, RecordId, Repaired, Repository, Source};
+use crate::repository::{BackupRequest, LockKind, Loss, RecordId, Repaired, Repository, Source, Stored};
 use crate::store::entity::snapshot::Model;
 use crate::store::entity::{graph, operation};
 use crate::store::operations::Ending;
@@ -31,17 +32,22 @@ impl Services {
     /// # Errors
     /// It cannot be opened at all, as without its config or keys; what is lost otherwise is in the report.
     pub async fn run_repair(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
-        let RepairWish { with_source } = payload(operation)?;
+        let RepairWish { with_source, with_removed } = payload(operation)?;
         let known = snapshots::list_all(self.store().read(), &operation.graph_id).await?;
         let graph = self.find_graph(self.store().read(), &operation.graph_id).await?;
         let (services, root) = (self.clone(), self.repository_root(&operation.graph_id));
-        let repository = self.blocking(move || services.repositories().open_damaged(&root)).await?;
+        let (now, instance_name) = (self.now(), self.settings().instance_name.clone());
+        let host = instance_name.clone();
+        let repository = self.blocking(move || services.repositories().open_for_repair(&root, now, &host)).await?;
         let lock = HeldLock::take(self, &repository, LockKind::Exclusive, control).await?;
         let sources = if with_source { self.sources(&graph, &known).await? } else { Vec::new() };
         let work = Repair {
             repository: Arc::clone(&repository),
             lock: lock.clone(),
             sources,
+            rows: known.clone(),
+            with_removed,
+            instance_name,
             operation_id: operation.operation_id.to_string(),
             control: Arc::clone(control),
         };
@@ -53,16 +59,22 @@ impl Services {
         let rows = snapshots::list_all(self.store().read(), &operation.graph_id).await?;
         let marked = self.mark_losses(&rows, &losses, &repository, &lock, control).await?;
         lock.release(self).await;
-        let mut report = RepairReport {
+        let is_known =
+            |id: &String| known.iter().any(|row| row.snapshot_id.to_string() == *id && row.operation_id != operation.operation_id);
+        let recovered =
+            followed.renamed_snapshot_ids.into_iter().chain(followed.adopted_snapshot_ids.into_iter().filter(is_known)).collect();
+        let Repaired { packs_set_aside, index_files_set_aside, records_set_aside, others_set_aside, .. } = repaired;
+        let set_aside = [packs_set_aside, index_files_set_aside, records_set_aside, others_set_aside];
+        let report = RepairReport {
             index_rebuilt: repaired.index_rebuilt,
             saved_blobs: i64::try_from(repaired.blobs_saved).unwrap_or(i64::MAX),
             restored_bytes: i64::try_from(restored_bytes).unwrap_or(i64::MAX),
             lost: losses.iter().map(|loss| lost_content(loss, &rows)).collect(),
+            set_aside: set_aside.into_iter().flatten().collect(),
             lost_snapshot_ids: followed.lost_snapshot_ids,
-            ..RepairReport::default()
+            recovered_snapshot_ids: recovered,
+            written_anew: repaired.written_anew,
         };
-        let set_aside = [repaired.packs_set_aside, repaired.index_files_set_aside, repaired.records_set_aside];
-        report.set_aside = set_aside.into_iter().flatten().collect();
         let ending = Ending { result: Some(to_json(&report)?), ..Ending::succeeded() };
         let transaction = self.store().begin().await?;
         operations::finish(&*transaction, operation, ending, control.progress(), self.now()).await?;
@@ -199,45 +211,82 @@ struct Repair {
     repository: Arc<Repository>,
     lock: HeldLock,
     sources: Vec<Live>,
+    rows: Vec<Model>,
+    with_removed: bool,
+    instance_name: String,
     operation_id: String,
     control: Arc<Control>,
 }
 
 impl Repair {
     fn run(&self) -> Result<Done, Error> {
-        let repaired = self.repository.repair(&self.control, self.lock.lock())?;
-        let mut losses = self.repository.find_losses(&self.control, self.lock.lock())?;
+        let lock = self.lock.lock();
+        let repaired = self.repository.repair(&self.control, lock)?;
+        let recorder = Recorder {
+            repository: &self.repository,
+            rows: &self.rows,
+            with_removed: self.with_removed,
+            instance_name: &self.instance_name,
+            lock,
+        };
+        let mut roots = lost_records::roots(&self.repository, &self.control, lock)?;
+        let mut is_complete = recorder.record_lost(&roots)?;
+        let mut losses = self.repository.find_losses(&self.control, lock)?;
         let mut restored_bytes = 0;
         for source in &self.sources {
-            if losses.is_empty() {
+            if is_complete && losses.is_empty() {
                 break;
             }
             match self.store_again(source) {
-                Ok(bytes) => restored_bytes += bytes,
+                Ok((bytes, root)) => {
+                    restored_bytes += bytes;
+                    roots.extend(root);
+                }
                 Err(error) => {
                     self.control.go_on()?;
                     // The repair is whole without it: the source may be gone, or be written to all the time.
                     tracing::warn!(source = %source.directory().display(), error = error.chain(), "lost content is not looked for in a source");
                 }
             }
-            losses = self.repository.find_losses(&self.control, self.lock.lock())?;
+            is_complete = recorder.record_lost(&roots)?;
+            losses = self.repository.find_losses(&self.control, lock)?;
         }
+        let losses = self.replace_trees(recorder, losses, &roots)?;
         let (manifests, losses): (Vec<Loss>, Vec<Loss>) = losses.into_iter().partition(Loss::is_manifest_only);
         for loss in manifests {
-            self.repository.drop_manifest(&loss.record, self.lock.lock())?;
+            self.repository.drop_manifest(&loss.record, lock)?;
             failpoint::reach("repair.manifest_dropped");
         }
         Ok(Done { repaired, restored_bytes, losses })
     }
 
-    /// Stores a source without a record: whatever of it the repository has lost is there again.
-    fn store_again(&self, source: &Live) -> Result<u64, Error> {
+    /// Has snapshots of which directories are lost recorded by other trees, where these are whole. Gives what is lost then.
+    fn replace_trees(&self, recorder: Recorder<'_>, losses: Vec<Loss>, roots: &[Root]) -> Result<Vec<Loss>, Error> {
+        let replacements = recorder.replace_trees(&losses, roots)?;
+        if replacements.is_empty() {
+            return Ok(losses);
+        }
+        failpoint::reach("repair.trees_replaced");
+        let mut losses = self.repository.find_losses(&self.control, self.lock.lock())?;
+        for Replacement { old, new } in replacements {
+            let is_worse = losses.iter().any(|loss| loss.record == new);
+            let removed = if is_worse { new } else { old };
+            self.repository.remove_record(&removed, self.lock.lock())?;
+            losses.retain(|loss| loss.record != removed);
+        }
+        Ok(losses)
+    }
+
+    /// Stores a source without a record: whatever of it the repository has lost is there again. Gives the bytes, and the root that a
+    /// source has now.
+    fn store_again(&self, source: &Live) -> Result<(u64, Option<Root>), Error> {
         self.control.begin_stage("capture", 0);
         let source = match source {
             Live::Source(source) => source,
             Live::Inputs(inputs) => {
                 let skip = |path: &Path| inputs.skips(path);
-                return self.store(Source::Directory { root: &inputs.directory, skip: &skip }, &inputs.directory);
+                let stored = self.store(Source::Directory { root: &inputs.directory, skip: &skip }, &inputs.directory)?;
+                return Ok((stored.added_bytes, None));
             }
         };
         let captured = capture(source, &self.operation_id, &self.control)?;
@@ -246,14 +295,15 @@ impl Repair {
             Layout::Plain => Source::Directory { root: source, skip: &skip },
             Layout::LightRag { .. } => Source::Listed(captured.entries()),
         };
-        let added_bytes = self.store(from, source)?;
+        let stored = self.store(from, source)?;
         captured.finish()?;
-        Ok(added_bytes)
+        let held = Held { directory: source.to_string_lossy().into_owned(), data_hash: hex::encode(stored.data_hash) };
+        Ok((stored.added_bytes, Some(Root { tree: stored.tree, source: held, inputs: None, metadata: None })))
     }
 
-    fn store(&self, source: Source<'_>, recorded_path: &Path) -> Result<u64, Error> {
+    fn store(&self, source: Source<'_>, recorded_path: &Path) -> Result<Stored, Error> {
         let (tap, control) = (&|_: &Entry| None, self.control.as_ref());
         let request = BackupRequest { source, recorded_path, beside: None, parent: None, tap, manifest: None, control };
-        Ok(self.repository.back_up(&request, self.lock.lock())?.added_bytes)
+        Ok(self.repository.back_up(&request, self.lock.lock())?)
     }
 }

@@ -45,6 +45,9 @@ pub struct CheckWish {
 pub struct RepairWish {
     /// Whether lost content is looked for in the source.
     pub with_source: bool,
+    /// Whether snapshots come back whose records were removed before.
+    #[serde(default)]
+    pub with_removed: bool,
 }
 
 /// How rows are compared with records: there is nothing to choose.

@@ -12,6 +12,7 @@ use super::lower_errors::SOURCE_CHANGED;
 use super::manifest::Manifest;
 use super::paths::Places;
 use super::repository_lock::HeldLock;
+use super::snapshot_record::{new_record, snapshot_tag};
 use crate::base::clock::Clock;
 use crate::base::control::Control;
 use crate::base::failpoint;
@@ -21,13 +22,12 @@ use crate::domain::entry::Entry;
 use crate::domain::finding::{Consistency, Verdict};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::domain::snapshot::SnapshotStatus;
-use crate::domain::tag::{GRAPH_TAG, OWN_TAG, SNAPSHOT_TAG, Tags};
 use crate::lightrag;
 use crate::lightrag::audit::{Audit, AuditCache};
 use crate::lightrag::capture::{Capture, capture, wait_until_still};
 use crate::lightrag::server::{Quiescence, Server, Waited};
 use crate::lightrag::workspace::{Layout, Store};
-use crate::repository::{self, BackupRequest, Beside, Figures, LockKind, MakeManifest, NewRecord, RecordId, Repository, Source, Stored};
+use crate::repository::{self, BackupRequest, Beside, Figures, LockKind, MakeManifest, RecordId, Repository, Source, Stored};
 use crate::store::entity::{graph, operation, snapshot};
 use crate::store::operations::Ending;
 use crate::store::{self, operations, retention, snapshots};
@@ -37,17 +37,6 @@ const QUIET_POLL: Duration = Duration::from_millis(500);
 
 /// How often a source is captured anew when what was captured is broken and the source has moved on.
 const CAPTURES_MAX: u32 = 5;
-
-/// The tag by which an interrupted operation finds its record again.
-pub(super) fn snapshot_tag(snapshot: &snapshot::Model) -> String {
-    format!("{SNAPSHOT_TAG}{}", snapshot.snapshot_id)
-}
-
-/// All tags of its record: ours, by which it is found again, and those that its caller chose.
-fn record_tags(snapshot: &snapshot::Model) -> Vec<String> {
-    let own = [OWN_TAG.to_owned(), format!("{GRAPH_TAG}{}", snapshot.graph_id), snapshot_tag(snapshot)];
-    own.into_iter().chain(Tags::from_json(snapshot.tags.as_deref())).collect()
-}
 
 /// What is needed on the blocking side, and what has been made there.
 struct Taken {
@@ -116,15 +105,7 @@ impl Services {
         self.save_figures(operation, &row).await?;
         failpoint::reach("snapshot.figures_saved");
 
-        let record = NewRecord {
-            time: row.created_at,
-            hostname: self.settings().instance_name.clone(),
-            username: "lightkeep".to_owned(),
-            // The source first: that is how adoption tells them apart.
-            paths: [&row.source_dir].into_iter().chain(&row.inputs_dir).map(PathBuf::from).collect(),
-            tags: record_tags(&row),
-            parent,
-        };
+        let record = new_record(&row, &self.settings().instance_name, parent);
         let (held, store_into) = (lock.clone(), Arc::clone(&repository));
         let record_id = self.blocking(move || store_into.write_record(&taken.stored, &record, held.lock())).await?;
         failpoint::reach("snapshot.recorded");

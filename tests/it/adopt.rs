@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use lightkeep::proto::v1;
+use prost_types::value::Kind as Field;
 
 use crate::support::files;
 use crate::support::process::{Process, run};
@@ -27,6 +28,28 @@ async fn restore(server: &Process, snapshot: &v1::Snapshot, target: &Path) {
     server.backup().await.restore_snapshot(request).await.unwrap();
 }
 
+/// A caller's word on a snapshot.
+fn metadata(word: &str) -> prost_types::Struct {
+    let value = prost_types::Value { kind: Some(Field::StringValue(word.to_owned())) };
+    prost_types::Struct { fields: [("word".to_owned(), value)].into() }
+}
+
+async fn graphs(server: &Process) -> Vec<(String, String)> {
+    let listed = server.backup().await.list_graphs(v1::ListGraphsRequest::default()).await.unwrap().into_inner().graphs;
+    listed.into_iter().map(|graph| (graph.graph_id, graph.source_dir)).collect()
+}
+
+async fn reconcile(server: &Process, graph_id: &str) -> v1::ReconcileReport {
+    let request = v1::ReconcileRepositoryRequest { graph_id: graph_id.to_owned(), ..Default::default() };
+    server.repository().await.reconcile_repository(request).await.unwrap().into_inner().report.unwrap()
+}
+
+fn lose_the_database(root: &Path) {
+    for name in ["lightrag_recovery.db", "lightrag_recovery.db-wal", "lightrag_recovery.db-shm"] {
+        let _ = fs::remove_file(root.join(name));
+    }
+}
+
 fn text(output: &std::process::Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
@@ -37,38 +60,89 @@ async fn a_lost_database_is_rebuilt_ids_included() {
     let root = directory.path().canonicalize().unwrap();
     let source = root.join("rag");
     files::copy_tree(&files::sample(), &source);
-    let taken = {
+    fs::create_dir(root.join("plain")).unwrap();
+    fs::write(root.join("plain/note"), "no graph").unwrap();
+    let (mut states, known, taken) = {
         let server = Process::start(&root, &[]);
-        snapshot(&server, "h", &source.join("tenant_b")).await;
-        snapshot(&server, "g", &source).await;
+        let mut states = std::collections::HashMap::new();
+        let mut take = async |graph_id: &str, source: &Path, word: &str| {
+            let source_dir = source.to_str().unwrap().to_owned();
+            let request = v1::CreateSnapshotRequest {
+                graph_id: graph_id.to_owned(),
+                source_dir,
+                metadata: Some(metadata(word)),
+                ..Default::default()
+            };
+            let snapshot = server.backup().await.create_snapshot(request).await.unwrap().into_inner();
+            states.insert(snapshot.backup_id, files::describe(source));
+        };
+        take("h", &source.join("tenant_b"), "another graph").await;
         fs::remove_dir_all(source.join("tenant_b")).unwrap();
-        snapshot(&server, "g", &source).await;
-        list(&server, "-").await
+        take("g", &source, "first").await;
+        fs::remove_file(source.join("kv_store_text_chunks.json")).unwrap();
+        take("g", &source, "damaged").await;
+        take("plain", &root.join("plain"), "no graph at all").await;
+        (states, graphs(&server).await, list(&server, "-").await)
     };
-    for name in ["lightrag_recovery.db", "lightrag_recovery.db-wal", "lightrag_recovery.db-shm"] {
-        let _ = fs::remove_file(root.join(name));
-    }
+    lose_the_database(&root);
     let adopted = run(&root, &["adopt"], &[]);
     assert!(adopted.status.success(), "{}", text(&adopted));
-    assert!(text(&adopted).contains("graph `g`: 2 snapshots in its repository, 2 adopted"), "{}", text(&adopted));
+    for line in ["graph `g`: 2 snapshots in its repository, 2 adopted", "graph `h`: 1 snapshots", "graph `plain`: 1 snapshots"] {
+        assert!(text(&adopted).contains(line), "{}", text(&adopted));
+    }
 
     let server = Process::start(&root, &[]);
+    assert_eq!(graphs(&server).await, known);
     let found = list(&server, "-").await;
     assert_eq!(found.len(), taken.len());
-    for (found, taken) in found.iter().zip(&taken) {
+    for (number, (found, taken)) in found.iter().zip(&taken).enumerate() {
         assert_eq!((&found.backup_id, &found.graph_id, &found.timestamp), (&taken.backup_id, &taken.graph_id, &taken.timestamp));
         assert_eq!((&found.data_hash, found.size_bytes, found.files), (&taken.data_hash, taken.size_bytes, taken.files));
         assert_eq!((found.entities, found.documents, found.consistency()), (taken.entities, taken.documents, taken.consistency()));
         assert_eq!((&found.checkpoint_path, &found.source_dir), (&taken.checkpoint_path, &taken.source_dir));
+        assert_eq!((&found.metadata, &found.findings, found.status()), (&taken.metadata, &taken.findings, taken.status()));
+        let target = root.join(format!("again{number}"));
+        restore(&server, found, &target).await;
+        assert_eq!(files::describe(&target), states.remove(&found.backup_id).unwrap());
     }
-    restore(&server, &found[0], &root.join("again")).await;
-    assert_eq!(files::describe(&root.join("again")), files::describe(&source));
     // Life goes on, and a second adoption finds nothing new.
     let next = snapshot(&server, "g", &source).await;
     assert!(next.stored_bytes < 10_000, "{}", next.stored_bytes);
     drop(server);
     let again = run(&root, &["adopt"], &[]);
     assert!(text(&again).contains("graph `g`: 3 snapshots in its repository, 0 adopted"), "{}", text(&again));
+}
+
+/// What is asked for is adopted, and what cannot be is named and keeps nothing else from it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_names_what_it_cannot_adopt() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().canonicalize().unwrap();
+    let empty = run(&root, &["adopt"], &[]);
+    assert!(empty.status.success() && text(&empty).contains("no repository in"), "{}", text(&empty));
+    let source = root.join("rag");
+    files::copy_tree(&files::sample(), &source);
+    let server = Process::start(&root, &[]);
+    let whole = snapshot(&server, "b", &source).await;
+    let damaged = snapshot(&server, "a", &source).await;
+    // While a server has the storage, nobody else works on it.
+    let refused = run(&root, &["adopt"], &[]);
+    assert!(!refused.status.success() && text(&refused).contains(&server.id().to_string()), "{}", text(&refused));
+    drop(server);
+    lose_the_database(&root);
+    fs::write(damaged.checkpoint_path(), "garbage").unwrap();
+    let adopted = run(&root, &["adopt"], &[]);
+    assert!(!adopted.status.success(), "{}", text(&adopted));
+    let name = Path::new(damaged.checkpoint_path()).file_name().unwrap().to_str().unwrap();
+    for line in ["graph `b`: 1 snapshots in its repository, 1 adopted", "graph `a`: ", name, "1 of 2 repositories"] {
+        assert!(text(&adopted).contains(line), "{}", text(&adopted));
+    }
+    for (id, line) in [("none", "graph `none`"), ("../b", "no graph id")] {
+        let refused = run(&root, &["adopt", "--graph", id], &[]);
+        assert!(!refused.status.success() && text(&refused).contains(line), "{}", text(&refused));
+    }
+    let server = Process::start(&root, &[]);
+    assert_eq!(list(&server, "-").await.into_iter().map(|one| one.backup_id).collect::<Vec<_>>(), [whole.backup_id]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,5 +191,36 @@ async fn a_repository_of_restic_is_adopted_restored_and_continued() {
     let next = snapshot(&server, "old", &source).await;
     assert_eq!(next.consistency(), v1::Consistency::Consistent);
     assert!(next.stored_bytes < 20_000, "restic's content is used: {}", next.stored_bytes);
+    restic(&["check", "--read-data"]);
+
+    // restic after us, which takes ours for its parent's content; and we after restic.
+    fs::write(source.join("note"), "state 4").unwrap();
+    restic(&["backup", source.to_str().unwrap()]);
+    let report = reconcile(&server, "old").await;
+    assert_eq!((report.records, report.adopted_snapshot_ids.len(), report.lost_snapshot_ids.len()), (5, 1, 0));
+    let theirs = list(&server, "old").await.into_iter().find(|one| one.backup_id == report.adopted_snapshot_ids[0]).unwrap();
+    restore(&server, &theirs, &root.join("again4")).await;
+    assert_eq!(files::describe(&root.join("again4")), files::describe(&source));
+    fs::write(source.join("note"), "state 5").unwrap();
+    let last = snapshot(&server, "old", &source).await;
+
+    // restic forgets and prunes in it while the server has it open.
+    let gone: Vec<&str> = found[1..].iter().map(|one| one.checkpoint_path().rsplit('/').next().unwrap()).collect();
+    restic(&[&["forget", "--prune"], &gone[..]].concat());
+    let report = reconcile(&server, "old").await;
+    let mut lost: Vec<String> = found[1..].iter().map(|one| one.backup_id.clone()).collect();
+    let mut told = report.lost_snapshot_ids.clone();
+    lost.sort();
+    told.sort();
+    assert_eq!((report.records, report.adopted_snapshot_ids.len(), told), (4, 0, lost));
+    assert_eq!(reconcile(&server, "old").await.lost_snapshot_ids, Vec::<String>::new());
+    for (number, snapshot) in [&found[0], &next, &theirs, &last].into_iter().enumerate() {
+        let target = root.join(format!("after{number}"));
+        restore(&server, snapshot, &target).await;
+        assert_eq!(fs::read_to_string(target.join("note")).unwrap(), ["state 2", "state 2", "state 4", "state 5"][number]);
+    }
+    let request = v1::PruneRepositoryRequest { graph_id: "old".to_owned(), max_unused_percent: Some(0), ..Default::default() };
+    let pruned = server.repository().await.prune_repository(request).await.unwrap().into_inner().report.unwrap();
+    assert_eq!((pruned.snapshots, pruned.unused_bytes), (4, 0));
     restic(&["check", "--read-data"]);
 }

@@ -102,11 +102,14 @@ async fn a_record_that_was_set_aside_is_not_forgotten() {
     flip(Path::new(damaged.checkpoint_path()));
     let server = repair_and_die(&scene, "repair.record_set_aside").await;
     let repaired = ended(&server, v1::OperationKind::Repair).await;
-    assert_eq!(ids(&repaired, "lost_snapshot_ids"), [damaged.backup_id.as_str()]);
+    assert_eq!(ids(&repaired, "recovered_snapshot_ids"), [damaged.backup_id.as_str()]);
     let listed = list(&server).await;
-    let lost = listed.iter().find(|one| one.backup_id == damaged.backup_id).unwrap();
-    assert_eq!((lost.status(), lost.error_message()), (v1::SnapshotStatus::Failed, "its record is damaged and was set aside"));
-    restore(&server, &whole, &scene.path("again")).await;
+    let recovered = listed.iter().find(|one| one.backup_id == damaged.backup_id).unwrap();
+    assert_eq!((recovered.status(), &recovered.metadata, &recovered.data_hash), (damaged.status(), &damaged.metadata, &damaged.data_hash));
+    assert_ne!(recovered.checkpoint_path, damaged.checkpoint_path);
+    for (number, snapshot) in [recovered, &whole].into_iter().enumerate() {
+        restore(&server, snapshot, &scene.path(&format!("again-{number}"))).await;
+    }
     restic_ok(&scene.path("lightrag_backups"), "g", &["check", "--read-data"]);
 }
 
@@ -150,6 +153,81 @@ async fn a_record_that_was_written_anew_is_not_forgotten() {
     restore(&server, anew, &scene.path("again")).await;
     assert_eq!(files::describe(&scene.path("again")), files::describe(&scene.path("source")));
     restic_ok(&scene.path("lightrag_backups"), "g", &["check", "--read-data"]);
+}
+
+/// A damaged record, a damaged config and a pack of which some is good: the repair goes on after it was killed, and nothing is lost.
+async fn die_in_repair(step: &str) {
+    let scene = Scene::new();
+    {
+        let server = scene.start("none");
+        let damaged = scene.snapshot(&server, "one").await;
+        scene.snapshot(&server, "two").await;
+        let [pack, record] = [packs(&scene.repository()).pop().unwrap().0, PathBuf::from(damaged.checkpoint_path())];
+        for path in [pack, record, scene.repository().join("config")] {
+            flip_one(&path);
+        }
+    }
+    let server = repair_and_die(&scene, step).await;
+    ended(&server, v1::OperationKind::Repair).await;
+    all_is_whole(&scene, &server, 2).await;
+}
+
+fn flip_one(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[40] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+/// All snapshots can be restored, restic finds nothing wrong, and another repair finds nothing to do.
+async fn all_is_whole(scene: &Scene, server: &Process, count: usize) {
+    let listed = list(server).await;
+    assert_eq!(listed.len(), count, "{listed:?}");
+    for (number, snapshot) in listed.iter().enumerate() {
+        assert!(snapshot.losses.is_empty(), "{snapshot:?}");
+        let target = scene.path(&format!("whole-{number}"));
+        restore(server, snapshot, &target).await;
+        assert_eq!(files::describe(&target), files::describe(&scene.path("source")));
+    }
+    restic_ok(&scene.path("lightrag_backups"), "g", &["check", "--read-data"]);
+    let request = v1::RepairRepositoryRequest { graph_id: "g".to_owned(), ..Default::default() };
+    let report = server.repository().await.repair_repository(request).await.unwrap().into_inner().report.unwrap();
+    assert_eq!(report, v1::RepairReport::default());
+}
+
+macro_rules! repair_tests {
+    ($run:ident: $($name:ident = $step:literal),+ $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            $run($step).await;
+        }
+    )+};
+}
+
+repair_tests! {
+    die_in_repair:
+    repair_without_a_config = "repair.config_set_aside",
+    repair_after_saving_what_is_good = "repair.pack_saved",
+    repair_after_the_index = "repair.index_written",
+    repair_after_setting_aside = "repair.pack_set_aside",
+    repair_before_a_record = "repository.before_record",
+    repair_after_a_record = "repository.record_written",
+    repair_after_following = "reconcile.followed",
+}
+
+/// The trees of one snapshot are gone, and its source still holds the same: for a moment it has two records.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_with_other_trees_is_not_a_second_snapshot() {
+    let scene = Scene::new();
+    {
+        let server = scene.start("none");
+        scene.snapshot(&server, "one").await;
+        let [trees] =
+            scene.packs().difference(&[data_pack(&scene, &scene.packs())].into()).cloned().collect::<Vec<_>>().try_into().unwrap();
+        fs::remove_file(trees).unwrap();
+    }
+    let server = repair_and_die(&scene, "repair.trees_replaced").await;
+    ended(&server, v1::OperationKind::Repair).await;
+    all_is_whole(&scene, &server, 1).await;
 }
 
 async fn die_in_reconcile(step: &str) {

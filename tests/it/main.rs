@@ -11,6 +11,7 @@ mod contract;
 mod crash;
 mod crash_deleting;
 mod crash_repository;
+mod damage;
 mod deleting;
 mod differences;
 mod documents;

@@ -11,8 +11,8 @@ use serde_json::{Value as Json, json};
 use crate::support::app::{START, TestApp};
 use crate::support::database::on_each_database;
 use crate::support::files;
-use crate::support::repositories::{flip, noise, open, packs, record_of, rewritten, work};
-use crate::support::rest::{GRAPHS, delete, get, post, watch};
+use crate::support::repositories::{flip, noise, open, packs, reconciled, record_of, rewritten, work};
+use crate::support::rest::{GRAPHS, delete, get, post};
 use crate::support::tools::restic_ok;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -25,19 +25,6 @@ async fn forget(app: &TestApp, graph_id: &str) {
 
 async fn register(app: &TestApp, graph_id: &str, source: &Path) {
     post(app, GRAPHS, &json!({ "graph_id": graph_id, "source_dir": source })).await.ok();
-}
-
-/// Waits for the reconciliation of a graph that was queued last, and gives what came out.
-async fn reconciled(app: &TestApp, graph_id: &str) -> Json {
-    loop {
-        let listed = get(app, &format!("/api/operations?kind=reconcile&graph_id={graph_id}")).await.ok();
-        if let Some(id) = listed["operations"][0]["operation_id"].as_str() {
-            let ended = watch(app, id).await.pop().unwrap();
-            assert_eq!(ended["state"], json!("succeeded"), "{ended}");
-            return ended["result"].clone();
-        }
-        tokio::task::yield_now().await;
-    }
 }
 
 async fn shown(app: &TestApp, snapshot: &v1::Snapshot) -> Json {

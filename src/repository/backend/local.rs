@@ -68,10 +68,15 @@ impl Local {
             return Ok(files);
         }
         for entry in fs::read_dir(&directory).map_err(Error::io("list", &directory))? {
-            let entry = entry.map_err(Error::io("list", &directory))?;
-            if entry.file_type().map_err(Error::io("list", &directory))?.is_dir() {
-                list_directory(&entry.path(), &mut files)?;
+            let name = entry.map_err(Error::io("list", &directory))?.file_name();
+            let Some(digits) = name.to_str().filter(|name| name.len() == 2) else { continue };
+            let mut packs = Vec::new();
+            match list_directory(&directory.join(digits), &mut packs) {
+                Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotADirectory => {}
+                other => other?,
             }
+            // Where nobody looks for it, a pack is not there.
+            files.extend(packs.into_iter().filter(|(id, _)| id.to_string().starts_with(digits)));
         }
         Ok(files)
     }
@@ -156,6 +161,22 @@ impl Local {
         self.root.join("set-aside").join(kind.directory())
     }
 
+    /// As [`Local::set_aside`], for the config. It is named by its hash there: another one may follow some day.
+    pub(crate) fn set_aside_config(&self) -> Result<bool, Error> {
+        let (path, directory) = (self.config_path(), self.root.join("set-aside"));
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            other => other.map_err(Error::io("read", &path))?,
+        };
+        create_directory(&directory, self.sync)?;
+        fs::rename(&path, directory.join(format!("config-{}", FileId::of(&bytes)))).map_err(Error::io("set aside", &path))?;
+        if self.sync {
+            sync_directory(&directory)?;
+            sync_directory(&self.root)?;
+        }
+        Ok(true)
+    }
+
     /// When a file was written; `None` when it is gone.
     pub(crate) fn modified(&self, kind: FileKind, id: &FileId) -> Result<Option<Timestamp>, Error> {
         let path = self.path(kind, id);
@@ -188,6 +209,7 @@ fn list_directory(directory: &Path, files: &mut Vec<(FileId, u64)>) -> Result<()
         let entry = entry.map_err(Error::io("list", directory))?;
         let Some(id) = entry.file_name().to_str().and_then(FileId::parse) else { continue };
         match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => {}
             Ok(metadata) => files.push((id, metadata.len())),
             Err(error) if error.kind() == ErrorKind::NotFound => {} // removed since: a lock, mostly
             Err(error) => return Err(Error::io("look at", entry.path())(error)),

@@ -12,7 +12,7 @@ use crate::base::control::Control;
 use crate::repository::Repository;
 use crate::repository::backend::FileKind;
 use crate::repository::error::Error;
-use crate::repository::files::subject;
+use crate::repository::files::{OTHER_CONTENT, subject};
 use crate::repository::format::FormatError;
 use crate::repository::format::crypto::OVERHEAD_BYTES;
 use crate::repository::format::id::{BlobId, BlobKind, FileId, IdSet};
@@ -155,8 +155,15 @@ impl Repository {
         Ok(report)
     }
 
-    /// Index files and keys; that the config is good, the repository's being open says.
+    /// Index files, keys and locks; that the config is good, the repository's being open says.
     fn check_small_files(&self, problems: &Problems, control: &Control) -> Result<(), Error> {
+        for (id, bytes) in self.backend.list(FileKind::Lock)? {
+            match self.load(FileKind::Lock, &id) {
+                // One that is being written is empty for a moment, and one that is refreshed vanishes.
+                Err(error) if bytes > 0 && !error.is_missing_file() => problems.add_error(subject(FileKind::Lock, &id), &error),
+                _ => {}
+            }
+        }
         for (id, _) in self.backend.list(FileKind::Index)? {
             control.go_on()?;
             if let Err(error) = self.load_index_file(&id) {
@@ -164,9 +171,10 @@ impl Repository {
             }
         }
         for (id, _) in self.backend.list(FileKind::Key)? {
-            let bytes = self.backend.read(FileKind::Key, &id)?;
-            if FileId::of(&bytes) != id {
-                problems.add(subject(FileKind::Key, &id), "its content does not match its name");
+            match self.backend.read(FileKind::Key, &id) {
+                Ok(bytes) if FileId::of(&bytes) != id => problems.add(subject(FileKind::Key, &id), OTHER_CONTENT),
+                Ok(_) => {}
+                Err(error) => problems.add_error(subject(FileKind::Key, &id), &error),
             }
         }
         Ok(())

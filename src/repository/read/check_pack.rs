@@ -11,6 +11,7 @@ use crate::base::control::Control;
 use crate::repository::Repository;
 use crate::repository::backend::FileKind;
 use crate::repository::error::Error;
+use crate::repository::files::OTHER_CONTENT;
 use crate::repository::format::FormatError;
 use crate::repository::format::id::{BlobId, BlobKind, FileId};
 use crate::repository::format::pack::{self, PackedBlob};
@@ -59,7 +60,7 @@ pub(crate) fn check(
     }
     hash.update(&header);
     if <[u8; 32]>::from(hash.finalize()) != *pack.id.as_bytes() {
-        problems.add(subject, "its content does not match its name");
+        problems.add(subject, OTHER_CONTENT);
     }
     Ok(())
 }

@@ -30,7 +30,12 @@ impl SnapshotRoot {
 impl Repository {
     /// The entry of an absolute path, where `/` is the root tree; `None` when the snapshot holds nothing there.
     pub(crate) fn find_node(&self, reader: &mut BlobReader, record: &RecordId, path: &Path) -> Result<Option<Node>, Error> {
-        let mut node = root_node(self.record(record)?.tree);
+        self.find_in_tree(reader, self.record(record)?.tree, path)
+    }
+
+    /// As [`Repository::find_node`], in a root tree that may have no record.
+    pub(crate) fn find_in_tree(&self, reader: &mut BlobReader, root: BlobId, path: &Path) -> Result<Option<Node>, Error> {
+        let mut node = root_node(root);
         for part in path.components() {
             match part {
                 Component::RootDir => {}

@@ -7,6 +7,7 @@ mod proven;
 pub(crate) mod prune;
 mod repack;
 pub(crate) mod repair;
+pub(crate) mod roots;
 mod survey;
 mod used;
 mod without_manifest;

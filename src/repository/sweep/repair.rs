@@ -9,16 +9,16 @@ use super::examine::{Examined, examine};
 use super::proven;
 use crate::base::control::Control;
 use crate::base::failpoint;
-use crate::repository::Repository;
 use crate::repository::backend::FileKind;
 use crate::repository::error::Error;
-use crate::repository::files::IndexWriter;
+use crate::repository::files::{IndexWriter, subject};
 use crate::repository::format::id::{BlobId, BlobKind, FileId};
 use crate::repository::format::index::{IndexedBlob, IndexedPack};
 use crate::repository::lock::{Lock, LockKind};
 use crate::repository::read::blobs::BlobReader;
 use crate::repository::read::spans;
 use crate::repository::write::pack::{OpenPacks, WrittenPack};
+use crate::repository::{Repository, write_file};
 
 /// What a repair did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +33,10 @@ pub struct Repaired {
     pub records_set_aside: Vec<String>,
     /// Index files that could not be read.
     pub index_files_set_aside: Vec<String>,
+    /// The config, key files and locks that were damaged.
+    pub others_set_aside: Vec<String>,
+    /// The config and key file that were lost or damaged and could be written anew.
+    pub written_anew: Vec<String>,
 }
 
 /// Where the index says that the blobs of each pack lie.
@@ -51,6 +55,7 @@ impl Repository {
         // All is read before anything moves: what may be whole and cannot be read for now ends the repair here.
         let (indexed, unreadable) = self.read_index_files(control)?;
         let damaged_records = self.find_damaged_records(control)?;
+        let small = self.find_damaged_small_files()?;
         let examined = self.examine_packs(&indexed, control)?;
         let (whole, damaged): (Vec<_>, Vec<_>) = examined.into_iter().partition(|pack| pack.is_whole);
         let fits = unreadable.is_empty() && damaged.is_empty() && is_as_found(&indexed, &whole);
@@ -59,6 +64,7 @@ impl Repository {
             control.go_on()?;
             lock.protect(self, "repairing", LockKind::Exclusive)
         };
+        self.repair_small_files(&small, &may_change, &mut repaired)?;
         if !fits {
             let saved = self.save_good(&whole, &damaged, control)?;
             repaired.blobs_saved = saved.iter().map(|pack| pack.blobs.len() as u64).sum();
@@ -113,6 +119,52 @@ impl Repository {
             }
         }
         Ok(damaged)
+    }
+
+    /// Key files and locks. That the config is good, or to be written anew, the opening of the repository has found out.
+    fn find_damaged_small_files(&self) -> Result<Vec<(FileKind, FileId)>, Error> {
+        let mut damaged = Vec::new();
+        for (id, _) in self.backend.list(FileKind::Key)? {
+            if FileId::of(&self.backend.read(FileKind::Key, &id)?) != id {
+                damaged.push((FileKind::Key, id));
+            }
+        }
+        for (id, bytes) in self.backend.list(FileKind::Lock)? {
+            // An empty one may be about to be written; a lock sees to those that stay so.
+            if bytes > 0 && matches!(self.load(FileKind::Lock, &id), Err(Error::Damaged { .. })) {
+                damaged.push((FileKind::Lock, id));
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// Writes config and key anew where that is needed, before the damaged ones go: without them, nobody can open the repository.
+    fn repair_small_files(
+        &self,
+        damaged: &[(FileKind, FileId)],
+        may_change: &dyn Fn() -> Result<(), Error>,
+        repaired: &mut Repaired,
+    ) -> Result<(), Error> {
+        if let Some(sealed) = &self.rescue.config {
+            may_change()?;
+            if self.backend.set_aside_config()? {
+                repaired.others_set_aside.push("config".to_owned());
+            }
+            failpoint::reach("repair.config_set_aside");
+            if self.backend.write_config(sealed)? {
+                repaired.written_anew.push("config".to_owned());
+            }
+        }
+        if let Some(bytes) = &self.rescue.key_file {
+            may_change()?;
+            repaired.written_anew.push(subject(FileKind::Key, &write_file(&self.backend, FileKind::Key, bytes)?));
+        }
+        for (kind, id) in damaged {
+            may_change()?;
+            self.backend.set_aside(*kind, id)?;
+            repaired.others_set_aside.push(id.to_string());
+        }
+        Ok(())
     }
 
     fn examine_packs(&self, indexed: &Indexed, control: &Control) -> Result<Vec<Examined>, Error> {

@@ -32,6 +32,10 @@ fn gone(path: &Path) {
     fs::remove_file(path).unwrap();
 }
 
+fn empty(path: &Path) {
+    fs::write(path, "").unwrap();
+}
+
 fn check(repository: &Repository) -> Vec<String> {
     let lock = repository.lock(LockKind::Shared, now(), HOST).unwrap();
     let report = repository.check(CheckDepth::AllData, &Control::default(), &lock).unwrap();
@@ -105,23 +109,128 @@ fn each_kind_of_file_is_named_when_it_is_damaged_or_gone() {
     }
 }
 
+/// The key file and the config.
+fn small_files(scratch: &Scratch) -> [(&'static str, PathBuf); 2] {
+    [("key", files(scratch.root().join("keys")).pop().unwrap()), ("config", scratch.root().join("config"))]
+}
+
 #[test]
 fn without_key_or_config_there_is_a_clear_word_and_nothing_is_touched() {
-    for (how, damage) in [("flipped", flip as fn(&Path)), ("gone", gone)] {
-        for kind in ["key", "config"] {
+    for (how, damage) in [("flipped", flip as fn(&Path)), ("gone", gone), ("empty", empty)] {
+        for number in 0..2 {
             let (scratch, _) = two();
-            let path = if kind == "key" { files(scratch.root().join("keys")).pop().unwrap() } else { scratch.root().join("config") };
-            damage(&path);
+            let (kind, path) = &small_files(&scratch)[number];
+            damage(path);
             let count = files(scratch.root()).len();
             let error = Repository::open_damaged(&scratch.root(), &secret()).unwrap_err();
-            match (kind, &error) {
-                ("config", Error::Damaged { .. } | Error::NotFound { .. })
-                | ("key", Error::Damaged { .. } | Error::WrongPassword { .. }) => {}
-                other => panic!("{how}: {other:?}"),
+            match (*kind, how, &error) {
+                ("config", "gone", Error::Damaged { subject, .. }) => assert_eq!(*subject, format!("`{}`", path.display())),
+                ("config", "flipped" | "empty", Error::Damaged { subject, .. }) => assert_eq!(subject, "the config"),
+                ("key", "gone", Error::Damaged { source, .. }) => assert!(source.to_string().contains("no key file"), "{source}"),
+                ("key", "flipped" | "empty", Error::Damaged { subject, .. }) => {
+                    assert!(subject.contains(path.file_name().unwrap().to_str().unwrap()), "{subject}");
+                }
+                other => panic!("{other:?}"),
             }
             assert_eq!(files(scratch.root()).len(), count, "{kind} {how}");
         }
     }
+}
+
+#[test]
+fn a_lost_config_is_written_anew_by_a_repair() {
+    for (how, damage) in [("flipped", flip as fn(&Path)), ("gone", gone), ("empty", empty)] {
+        let (scratch, both) = two();
+        damage(&scratch.root().join("config"));
+        let damaged = Repository::open_for_repair(&scratch.root(), &secret(), now(), HOST).unwrap();
+        assert!(Repository::open(&scratch.root(), &secret()).is_err(), "looking changes nothing");
+        let (repaired, losses) = repair(&damaged);
+        assert_eq!((repaired.written_anew, losses), (vec!["config".to_owned()], vec![]));
+        assert_eq!(repaired.others_set_aside.len(), usize::from(how != "gone"), "{how}");
+        assert!(both.iter().all(|one| restores(&scratch, one)));
+        scratch.restic(&["check", "--read-data"]);
+        // What is added later goes by the new one.
+        scratch.save(&scratch.open(), Some(both[1].0));
+        scratch.restic(&["backup", scratch.source().to_str().unwrap()]);
+        scratch.restic(&["check", "--read-data"]);
+    }
+}
+
+#[test]
+fn a_lost_key_is_written_anew_while_somebody_still_has_it() {
+    for (how, damage) in [("flipped", flip as fn(&Path)), ("gone", gone), ("empty", empty)] {
+        let (scratch, both) = two();
+        let repositories = Repositories::new(secret(), std::num::NonZeroUsize::MIN);
+        let open = repositories.get_or_open(&scratch.root()).unwrap();
+        let (_, key) = &small_files(&scratch)[0];
+        damage(key);
+        let nobody_has_it = Repository::open_for_repair(&scratch.root(), &secret(), now(), HOST);
+        assert!(matches!(nobody_has_it, Err(Error::Damaged { .. })), "{how}");
+        let damaged = repositories.open_for_repair(&scratch.root(), now(), HOST).unwrap();
+        let (repaired, _) = repair(&damaged);
+        assert!(repaired.written_anew.len() == 1 && repaired.written_anew[0].starts_with("key file"), "{how}: {repaired:?}");
+        assert_eq!(repaired.others_set_aside.len(), usize::from(how != "gone"), "{how}");
+        drop((repositories, open, damaged));
+        assert!(both.iter().all(|one| restores(&scratch, one)));
+        assert_eq!(check(&scratch.open()), Vec::<String>::new());
+        scratch.restic(&["check", "--read-data"]);
+    }
+}
+
+#[test]
+fn a_key_of_another_repository_does_not_serve() {
+    let (scratch, _) = two();
+    let (other, _) = two();
+    let repositories = Repositories::new(secret(), std::num::NonZeroUsize::MIN);
+    let _open = repositories.get_or_open(&scratch.root()).unwrap();
+    // Another repository has taken its place since, and lost its key.
+    fs::remove_dir_all(scratch.root()).unwrap();
+    fs::rename(other.root(), scratch.root()).unwrap();
+    gone(&small_files(&scratch)[0].1);
+    let count = files(scratch.root()).len();
+    assert!(matches!(repositories.open_for_repair(&scratch.root(), now(), HOST), Err(Error::Damaged { .. })));
+    assert_eq!(files(scratch.root()).len(), count);
+}
+
+#[test]
+fn a_changed_password_is_no_damage() {
+    let (scratch, _) = two();
+    let repositories = Repositories::new(secret(), std::num::NonZeroUsize::MIN);
+    let _open = repositories.get_or_open(&scratch.root()).unwrap();
+    fs::write(scratch.path("new"), "another password").unwrap();
+    scratch.restic(&["key", "passwd", "--new-password-file", scratch.path("new").to_str().unwrap()]);
+    let before = files(scratch.root());
+    assert!(matches!(repositories.open_for_repair(&scratch.root(), now(), HOST), Err(Error::WrongPassword { .. })));
+    gone(&scratch.root().join("config"));
+    assert!(matches!(repositories.open_for_repair(&scratch.root(), now(), HOST), Err(Error::Damaged { .. })));
+    assert_eq!(files(scratch.root()).len(), before.len() - 1);
+}
+
+#[test]
+fn what_lies_where_nobody_looks_does_not_count() {
+    let (scratch, both) = two();
+    let data = scratch.root().join("data");
+    let [pack, _] = packs_of_second(&scratch);
+    // An operator's copy beside the original, and files that are nobody's.
+    fs::create_dir(data.join("copy")).unwrap();
+    fs::copy(&pack, data.join("copy").join(pack.file_name().unwrap())).unwrap();
+    for place in ["data/zz", "data/note", "snapshots/note", "index/note", "keys/note", "locks/note", "note"] {
+        fs::write(scratch.root().join(place), "garbage").unwrap();
+    }
+    fs::create_dir(scratch.root().join("snapshots").join("0".repeat(64))).unwrap();
+    assert_eq!(check(&scratch.open()), Vec::<String>::new());
+    assert_eq!(repair(&Repository::open_damaged(&scratch.root(), &secret()).unwrap()).0, Repaired::default());
+    assert!(both.iter().all(|one| restores(&scratch, one)));
+    // The original alone is the pack.
+    gone(&pack);
+    let problems = check(&scratch.open());
+    assert!(problems.iter().any(|problem| problem.contains(pack.file_name().unwrap().to_str().unwrap())), "{problems:?}");
+    // Packs that were moved to a larger disk, with a link in their place, are where they belong.
+    fs::copy(data.join("copy").join(pack.file_name().unwrap()), &pack).unwrap();
+    fs::rename(pack.parent().unwrap(), scratch.path("larger")).unwrap();
+    std::os::unix::fs::symlink(scratch.path("larger"), pack.parent().unwrap()).unwrap();
+    assert_eq!(check(&scratch.open()), Vec::<String>::new());
+    assert!(both.iter().all(|one| restores(&scratch, one)));
 }
 
 #[test]
@@ -130,7 +239,10 @@ fn a_damaged_lock_is_set_aside_by_a_repair() {
     let lock = scratch.root().join("locks").join("0".repeat(64));
     fs::write(&lock, noise(3, 200)).unwrap();
     assert!(matches!(scratch.open().lock(LockKind::Shared, now(), HOST), Err(Error::Damaged { .. })));
-    repair(&Repository::open_damaged(&scratch.root(), &secret()).unwrap());
+    let damaged = Repository::open_damaged(&scratch.root(), &secret()).unwrap();
+    let problems = check(&damaged);
+    assert!(problems.len() == 1 && problems[0].contains(&"0".repeat(64)), "{problems:?}");
+    assert_eq!(repair(&damaged).0.others_set_aside, ["0".repeat(64)]);
     assert!(!lock.exists());
     assert!(restores(&scratch, &both[0]) && restores(&scratch, &both[1]));
 }

@@ -10,11 +10,24 @@ use lightkeep::repository::{NewRecord, Record, RecordId, Repository, Stored, Sum
 use serde_json::{Value as Json, json};
 
 use super::app::TestApp;
-use super::rest::{GRAPHS, post};
+use super::rest::{GRAPHS, get, post, watch};
 
 /// Prunes, checks, repairs or reconciles, and gives the report.
 pub(crate) async fn work(app: &TestApp, graph_id: &str, what: &str, body: Json) -> Json {
     post(app, &format!("{GRAPHS}/{graph_id}/repository/{what}"), &body).await.ok()["report"].clone()
+}
+
+/// Waits for the reconciliation of a graph that was queued last, and gives what came out.
+pub(crate) async fn reconciled(app: &TestApp, graph_id: &str) -> Json {
+    loop {
+        let listed = get(app, &format!("/api/operations?kind=reconcile&graph_id={graph_id}")).await.ok();
+        if let Some(id) = listed["operations"][0]["operation_id"].as_str() {
+            let ended = watch(app, id).await.pop().unwrap();
+            assert_eq!(ended["state"], json!("succeeded"), "{ended}");
+            return ended["result"].clone();
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Verifies a snapshot.

@@ -75,7 +75,7 @@ pub(in crate::api::grpc) fn parse_check(request: &v1::CheckRepositoryRequest) ->
 pub(in crate::api::grpc) fn parse_repair(request: &v1::RepairRepositoryRequest) -> Result<(Wanted, RepairWish), Error> {
     let mut violations = Violations::default();
     let wanted = wanted(&mut violations, &request.graph_id, request.wait, &request.request_id);
-    Ok((all_there(violations, wanted)?, RepairWish { with_source: !request.without_source }))
+    Ok((all_there(violations, wanted)?, RepairWish { with_source: !request.without_source, with_removed: request.with_removed }))
 }
 
 pub(in crate::api::grpc) fn parse_reconcile(request: &v1::ReconcileRepositoryRequest) -> Result<(Wanted, ReconcileWish), Error> {
@@ -130,6 +130,8 @@ pub(in crate::api::grpc) fn repair_report(row: &Model) -> Option<v1::RepairRepor
         restored_bytes: repaired.restored_bytes,
         lost: repaired.lost.into_iter().map(lost).collect(),
         lost_snapshot_ids: repaired.lost_snapshot_ids,
+        recovered_snapshot_ids: repaired.recovered_snapshot_ids,
+        written_anew: repaired.written_anew,
     })
 }
 
