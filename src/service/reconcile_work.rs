@@ -135,7 +135,7 @@ impl Services {
             snapshots::update(&*transaction, row).await?;
         }
         for (id, why) in gone {
-            snapshots::update_record_lost(&*transaction, id, why, self.now()).await?;
+            snapshots::update_record_lost(&*transaction, id, why, self.now().plus(self.settings().retention())).await?;
         }
         store::commit(transaction).await?;
         failpoint::reach("reconcile.followed");

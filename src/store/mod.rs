@@ -76,6 +76,8 @@ impl Store {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Normal)
                 .busy_timeout(Duration::from_secs(30))
+                // KiB, for each connection as it is used. With the default of 2 MiB, transactions over large tables spill.
+                .pragma("cache_size", "-16384")
                 .foreign_keys(true)
         });
         let connection = Database::connect(options).await.map_err(Error::Connect)?;

@@ -276,17 +276,21 @@ pub async fn update_verified(connection: &impl ConnectionTrait, verification: &v
     Ok(())
 }
 
-/// Marks a snapshot as failed whose record is gone. From now on its row is kept as long as one that fails now: the record may come back.
+/// Marks a snapshot as failed whose record is gone. Its row is kept until then at least: the record may come back.
 ///
 /// # Errors
 /// The database's.
-pub async fn update_record_lost(connection: &impl ConnectionTrait, id: SnapshotId, message: &str, now: Timestamp) -> Result<(), Error> {
+pub async fn update_record_lost(
+    connection: &impl ConnectionTrait,
+    id: SnapshotId,
+    message: &str,
+    kept_until: Timestamp,
+) -> Result<(), Error> {
     let update = Entity::update_many()
         .col_expr(Column::Status, Expr::value(SnapshotStatus::Failed))
         .col_expr(Column::ErrorMessage, Expr::value(message))
         .col_expr(Column::RecordId, Expr::value(None::<String>))
-        .col_expr(Column::CompletedAt, Expr::value(now))
-        .col_expr(Column::RetentionUntil, Expr::value(None::<Timestamp>))
+        .col_expr(Column::RetentionUntil, Expr::value(kept_until))
         .filter(Column::SnapshotId.eq(id));
     update.exec(connection).await.map_err(Error::during("mark a snapshot"))?;
     Ok(())
