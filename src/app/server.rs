@@ -79,6 +79,9 @@ impl Server {
         }
         let recovery_enabled = config.backup_enabled && config.recovery_enabled;
         services.tasks().spawn(jobs::housekeep(services.clone(), config.backup_enabled, recovery_enabled));
+        if recovery_enabled {
+            services.tasks().spawn(jobs::watch_health(services.clone()));
+        }
         if config.backup_enabled {
             // Also where recovery is switched off: what was made before must come to its end.
             services.tasks().spawn(jobs::follow_recovery(services.clone()));

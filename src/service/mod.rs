@@ -14,6 +14,7 @@ mod error;
 pub mod graph_updates;
 pub mod graphs;
 pub mod health;
+mod health_look;
 mod heavy_reads;
 pub mod holds;
 pub mod idempotency;
@@ -129,6 +130,7 @@ struct Inner {
     wakeup: Wakeup,
     running: running::Running,
     heavy_reads: heavy_reads::HeavyReads,
+    health: health::Looking,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -141,7 +143,21 @@ impl Services {
         let (wakeup, running) = (Wakeup::default(), running::Running::default());
         let (heavy_reads, ids) = (heavy_reads::HeavyReads::default(), Arc::new(ids));
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        Self(Arc::new(Inner { settings, store, repositories, clock, ids, instance_id, wakeup, running, heavy_reads, tasks, stopping }))
+        let health = health::Looking::default();
+        Self(Arc::new(Inner {
+            settings,
+            store,
+            repositories,
+            clock,
+            ids,
+            instance_id,
+            wakeup,
+            running,
+            heavy_reads,
+            health,
+            tasks,
+            stopping,
+        }))
     }
 
     /// What the operator has set.
@@ -192,6 +208,11 @@ impl Services {
     /// Who reads what takes long.
     fn heavy_reads(&self) -> &heavy_reads::HeavyReads {
         &self.0.heavy_reads
+    }
+
+    /// Who looks what recovery needs.
+    fn health(&self) -> &health::Looking {
+        &self.0.health
     }
 
     /// Every task of this process is tracked here.

@@ -264,9 +264,12 @@ pub async fn update_verified(connection: &impl ConnectionTrait, verification: &v
     let has_failed_deeper = Column::VerifiedPassed.eq(false).and(Column::VerifiedLevel.is_in(verification.level.deeper()));
     // Before the first verification there is nothing to compare with.
     let counts = Column::VerifiedPassed.is_null().or(has_failed_deeper.not());
+    // What is found wrong again stays as deep as it was found.
+    let level = Entity::update_many().col_expr(Column::VerifiedLevel, Expr::value(verification.level));
+    let level = level.filter(Column::SnapshotId.eq(verification.snapshot_id)).filter(counts.clone());
+    level.exec(connection).await.map_err(Error::during("record a verification"))?;
     let mut update = Entity::update_many()
         .col_expr(Column::VerifiedAt, Expr::value(verification.ended_at))
-        .col_expr(Column::VerifiedLevel, Expr::value(verification.level))
         .col_expr(Column::VerifiedPassed, Expr::value(verification.passed))
         .filter(Column::SnapshotId.eq(verification.snapshot_id));
     if verification.passed {
