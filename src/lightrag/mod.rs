@@ -6,6 +6,7 @@ pub mod capture;
 pub mod differences;
 mod error;
 pub mod files;
+mod formats;
 pub mod server;
 pub mod watch;
 pub mod workspace;
