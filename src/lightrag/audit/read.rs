@@ -134,7 +134,7 @@ pub(super) fn rows(files: &dyn Files, file: &StoreFile, control: &Control, sink:
 }
 
 /// What is judged must be what is stored.
-fn check_unchanged(files: &dyn Files, path: &Path) -> Result<(), Error> {
+pub(super) fn check_unchanged(files: &dyn Files, path: &Path) -> Result<(), Error> {
     match files.is_as_fixed(path) {
         Ok(true) => Ok(()),
         Ok(false) => Err(Error::AuditChanged { path: path.to_path_buf() }),

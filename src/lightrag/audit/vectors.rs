@@ -7,7 +7,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 
 use super::extract::digest;
-use super::read::error_of;
+use super::read::{check_unchanged, error_of};
 use super::rows::Row;
 use super::stores::Stores;
 use super::tally::Tally;
@@ -17,6 +17,7 @@ use crate::domain::finding::{Rule, Severity};
 use crate::lightrag::Error;
 use crate::lightrag::files::{Files, StoreFile};
 use crate::lightrag::formats::matrix::{FileStop, Matrix, length_of, read_vectors};
+use crate::lightrag::formats::pieces::Stop;
 use crate::lightrag::formats::vectors::VectorFields;
 use crate::lightrag::workspace::Store;
 
@@ -41,7 +42,15 @@ pub(super) fn judge_vectors(
             judge_row(fields, rows.store, numbers, &mut own, stores, &mut tally);
         }
     });
-    read.map_err(|FileStop { path, stop }| error_of(&path, stop))?;
+    match read {
+        Ok(_) => {}
+        // The file has parsed and its sizes fit, so it is the matrix that cannot be read.
+        Err(FileStop { path, stop: Stop::Malformed { problem, .. } }) => {
+            check_unchanged(files, &path)?;
+            tally.count(Rule::R33, Severity::Broken, &[format!("{}: {problem}", path.display()).as_bytes()]);
+        }
+        Err(FileStop { path, stop }) => return Err(error_of(&path, stop)),
+    }
     Ok(tally)
 }
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 /// A real workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Workspace {
@@ -40,4 +42,11 @@ pub(super) fn copy(workspace: Workspace) -> (tempfile::TempDir, PathBuf) {
         fs::copy(item.path(), root.join(item.file_name())).unwrap();
     }
     (directory, root)
+}
+
+/// Changes a JSON store.
+pub(super) fn change(root: &Path, name: &str, change: impl FnOnce(&mut Value)) {
+    let mut value: Value = serde_json::from_slice(&fs::read(root.join(name)).unwrap()).unwrap();
+    change(&mut value);
+    fs::write(root.join(name), value.to_string()).unwrap();
 }
