@@ -7,6 +7,7 @@ pub mod differences;
 mod error;
 pub mod files;
 mod formats;
+pub mod probes;
 pub mod server;
 pub mod watch;
 pub mod workspace;

@@ -149,6 +149,19 @@ pub(in crate::lightrag) fn read_rows<'a>(
     Ok(())
 }
 
+/// Reads a file of nano-vectordb to its end for what is said of it as a whole.
+pub(in crate::lightrag) fn read_shape(pieces: Pieces<'_>) -> Result<Shape, Stop> {
+    let mut scanner = Scanner::new(pieces);
+    let mut shape = Shape::default();
+    scanner.begin()?;
+    if scanner.peek()? != b'{' {
+        return scanner.malformed("it is no JSON object");
+    }
+    read_rows(Form::Nano, &mut scanner, &mut shape, &mut |scanner, _| scanner.pass())?;
+    scanner.end()?;
+    Ok(shape)
+}
+
 /// Reads the head of a Faiss index and counts what follows it.
 pub(in crate::lightrag) fn read_index(mut pieces: Pieces<'_>) -> Result<Shape, Stop> {
     let mut head = Vec::with_capacity(INDEX_HEAD_BYTES);
