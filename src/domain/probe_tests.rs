@@ -33,9 +33,9 @@ fn good_probes_pass() {
 #[test]
 fn all_that_is_wrong_is_told_at_once() {
     let changed = |change: fn(&mut Probe)| {
-        let mut probe = probe("x", &[1.0, 2.0]);
-        change(&mut probe);
-        fields_violated(vec![super::tests::probe("first", &[1.0, 0.0]), probe])
+        let mut wrong = probe("x", &[1.0, 2.0]);
+        change(&mut wrong);
+        fields_violated(vec![probe("first", &[1.0, 0.0]), wrong])
     };
     assert_eq!(changed(|probe| probe.name = " ".to_owned()), ["probes[1].name"]);
     assert_eq!(changed(|probe| probe.name = "first".to_owned()), ["probes[1].name"]);
