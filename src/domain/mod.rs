@@ -13,6 +13,7 @@ pub mod lightrag_layout;
 pub mod operation;
 pub mod page;
 pub mod policy;
+pub mod probe;
 pub mod report;
 pub mod retention;
 pub mod schedule;
