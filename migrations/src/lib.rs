@@ -12,6 +12,7 @@ mod m20261125_000003_inputs;
 mod m20261125_000004_schedules;
 mod m20261125_000005_retention;
 mod m20261125_000006_checkpoints;
+mod m20261125_000007_drills;
 
 /// All migrations, in their order.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000004_schedules::Migration),
             Box::new(m20261125_000005_retention::Migration),
             Box::new(m20261125_000006_checkpoints::Migration),
+            Box::new(m20261125_000007_drills::Migration),
         ]
     }
 }

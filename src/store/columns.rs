@@ -5,6 +5,7 @@ use sea_orm::{ColIdx, DbErr, QueryResult, TryFromU64, TryGetError, TryGetable, V
 
 use crate::base::ids::VerificationId;
 use crate::base::ids::{AuditEventId, CheckpointId, InstanceId, OperationId, ScheduleId, ScheduleRunId, SnapshotId, ValidationId};
+use crate::base::ids::{DrillId, DrillRunId, ProbeSetId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::checkpoint::{CheckpointOrigin, CheckpointState, ValidationState};
 use crate::domain::graph_id::GraphId;
@@ -73,6 +74,9 @@ text_columns! {
     ScheduleRunId: ScheduleRunId::parse,
     CheckpointId: CheckpointId::parse,
     ValidationId: ValidationId::parse,
+    ProbeSetId: ProbeSetId::parse,
+    DrillId: DrillId::parse,
+    DrillRunId: DrillRunId::parse,
     CheckpointOrigin: CheckpointOrigin::parse,
     CheckpointState: CheckpointState::parse,
     ValidationState: ValidationState::parse,

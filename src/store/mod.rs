@@ -10,6 +10,7 @@ pub mod idempotency_keys;
 pub mod leases;
 pub mod operations;
 pub mod pins;
+pub mod probes;
 pub mod retention;
 pub mod schedule_runs;
 pub mod schedules;

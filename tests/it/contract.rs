@@ -126,7 +126,7 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
     let schedule = format!("{schedules}/{NOBODY}");
     let checkpoints = "/api/backup/recovery/checkpoints".to_owned();
     let checkpoint = format!("{checkpoints}/{NOBODY}");
-    let rows: [(&str, &str, String, Json, u16, &str); 50] = [
+    let rows: [(&str, &str, String, Json, u16, &str); 52] = [
         ("RegisterGraph", "POST", GRAPHS.to_owned(), json!({ "graph_id": "g", "source_dir": source }), 409, "GRAPH_EXISTS"),
         ("GetGraph", "GET", format!("{GRAPHS}/none"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ListGraphs", "GET", format!("{GRAPHS}?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
@@ -177,6 +177,8 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
         ("DeleteCheckpoint", "DELETE", checkpoint.clone(), nothing.clone(), 404, "CHECKPOINT_NOT_FOUND"),
         ("ValidateCheckpoint", "POST", format!("{checkpoint}/validate"), nothing.clone(), 404, "CHECKPOINT_NOT_FOUND"),
         ("ListValidations", "GET", format!("{checkpoint}/validations"), nothing.clone(), 404, "CHECKPOINT_NOT_FOUND"),
+        ("SetProbes", "PUT", "/api/backup/recovery/graphs/none/probes".to_owned(), json!({ "sample": 1 }), 404, "GRAPH_NOT_FOUND"),
+        ("GetProbes", "GET", "/api/backup/recovery/graphs/none/probes".to_owned(), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("SetRetentionPolicy", "PUT", format!("{GRAPHS}/g/retention"), nothing.clone(), 400, "INVALID_ARGUMENT"),
         ("GetRetentionPolicy", "GET", format!("{GRAPHS}/none/retention"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ClearRetentionPolicy", "DELETE", format!("{GRAPHS}/none/retention"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),

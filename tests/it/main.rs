@@ -15,6 +15,7 @@ mod deleting;
 mod differences;
 mod documents;
 mod filters;
+mod graph_probes;
 mod graphs;
 mod heavy_reads;
 mod holds;

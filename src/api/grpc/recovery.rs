@@ -3,13 +3,13 @@
 use tonic::{Request, Response, Status};
 
 use super::caller;
-use super::convert::{checkpoint, parse_request_id};
+use super::convert::{checkpoint, parse_request_id, probe};
 use crate::domain::checkpoint::ValidationState;
 use crate::proto::v1;
 use crate::proto::v1::recovery_service_server::RecoveryService;
 use crate::service::Services;
 
-/// Checkpoints and their validations, over gRPC.
+/// Checkpoints and their validations, and probes, over gRPC.
 #[derive(Debug, Clone)]
 pub struct RecoveryGrpc(pub Services);
 
@@ -76,6 +76,18 @@ impl RecoveryService for RecoveryGrpc {
         let page = self.0.list_validations(&request.checkpoint_id, &page).await?;
         let validations = page.items.into_iter().map(checkpoint::validation_to_proto).collect();
         Ok(Response::new(v1::ListValidationsResponse { validations, next_page_token: page.next_page_token.unwrap_or_default() }))
+    }
+
+    async fn set_probes(&self, request: Request<v1::SetProbesRequest>) -> Result<Response<v1::GraphProbes>, Status> {
+        let caller = caller(&request);
+        let new = probe::parse_new(request.into_inner())?;
+        Ok(Response::new(probe::to_proto(self.0.set_probes(&caller, &new).await?)))
+    }
+
+    async fn get_probes(&self, request: Request<v1::GetProbesRequest>) -> Result<Response<v1::GraphProbes>, Status> {
+        let graph_id = probe::parse_get(request.get_ref())?;
+        let snapshot_id = Some(request.get_ref().snapshot_id.as_str()).filter(|id| !id.is_empty());
+        Ok(Response::new(probe::to_proto(self.0.get_probes(&graph_id, snapshot_id).await?)))
     }
 
     async fn get_recovery_status(&self, _: Request<v1::GetRecoveryStatusRequest>) -> Result<Response<v1::RecoveryStatus>, Status> {

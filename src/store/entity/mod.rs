@@ -7,6 +7,8 @@ pub mod graph;
 pub mod idempotency_key;
 pub mod lease;
 pub mod operation;
+pub mod probe_set;
+pub mod retrieval;
 pub mod schedule;
 pub mod schedule_run;
 pub mod snapshot;

@@ -7,6 +7,7 @@ mod json;
 pub(super) mod looking;
 pub(super) mod operation;
 pub(super) mod policy;
+pub(super) mod probe;
 pub(super) mod repository;
 pub(super) mod restore;
 pub(super) mod retention;
