@@ -4,6 +4,7 @@ pub mod caller;
 pub mod census;
 pub mod checkpoint;
 pub mod difference;
+pub mod drill;
 pub mod entry;
 pub mod estimate;
 pub mod finding;

@@ -10,6 +10,11 @@ pub mod cleanup_work;
 mod default_schedules;
 pub mod delete_work;
 pub mod differences;
+mod drill_command;
+mod drill_place;
+pub mod drill_schedule;
+pub mod drill_work;
+pub mod drills;
 mod error;
 pub mod graph_updates;
 pub mod graphs;
@@ -76,6 +81,7 @@ use crate::store::entity::audit_event;
 use crate::store::{Store, audit_events};
 
 use checkpoint_schedule::RecoverySettings;
+use drills::DrillSettings;
 pub use error::{Error, ErrorKind, RecordedError};
 use paths::Places;
 use prune_schedule::PruneSettings;
@@ -95,6 +101,8 @@ pub struct Settings {
     pub prune: PruneSettings,
     /// Checkpoints by themselves, and how long they and their validations count.
     pub recovery: RecoverySettings,
+    /// How drills are done.
+    pub drill: DrillSettings,
     /// The interval of the default schedules, hours; 0 for none.
     pub auto_backup_interval_hours: u32,
     /// Whether a restore ends when all is on the disk.

@@ -8,6 +8,7 @@ use crate::base::ids::{AuditEventId, CheckpointId, InstanceId, OperationId, Sche
 use crate::base::ids::{DrillId, DrillRunId, ProbeSetId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::checkpoint::{CheckpointOrigin, CheckpointState, ValidationState};
+use crate::domain::drill::DrillState;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
@@ -80,6 +81,7 @@ text_columns! {
     CheckpointOrigin: CheckpointOrigin::parse,
     CheckpointState: CheckpointState::parse,
     ValidationState: ValidationState::parse,
+    DrillState: DrillState::parse,
     ScheduleOrigin: ScheduleOrigin::parse,
     RunOutcome: RunOutcome::parse,
     GraphId: |text: &str| GraphId::parse(text).ok(),

@@ -3,6 +3,7 @@
 pub mod audit_events;
 pub mod checkpoints;
 mod columns;
+pub mod drills;
 pub mod entity;
 mod error;
 pub mod graphs;

@@ -14,6 +14,8 @@ mod crash_repository;
 mod deleting;
 mod differences;
 mod documents;
+mod drills;
+mod drills_started;
 mod filters;
 mod graph_probes;
 mod graphs;

@@ -3,6 +3,7 @@
 pub mod audit_event;
 pub mod checkpoint;
 pub mod checkpoint_member;
+pub mod drill;
 pub mod graph;
 pub mod idempotency_key;
 pub mod lease;

@@ -7,4 +7,4 @@ mod capture;
 mod differences;
 mod probes;
 mod server;
-mod workspaces;
+pub(crate) mod workspaces;

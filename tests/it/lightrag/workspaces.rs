@@ -54,7 +54,7 @@ pub(super) fn change(root: &Path, name: &str, change: impl FnOnce(&mut Value)) {
 }
 
 /// Takes an entity and its relations out of the graph.
-pub(super) fn remove_node(root: &Path, name: &str) {
+pub(crate) fn remove_node(root: &Path, name: &str) {
     let path = root.join("graph_chunk_entity_relation.graphml");
     let text = fs::read_to_string(&path).unwrap();
     let (mut kept, mut rest) = (String::new(), text.as_str());
@@ -70,7 +70,7 @@ pub(super) fn remove_node(root: &Path, name: &str) {
 }
 
 /// Takes an entity's vector and its row out of their store.
-pub(super) fn remove_vector(root: &Path, name: &str) {
+pub(crate) fn remove_vector(root: &Path, name: &str) {
     let without = |numbers: &[u8], at: usize| {
         let (before, after) = numbers.split_at(at * 256);
         [before, &after[256..]].concat()

@@ -2,6 +2,7 @@
 
 pub(super) mod checkpoint;
 pub(super) mod difference;
+pub(super) mod drill;
 pub(super) mod graph;
 mod json;
 pub(super) mod looking;
