@@ -22,6 +22,8 @@ pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lightkeep"));
     command.current_dir(directory).args(arguments).env_clear();
     command.env("PATH", "/usr/bin:/bin").env("LIGHTKEEP_HTTP_ADDR", "127.0.0.1:0").env("LIGHTKEEP_GRPC_ADDR", "127.0.0.1:0");
+    // Where years have passed since the last start, a checkpoint would be made at once, with snapshots that no test has asked for.
+    command.env("LIGHTRAG_RECOVERY_CHECKPOINT_INTERVAL", "0");
     command
 }
 
