@@ -99,7 +99,12 @@ impl Started {
             let _ = timeout(GRACE, self.child.wait()).await;
         }
         let operation_id = self.operation_id;
-        services.blocking(move || Ok::<_, Error>(kill_all(operation_id))).await
+        services
+            .blocking(move || {
+                kill_all(operation_id);
+                Ok::<_, Error>(())
+            })
+            .await
     }
 }
 

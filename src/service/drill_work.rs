@@ -43,7 +43,11 @@ impl Services {
         let (directory, operation_id) = (self.settings().drill.directory.clone(), operation.operation_id);
         let scratch = self.blocking(move || Scratch::make(&directory, operation_id)).await?;
         let drilled = self.drill(operation, &snapshot, &scratch, control).await;
-        self.blocking(move || Ok::<_, Error>(drop(scratch))).await?;
+        self.blocking(move || {
+            drop(scratch);
+            Ok::<_, Error>(())
+        })
+        .await?;
         let report = drilled?;
         let failures = report.failures(self.settings().drill.minimum_recall);
         if !failures.is_empty() {

@@ -11,7 +11,7 @@ use super::snapshots::snapshot_root;
 use crate::base::control::Control;
 use crate::domain::probe::Probe;
 use crate::lightrag::probes::retrieve;
-use crate::repository::Repository;
+use crate::repository::{LockKind, Repository};
 use crate::store::entity::{probe_set, retrieval, snapshot};
 use crate::store::{Transaction, probes};
 
@@ -19,13 +19,13 @@ use crate::store::{Transaction, probes};
 const REPLACED: &str = "the graph got other probes meanwhile";
 
 impl Services {
-    /// Asks a snapshot whose record is written the probes of its graph; nothing where there are none. Never an error: the snapshot is good
-    /// without, and what went wrong is told with it.
+    /// Asks a snapshot whose record is written the probes of its graph, under a lock that is held or is taken; nothing where there are none.
+    /// Never an error: the snapshot is good without, and what went wrong is told with it.
     pub(super) async fn retrieve_from(
         &self,
         row: &snapshot::Model,
         repository: &Arc<Repository>,
-        lock: &HeldLock,
+        lock: Option<HeldLock>,
         control: &Arc<Control>,
     ) -> Option<retrieval::Model> {
         let set = match probes::find_newest(self.store().read(), &row.graph_id).await {
@@ -52,11 +52,15 @@ impl Services {
         row: &snapshot::Model,
         set: &probe_set::Model,
         repository: &Arc<Repository>,
-        lock: &HeldLock,
+        lock: Option<HeldLock>,
         control: &Arc<Control>,
     ) -> Result<String, Error> {
         let root = snapshot_root(row).ok_or_else(|| Error::internal("ask a snapshot", "its row names no record"))?;
-        let files = SnapshotFiles::new(Arc::clone(repository), root, lock.clone());
+        let lock = match lock {
+            Some(lock) => lock,
+            None => HeldLock::take(self, repository, LockKind::Shared, control).await?,
+        };
+        let files = SnapshotFiles::new(Arc::clone(repository), root, lock);
         let (probes, control) = (probes_of(set), Arc::clone(control));
         to_json(&self.blocking(move || retrieve(&files, &probes, &control)).await?)
     }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use super::Services;
 use super::error::Error;
-use super::repository_lock::HeldLock;
 use super::snapshot_work::snapshot_tag;
 use crate::base::control::Control;
 use crate::domain::snapshot::SnapshotStatus;
-use crate::repository::{LockKind, Repository};
+use crate::repository::Repository;
 use crate::store::entity::{operation, retrieval, snapshot};
 use crate::store::operations::Ending;
 use crate::store::{self, operations, retention, snapshots};
@@ -26,9 +25,7 @@ impl Services {
         let Some(record) = found else { return Ok(false) };
         row.record_id = Some(record.id.to_string());
         let control = Arc::new(Control::default());
-        let lock = HeldLock::take(self, repository, LockKind::Shared, &control).await?;
-        let retrieved = self.retrieve_from(row, repository, &lock, &control).await;
-        lock.release(self).await;
+        let retrieved = self.retrieve_from(row, repository, None, &control).await;
         self.complete_snapshot(operation, row.clone(), retrieved, &Control::default()).await?;
         Ok(true)
     }

@@ -127,7 +127,7 @@ impl Services {
         let record_id = self.blocking(move || store_into.write_record(&taken.stored, &record, held.lock())).await?;
         failpoint::reach("snapshot.recorded");
         row.record_id = Some(record_id.to_string());
-        let retrieved = self.retrieve_from(&row, &repository, &lock, control).await;
+        let retrieved = self.retrieve_from(&row, &repository, Some(lock.clone()), control).await;
         lock.release(self).await;
         self.complete_snapshot(operation, row, retrieved, control).await
     }

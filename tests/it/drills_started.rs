@@ -9,7 +9,7 @@ use lightkeep::proto::v1;
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use crate::crash::{Scene, crash_tests, settle, snapshot};
 use crate::drills::{DRILLS, drill, scratches};
@@ -25,16 +25,14 @@ const LIGHTHOUSE: &str = "Gull Lighthouse";
 const QUESTION: &str = "Who built the Gull Lighthouse?";
 
 /// The end of a command that stands for a LightRAG: this test answers on the port that it writes down.
-const SERVE: &str = "echo $PORT > port.new && mv port.new \"$OLDPWD_OF_TEST/port\"; sleep 600";
-
 fn serve(home: &Path) -> String {
-    SERVE.replace("$OLDPWD_OF_TEST", home.to_str().unwrap())
+    format!("echo $PORT > port.new && mv port.new {}; sleep 600", home.join("port").display())
 }
 
-/// Answers `GET /health` on each port that a command has written down, until it is aborted.
-fn answer(home: &Path) -> JoinHandle<()> {
-    let path = home.join("port");
-    tokio::spawn(async move {
+/// Answers `GET /health` on each port that a command has written down, until it is dropped.
+fn answer(home: &Path) -> JoinSet<()> {
+    let (path, mut answering) = (home.join("port"), JoinSet::new());
+    answering.spawn(async move {
         loop {
             let Ok(port) = fs::read_to_string(&path) else {
                 tokio::task::yield_now().await;
@@ -48,7 +46,8 @@ fn answer(home: &Path) -> JoinHandle<()> {
             assert!(request[..length].starts_with(b"GET /health HTTP/1.1\r\n"));
             connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}").await.unwrap();
         }
-    })
+    });
+    answering
 }
 
 /// The processes that a drill has started and that still run.
@@ -81,7 +80,7 @@ async fn a_command_is_told_where_the_graph_is_and_ends_with_the_drill() {
     app.snapshot("g", &app.sample("rag")).await;
     let health = answer(home.path());
     let done = drill(&app, json!({ "graph_id": "g" })).await.ok();
-    health.abort();
+    drop(health);
     assert_eq!((&done["state"], &done["stages"]["start_seconds"]), (&json!("passed"), &json!(0.0)), "{done}");
     let scratch = app.storage().join(".drills").join(done["operation_id"].as_str().unwrap());
     let told = fs::read_to_string(told).unwrap();
@@ -114,7 +113,7 @@ async fn with_a_lost_entity(minimum_recall: &str) -> Json {
     set(&app, "g", json!({ "sample": 3 })).await.ok();
     let health = answer(home.path());
     let done = drill(&app, json!({ "graph_id": "g" })).await.ok();
-    health.abort();
+    drop(health);
     check_nothing_left(&app, &done);
     finish(app).await;
     done
@@ -147,7 +146,7 @@ async fn a_store_that_the_command_damages_cannot_be_asked() {
     set(&app, "g", json!({ "sample": 1 })).await.ok();
     let health = answer(home.path());
     let failed = drill(&app, json!({ "graph_id": "g" })).await.ok();
-    health.abort();
+    drop(health);
     let reason = failed["reasons"][0].as_str().unwrap();
     assert!(reason.starts_with("the restored graph cannot be asked the probes: ") && reason.contains("vdb_entities.json"), "{failed}");
     finish(app).await;
@@ -216,7 +215,7 @@ async fn crash_in_drill(step: &str) {
     assert_eq!(left_of(&operation).is_empty(), step != "drill.started");
     let second = server("none");
     settle(&second).await;
-    health.abort();
+    drop(health);
     let listed = second.recovery().await.list_drills(v1::ListDrillsRequest::default()).await.unwrap().into_inner().drills;
     assert_eq!((listed.len(), listed[0].state(), listed[0].recall), (1, v1::DrillState::Passed, Some(1.0)), "{listed:?}");
     // By a clock that goes.
