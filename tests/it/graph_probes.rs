@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use lightkeep::proto::v1;
 use serde_json::{Value as Json, json};
 
+use crate::crash::{Scene, crash_tests, settle, snapshot};
 use crate::support::app::TestApp;
 use crate::support::database::on_each_database;
 use crate::support::files;
@@ -123,3 +125,30 @@ on_each_database!(a_repeated_request_sets_probes_once, async |app: TestApp| {
     assert_eq!(other.json["reason"], json!("REQUEST_ID_REUSED"));
     app
 });
+
+async fn crash_before_it_is_asked(step: &str) {
+    let scene = Scene::new();
+    let server = scene.start("none");
+    let first = snapshot(&server, &scene.path("source")).await.unwrap();
+    let sampled = v1::SetProbesRequest { graph_id: "graph1".to_owned(), sample: 2, ..Default::default() };
+    let made = server.recovery().await.set_probes(sampled).await.unwrap().into_inner();
+    assert_eq!(made.snapshot_id, first.backup_id);
+    drop(server);
+    let mut server = scene.start(step);
+    snapshot(&server, &scene.path("source")).await.unwrap_err();
+    assert!(!server.wait().success(), "the step `{step}` was not reached");
+    let server = scene.start("none");
+    settle(&server).await;
+    let listed = v1::ListSnapshotsRequest { graph_id: "graph1".to_owned(), ..Default::default() };
+    let second = server.backup().await.list_snapshots(listed).await.unwrap().into_inner().snapshots.remove(0);
+    assert_ne!(second.backup_id, first.backup_id);
+    let request = v1::GetProbesRequest { graph_id: "graph1".to_owned(), snapshot_id: second.backup_id.clone() };
+    let asked = server.recovery().await.get_probes(request).await.unwrap().into_inner();
+    assert_eq!(asked, v1::GraphProbes { snapshot_id: second.backup_id, ..made });
+}
+
+crash_tests! {
+    crash_before_it_is_asked:
+    it_is_asked_although_it_was_not_recorded = "snapshot.figures_saved",
+    it_is_asked_although_its_completion_was_interrupted = "snapshot.recorded",
+}
