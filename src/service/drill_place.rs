@@ -2,7 +2,7 @@
 //! ended, whatever ended it.
 
 use std::fs::{self, DirBuilder};
-use std::io::ErrorKind::{AlreadyExists, NotFound};
+use std::io::ErrorKind::NotFound;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -45,10 +45,8 @@ impl Scratch {
         let directory = directory.canonicalize().map_err(cannot)?;
         let scratch = Self { path: directory.join(operation_id.to_string()), operation_id };
         scratch.clear().map_err(cannot)?;
-        match DirBuilder::new().mode(0o700).create(&scratch.path) {
-            Err(error) if error.kind() != AlreadyExists => Err(cannot(error)),
-            _ => Ok(scratch),
-        }
+        DirBuilder::new().mode(0o700).create(&scratch.path).map_err(cannot)?;
+        Ok(scratch)
     }
 
     /// The place itself, links resolved.

@@ -177,7 +177,7 @@ impl Services {
     /// Drills, newest first.
     ///
     /// # Errors
-    /// There is no such graph, or no such checkpoint.
+    /// There is no such graph.
     pub async fn list_drills(&self, wanted: &DrillFilter, page: &PageRequest<TimeKey>) -> Result<Page<Model>, Error> {
         if let Some(graph_id) = &wanted.graph_id {
             self.find_graph(self.store().read(), graph_id).await?;
