@@ -14,7 +14,7 @@ use crate::service::graphs::Graph;
 use crate::service::idempotency::REMEMBERED;
 use crate::service::{Error, Services};
 use crate::store::graphs::GraphFilter;
-use crate::store::{idempotency_keys, leases, operations, schedule_runs};
+use crate::store::{drills, idempotency_keys, leases, operations, schedule_runs};
 
 /// How often is looked what there is to do.
 const TICK: Duration = Duration::from_secs(60);
@@ -34,6 +34,9 @@ const FOREIGN: Duration = Duration::from_secs(24 * 3600);
 /// How long runs of schedules are listed.
 const RUNS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
+/// How long drills are listed.
+const DRILLS_KEPT: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// The lease of the instance that tidies up.
 const LEASE_NAME: &str = "housekeeping";
 
@@ -49,6 +52,9 @@ pub async fn recover(services: &Services) -> Result<(), Error> {
         if count > 0 {
             tracing::info!(count, "operations of an earlier process are taken up again");
         }
+    }
+    if let Err(error) = services.sweep_drills().await {
+        tracing::warn!(error = error.chain(), "cannot sweep the place for drills");
     }
     let mut page = PageRequest::<String> { size: MAX_PAGE_SIZE, after: None };
     loop {
@@ -81,7 +87,7 @@ async fn sweep(services: &Services, graph: &Graph) -> Result<(), Error> {
         .await
 }
 
-/// Tidies up on one instance, until the process is asked to stop. Each minute: the next prune and the next checkpoint by itself. Every hour: what was remembered long enough
+/// Tidies up on one instance, until the process is asked to stop. Each minute: the next prune, and the next checkpoint and drill by themselves. Every hour: what was remembered long enough
 /// is forgotten, and what retention no longer keeps is deleted. Neither expiry nor prunes begin in the first hour. At first and then once a day: rows and records are compared.
 pub async fn housekeep(services: Services, backup_enabled: bool, recovery_enabled: bool) {
     let stopping = services.stopping().clone();
@@ -113,6 +119,7 @@ async fn tidy_up(services: &Services, backup_enabled: bool, recovery_enabled: bo
     if is_due(done.hourly, PERIOD) {
         idempotency_keys::delete_before(store.read(), now.minus(REMEMBERED)).await?;
         schedule_runs::delete_before(store.read(), now.minus(RUNS_KEPT)).await?;
+        drills::delete_before(store.read(), now.minus(DRILLS_KEPT)).await?;
         // Before anything is queued: graphs that are worked on are left out.
         if is_due(done.compared, RECORDS_PERIOD) {
             services.sweep_records().await?;
@@ -128,6 +135,7 @@ async fn tidy_up(services: &Services, backup_enabled: bool, recovery_enabled: bo
     }
     if recovery_enabled {
         told(services.make_due_checkpoint().await, "make a checkpoint");
+        told(services.drill_next().await, "drill a graph");
     }
     if backup_enabled && done.started.elapsed() >= PERIOD {
         services.prune_next().await?;

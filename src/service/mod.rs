@@ -10,6 +10,11 @@ pub mod cleanup_work;
 mod default_schedules;
 pub mod delete_work;
 pub mod differences;
+mod drill_command;
+mod drill_place;
+pub mod drill_schedule;
+pub mod drill_work;
+pub mod drills;
 mod error;
 pub mod graph_updates;
 pub mod graphs;
@@ -27,6 +32,7 @@ pub mod operations;
 pub mod paths;
 pub mod pins;
 mod placements;
+pub mod probes;
 pub mod protection;
 pub mod prune_schedule;
 pub mod prune_work;
@@ -42,11 +48,13 @@ mod restore_target;
 pub mod restore_work;
 pub mod restores;
 pub mod retention;
+mod retrievals;
 pub mod running;
 pub mod schedule_rows;
 pub mod schedule_runs;
 pub mod schedules;
 mod sealed;
+mod snapshot_completion;
 mod snapshot_files;
 mod snapshot_record;
 pub mod snapshot_work;
@@ -77,6 +85,7 @@ use crate::store::entity::audit_event;
 use crate::store::{Store, audit_events};
 
 use checkpoint_schedule::RecoverySettings;
+use drills::DrillSettings;
 pub use error::{Error, ErrorKind, RecordedError};
 use paths::Places;
 use prune_schedule::PruneSettings;
@@ -96,6 +105,8 @@ pub struct Settings {
     pub prune: PruneSettings,
     /// Checkpoints by themselves, and how long they and their validations count.
     pub recovery: RecoverySettings,
+    /// How drills are done.
+    pub drill: DrillSettings,
     /// The interval of the default schedules, hours; 0 for none.
     pub auto_backup_interval_hours: u32,
     /// Whether a restore ends when all is on the disk.
