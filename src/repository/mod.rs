@@ -40,6 +40,7 @@ pub use read::differences::{Change, Difference, DifferenceCounts, FileCount};
 pub use read::file::SnapshotFile;
 pub use read::locate::SnapshotRoot;
 pub use read::restore::{RestorePlan, RestoreRequest, Restored};
+pub use read::root::FoundDirectory;
 pub use read::verify::{SnapshotDepth, Verified, VerifyRequest};
 pub use record::{FoundRecords, NewRecord, Record};
 pub use sweep::losses::Loss;
