@@ -36,6 +36,7 @@ mod permissions;
 mod policies;
 mod reading;
 mod reconcile;
+mod repairs;
 mod repository;
 mod rest;
 mod rest_curl;
