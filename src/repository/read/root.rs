@@ -38,7 +38,13 @@ impl Repository {
         };
         let Some(top) = top else { return Ok(None) };
         let is_whole = Cell::new(true);
-        let problem = |_: &Path, error: Error| if is_lost(&error) { Ok(is_whole.set(false)) } else { Err(error) };
+        let problem = |_: &Path, error: Error| {
+            if !is_lost(&error) {
+                return Err(error);
+            }
+            is_whole.set(false);
+            Ok(())
+        };
         // All is chosen, so that no message names a record.
         let all = Selection::of(&FileId(*root.as_bytes()).into(), None)?;
         let plan = plan::make(self, top, all, control, &problem)?;
