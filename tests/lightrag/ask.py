@@ -25,7 +25,8 @@ async def main(directory):
         for mode in ("naive", "local"):
             # However many documents there are by then, the name must not be pushed out by names like it.
             limits = {"top_k": 1000, "max_entity_tokens": 1_000_000, "max_relation_tokens": 1_000_000, "max_total_tokens": 3_000_000}
-            keywords = {"ll_keywords": [name], "hl_keywords": ["association"]}
+            # In the words of its description, as the fake vectors of the bare name may lie too far away.
+            keywords = {"ll_keywords": [f"{name} is named in a passage of letters"], "hl_keywords": ["association"]}
             parameters = QueryParam(mode=mode, only_need_context=True, enable_rerank=False, **keywords, **limits)
             context = await rag.aquery(document(number), param=parameters)
             if name not in str(context):
