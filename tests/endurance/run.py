@@ -45,6 +45,12 @@ class Years:
         self.failures.check("a snapshot is consistent", answer["consistency"] == "consistent", answer["findings"])
         self.expected[answer["backup_id"]] = digest(self.source.directory)
         self.taken += 1
+        if self.taken == 1:
+            self.keep_all()
+
+    def keep_all(self):
+        """Nothing goes by itself after a snapshot: what is there must be known at any time. A cleanup takes the policy away meanwhile."""
+        self.care.ask(None, "PUT", f"{GRAPHS}/{MAIN}/retention", {"keep_last": 10_000})
 
     def delete(self):
         free = [each for each in self.expected if each not in self.pinned]
@@ -61,6 +67,7 @@ class Years:
         self.pinned.add(chosen)
 
     def clean(self):
+        self.care.ask(None, "DELETE", f"{GRAPHS}/{MAIN}/retention")
         aged = self.random.sample(list(self.expected), min(len(self.expected), self.random.randrange(2, 6)))
         self.care.age(aged)
         self.old.update(aged)
@@ -74,6 +81,7 @@ class Years:
         self.failures.check("a cleanup deletes that", answer["deleted_snapshots"] == len(gone), answer)
         self.expected = {each: state for each, state in self.expected.items() if each not in gone}
         self.cleaned += len(gone)
+        self.keep_all()
 
     def prune(self, **more):
         body = {"max_unused_percent": self.random.choice([0, 0, 5, 20, 100])} | more
@@ -116,6 +124,7 @@ class Years:
         # What only the rows knew is gone: pins, and how long each is kept.
         self.pinned.clear()
         self.old.clear()
+        self.keep_all()
 
     def purge(self):
         """Another graph is made, loses what its unchanged source still has, and is deleted whole."""
