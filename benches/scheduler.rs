@@ -18,6 +18,7 @@ use lightkeep::domain::policy::{BusyPolicy, InconsistentPolicy};
 use lightkeep::domain::schedule::ScheduleFields;
 use lightkeep::domain::tag::Tags;
 use lightkeep::service::checkpoint_schedule::RecoverySettings;
+use lightkeep::service::drills::DrillSettings;
 use lightkeep::service::paths::Places;
 use lightkeep::service::prune_schedule::PruneSettings;
 use lightkeep::service::schedule_rows::{NewSchedule, Subject};
@@ -115,6 +116,13 @@ fn settings(directory: &Path) -> Settings {
             rpo_objective: HOUR,
             health_check_interval: Duration::ZERO,
             validation_max_age: HOUR,
+        },
+        drill: DrillSettings {
+            directory: directory.join("drills"),
+            command: None,
+            timeout: HOUR,
+            minimum_recall: 1.0,
+            interval: Duration::ZERO,
         },
         auto_backup_interval_hours: 0,
         restore_sync: true,

@@ -13,6 +13,7 @@ mod m20261125_000004_schedules;
 mod m20261125_000005_retention;
 mod m20261125_000006_checkpoints;
 mod m20261125_000007_health;
+mod m20261125_000008_drills;
 
 /// All migrations, in their order.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000005_retention::Migration),
             Box::new(m20261125_000006_checkpoints::Migration),
             Box::new(m20261125_000007_health::Migration),
+            Box::new(m20261125_000008_drills::Migration),
         ]
     }
 }

@@ -21,6 +21,7 @@ use crate::base::ids::IdSource;
 use crate::base::secret::Secret;
 use crate::jobs::{self, Worker};
 use crate::service::checkpoint_schedule::RecoverySettings;
+use crate::service::drills::DrillSettings;
 use crate::service::paths::Places;
 use crate::service::prune_schedule::PruneSettings;
 use crate::service::{Services, Settings};
@@ -79,6 +80,9 @@ impl Server {
         }
         let recovery_enabled = config.backup_enabled && config.recovery_enabled;
         services.tasks().spawn(jobs::housekeep(services.clone(), config.backup_enabled, recovery_enabled));
+        if recovery_enabled {
+            services.tasks().spawn(jobs::watch_health(services.clone()));
+        }
         if config.backup_enabled {
             // Also where recovery is switched off: what was made before must come to its end.
             services.tasks().spawn(jobs::follow_recovery(services.clone()));
@@ -164,6 +168,13 @@ pub(super) async fn services(config: &Config, clock: Arc<dyn Clock>, ids: IdSour
                 0
             }),
             validation_max_age: Duration::from_secs(u64::from(config.validation_max_age_days) * 24 * 3600),
+        },
+        drill: DrillSettings {
+            directory: config.drill_dir.clone(),
+            command: config.drill_command.clone(),
+            timeout: Duration::from_secs(config.drill_timeout_seconds.into()),
+            minimum_recall: config.drill_minimum_recall,
+            interval: Duration::from_secs(u64::from(config.drill_interval_hours) * 3600),
         },
         auto_backup_interval_hours: config.auto_backup_interval_hours,
         restore_sync: config.restore_sync,

@@ -56,6 +56,12 @@ id_type! {
     ValidationId,
     /// Names what was found when a component was looked at.
     HealthCheckId,
+    /// Names the probes of a graph as they were set at one time.
+    ProbeSetId,
+    /// Names a drill.
+    DrillId,
+    /// Names the drills that were asked for together.
+    DrillRunId,
 }
 
 /// Where ids come from: random ones, or counted ones that are the same in each run of a test.

@@ -81,8 +81,14 @@ pub struct BackupFacts {
     pub objective_seconds: Option<u64>,
     /// Why the newest snapshot that was asked for has failed.
     pub last_failure: Option<String>,
+    /// What is known to be wrong with the newest snapshot that could be restored.
+    pub damaged: Option<String>,
+    /// A checkpoint with this graph that is not valid: the newest.
+    pub invalid_checkpoint: Option<String>,
     /// Why the newest good snapshot cannot be read from the repository.
     pub unreadable: Option<String>,
+    /// The repository is being pruned or repaired, so that nobody else reads it.
+    pub is_busy: bool,
     /// Free in the storage, bytes.
     pub free_bytes: Option<u64>,
     /// The size of the newest good snapshot, bytes.
@@ -142,6 +148,12 @@ impl BackupFacts {
             }
             (Some(_), _) => {}
         }
+        if let Some(why) = &self.damaged {
+            found.add(HealthStatus::Critical, format!("the newest snapshot is damaged, repair the repository or take another one: {why}"));
+        }
+        if let Some(id) = &self.invalid_checkpoint {
+            found.add(HealthStatus::Degraded, format!("checkpoint `{id}` is not valid, its validations say why: make another one"));
+        }
         if let Some(why) = &self.unreadable {
             found.add(HealthStatus::Critical, format!("the newest good snapshot cannot be read, check and repair the repository: {why}"));
         }
@@ -152,13 +164,11 @@ impl BackupFacts {
             let message = format!("the storage has {free} bytes free, less than the {} of one snapshot: make room", self.size_bytes);
             found.add(HealthStatus::Degraded, message);
         }
-        match (self.validated_seconds, self.validation_counts_seconds) {
-            (_, None) => {}
-            (None, Some(_)) => {}
-            (Some(age), Some(counts)) if age > counts => {
-                found.add(HealthStatus::Degraded, format!("no checkpoint was validated for {age} s, validate one"));
-            }
-            (Some(_), Some(_)) => {}
+        if let Some((age, counts)) = self.validated_seconds.zip(self.validation_counts_seconds).filter(|(age, counts)| age > counts) {
+            found.add(
+                HealthStatus::Degraded,
+                format!("no checkpoint was validated for {age} s, which is more than {counts} s: validate one"),
+            );
         }
         if let Some((id, age)) = self.newest_good {
             found.details.insert("newest_good_snapshot", id);
@@ -170,7 +180,12 @@ impl BackupFacts {
             ("validated_seconds_ago", self.validated_seconds),
         ];
         found.details.extend(numbers.into_iter().filter_map(|(name, number)| Some((name, number?.to_string()))));
-        found.health("the newest good snapshot can be read")
+        let well = if self.is_busy {
+            "there is a good snapshot; its repository is being worked on"
+        } else {
+            "the newest good snapshot can be read"
+        };
+        found.health(well)
     }
 }
 
@@ -231,6 +246,9 @@ mod tests {
         for (status, worse) in [
             (HealthStatus::Critical, BackupFacts { objective_seconds: Some(59), ..fresh.clone() }),
             (HealthStatus::Critical, BackupFacts { unreadable: Some("damaged".into()), ..fresh.clone() }),
+            (HealthStatus::Critical, BackupFacts { damaged: Some("it lacks content".into()), ..fresh.clone() }),
+            (HealthStatus::Degraded, BackupFacts { invalid_checkpoint: Some("c".into()), ..fresh.clone() }),
+            (HealthStatus::Healthy, BackupFacts { is_busy: true, ..fresh.clone() }),
             (HealthStatus::Degraded, BackupFacts { last_failure: Some("no source".into()), ..fresh.clone() }),
             (HealthStatus::Degraded, BackupFacts { free_bytes: Some(9), size_bytes: 10, ..fresh.clone() }),
             (HealthStatus::Degraded, BackupFacts { validated_seconds: Some(2), validation_counts_seconds: Some(1), ..fresh.clone() }),

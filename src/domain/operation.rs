@@ -27,6 +27,8 @@ words! {
         Reconcile = "reconcile",
         /// Ends the care of a graph.
         Unregister = "unregister",
+        /// Restores a snapshot into a scratch place, to prove that the graph can be recovered from it.
+        Drill = "drill",
     }
 }
 

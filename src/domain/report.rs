@@ -21,6 +21,15 @@ pub struct RestoreReport {
     pub size_bytes: i64,
 }
 
+/// What came out of a drill; the rest is in its row.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrillOutcome {
+    /// Names the row.
+    pub drill_id: String,
+    /// The graph was recovered, and answers as it did.
+    pub passed: bool,
+}
+
 /// What a prune did, or would do. Sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PruneReport {

@@ -14,10 +14,13 @@ use crate::service::graphs::Graph;
 use crate::service::idempotency::REMEMBERED;
 use crate::service::{Error, Services};
 use crate::store::graphs::GraphFilter;
-use crate::store::{idempotency_keys, leases, operations, schedule_runs};
+use crate::store::{drills, idempotency_keys, leases, operations, schedule_runs};
 
 /// How often is looked what there is to do.
 const TICK: Duration = Duration::from_secs(60);
+
+/// How long another instance waits when this one has ended without a word.
+const LEASE: Duration = Duration::from_secs(5 * 60);
 
 /// How often is tidied up.
 const PERIOD: Duration = Duration::from_secs(3600);
@@ -30,6 +33,9 @@ const FOREIGN: Duration = Duration::from_secs(24 * 3600);
 
 /// How long runs of schedules are listed.
 const RUNS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// How long drills are listed.
+const DRILLS_KEPT: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// The lease of the instance that tidies up.
 const LEASE_NAME: &str = "housekeeping";
@@ -46,6 +52,9 @@ pub async fn recover(services: &Services) -> Result<(), Error> {
         if count > 0 {
             tracing::info!(count, "operations of an earlier process are taken up again");
         }
+    }
+    if let Err(error) = services.sweep_drills().await {
+        tracing::warn!(error = error.chain(), "cannot sweep the place for drills");
     }
     let mut page = PageRequest::<String> { size: MAX_PAGE_SIZE, after: None };
     loop {
@@ -78,11 +87,11 @@ async fn sweep(services: &Services, graph: &Graph) -> Result<(), Error> {
         .await
 }
 
-/// Tidies up on one instance, until the process is asked to stop. Each minute: the next prune, the next checkpoint by itself, and a look at what recovery needs where it is time. Every hour: what was remembered long enough
-/// is forgotten, and what retention no longer keeps is deleted. In the first hour nothing is deleted. At first and then once a day: rows and records are compared.
+/// Tidies up on one instance, until the process is asked to stop. Each minute: the next prune, and the next checkpoint and drill by themselves. Every hour: what was remembered long enough
+/// is forgotten, and what retention no longer keeps is deleted. Neither expiry nor prunes begin in the first hour. At first and then once a day: rows and records are compared.
 pub async fn housekeep(services: Services, backup_enabled: bool, recovery_enabled: bool) {
     let stopping = services.stopping().clone();
-    let mut done = Done { started: Instant::now(), hourly: None, looked: None, compared: None };
+    let mut done = Done { started: Instant::now(), hourly: None, compared: None };
     loop {
         if let Err(error) = tidy_up(&services, backup_enabled, recovery_enabled, &mut done).await {
             tracing::warn!(error = error.chain(), "cannot tidy up");
@@ -98,26 +107,26 @@ pub async fn housekeep(services: Services, backup_enabled: bool, recovery_enable
 struct Done {
     started: Instant,
     hourly: Option<Instant>,
-    looked: Option<Instant>,
     compared: Option<Instant>,
 }
 
 async fn tidy_up(services: &Services, backup_enabled: bool, recovery_enabled: bool, done: &mut Done) -> Result<(), Error> {
     let (store, now) = (services.store(), services.now());
-    if !leases::take(store.read(), LEASE_NAME, services.instance_id(), now, PERIOD * 2).await? {
+    if !leases::take(store.read(), LEASE_NAME, services.instance_id(), now, LEASE).await? {
         return Ok(());
     }
     let is_due = |last: Option<Instant>, period| last.is_none_or(|last| last.elapsed() >= period);
     if is_due(done.hourly, PERIOD) {
         idempotency_keys::delete_before(store.read(), now.minus(REMEMBERED)).await?;
         schedule_runs::delete_before(store.read(), now.minus(RUNS_KEPT)).await?;
+        drills::delete_before(store.read(), now.minus(DRILLS_KEPT)).await?;
         // Before anything is queued: graphs that are worked on are left out.
         if is_due(done.compared, RECORDS_PERIOD) {
             services.sweep_records().await?;
             done.compared = Some(Instant::now());
         }
-        // Where nothing new is taken, nothing old is deleted. Nor in the first hour: an operator who has started with another database,
-        // or other settings, than he meant has time to see it.
+        // Where nothing new is taken, nothing old is deleted. Nor by the hour in the first one: an operator who has started with another
+        // database, or other settings, than he meant has time to see it.
         if backup_enabled && done.hourly.is_some() {
             told(services.expire_checkpoints().await, "remove checkpoints");
             services.expire_all().await?;
@@ -126,11 +135,7 @@ async fn tidy_up(services: &Services, backup_enabled: bool, recovery_enabled: bo
     }
     if recovery_enabled {
         told(services.make_due_checkpoint().await, "make a checkpoint");
-        let every = services.settings().recovery.health_check_interval;
-        if !every.is_zero() && is_due(done.looked, every) {
-            told(services.check_recovery_health().await.map(|_| ()), "look at what recovery needs");
-            done.looked = Some(Instant::now());
-        }
+        told(services.drill_next().await, "drill a graph");
     }
     if backup_enabled && done.started.elapsed() >= PERIOD {
         services.prune_next().await?;

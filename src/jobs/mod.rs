@@ -1,5 +1,6 @@
 //! Floor 4: what goes on by itself. The loops and their leases; the work is in `service`.
 
+mod health;
 mod housekeeping;
 mod recovery;
 mod scheduler;
@@ -13,6 +14,7 @@ use crate::domain::operation::OperationKind;
 use crate::service::{Error, Services};
 use crate::store::entity::operation::Model;
 
+pub use health::watch_health;
 pub use housekeeping::{housekeep, recover};
 pub use recovery::follow_recovery;
 pub use scheduler::schedule;
@@ -30,6 +32,7 @@ async fn run(services: &Services, operation: &Model, control: &Arc<Control>) -> 
         OperationKind::Check => services.run_check(operation, control).await,
         OperationKind::Repair => services.run_repair(operation, control).await,
         OperationKind::Reconcile => services.run_reconcile(operation, control).await,
+        OperationKind::Drill => services.run_drill(operation, control).await,
         OperationKind::Cleanup => services.run_cleanup(operation, control).await,
     }
 }

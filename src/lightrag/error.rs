@@ -77,6 +77,43 @@ pub enum Error {
         /// What is wrong there.
         problem: String,
     },
+    /// A store file that probes ask cannot be read.
+    #[error("asking the probes failed: `{path}` cannot be read", path = path.display())]
+    ProbeRead {
+        /// The file, below the workspace.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A store file that probes ask is damaged.
+    #[error("asking the probes failed: `{path}` is damaged at byte {at_byte}: {problem}", path = path.display())]
+    ProbeDamaged {
+        /// The file, below the workspace.
+        path: PathBuf,
+        /// How many bytes from its beginning on are good, or nearly so many.
+        at_byte: u64,
+        /// What is wrong there.
+        problem: String,
+    },
+    /// A store file changed while probes asked it, so it is written in place.
+    #[error("asking the probes failed: `{path}` changed while it was read", path = path.display())]
+    ProbeChanged {
+        /// The file, below the workspace.
+        path: PathBuf,
+    },
+    /// A probe's vector cannot be compared with those of the workspace.
+    #[error("probe `{probe}` has vectors of dimension {given}, `{path}` has {stored}: give probes of the graph's embedding model", path = path.display())]
+    ProbeDimension {
+        /// Its name.
+        probe: String,
+        /// Its dimension.
+        given: u64,
+        /// The file with the workspace's vectors, below the workspace.
+        path: PathBuf,
+        /// Their dimension.
+        stored: u64,
+    },
     /// The target of a restore is something else than a directory.
     #[error("restore target `{path}` is not a directory: give a directory, or a name that is free", path = path.display())]
     TargetNotDirectory {

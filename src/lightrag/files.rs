@@ -1,9 +1,11 @@
 //! The files of a workspace, wherever they lie.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::workspace::{Store, is_faiss};
 use crate::domain::entry::{Entry, EntryKind, Meta};
 
 /// The files of a workspace that stands still: a directory, or a snapshot in a repository. Asked from several threads.
@@ -135,4 +137,31 @@ fn open_regular(path: &Path, offset: u64) -> io::Result<Option<Box<dyn Read + Se
 
 fn micros((seconds, nanos): (i64, u32)) -> i64 {
     seconds.saturating_mul(1_000_000).saturating_add(i64::from(nanos / 1000))
+}
+
+/// A store's file in a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::lightrag) struct StoreFile {
+    pub(in crate::lightrag) store: Store,
+    /// Below the workspace.
+    pub(in crate::lightrag) path: PathBuf,
+    pub(in crate::lightrag) size_bytes: u64,
+}
+
+/// The store files of a workspace, one for each store. Where a workspace has changed from one store of vectors to another and the files
+/// of both are there, those that were written last are in use.
+pub(in crate::lightrag) fn store_files(files: &dyn Files) -> io::Result<Vec<StoreFile>> {
+    let mut newest: BTreeMap<Store, Listed> = BTreeMap::new();
+    for file in files.list()? {
+        let Some(store) = Store::of_path(&file.path) else { continue };
+        if newest.get(&store).is_none_or(|other| (other.modified_micros, &other.path) < (file.modified_micros, &file.path)) {
+            newest.insert(store, file);
+        }
+    }
+    for (rows, index) in Store::VECTORS {
+        if newest.get(&rows).is_some_and(|file| !is_faiss(&file.path)) {
+            newest.remove(&index);
+        }
+    }
+    Ok(newest.into_iter().map(|(store, file)| StoreFile { store, path: file.path, size_bytes: file.size_bytes }).collect())
 }

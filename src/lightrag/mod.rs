@@ -6,6 +6,8 @@ pub mod capture;
 pub mod differences;
 mod error;
 pub mod files;
+mod formats;
+pub mod probes;
 pub mod server;
 pub mod watch;
 pub mod workspace;

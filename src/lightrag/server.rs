@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Url, redirect};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::time::{Instant, sleep};
 
 use crate::base::control::Control;
@@ -136,6 +136,11 @@ impl Server {
         let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().build();
         let client = client.map_err(|source| Error::ServerUnreachable { url: shown(&address), source: source.without_url() })?;
         Ok(Self { address, key, client })
+    }
+
+    /// Whether it says that it is there, as LightRAG does when it has loaded its stores. Does not wait for that.
+    pub async fn is_healthy(&self) -> bool {
+        self.get::<IgnoredAny>("health").await.is_ok()
     }
 
     /// What the server is at.

@@ -88,15 +88,12 @@ impl Repositories {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).pop(root);
     }
 
-    /// The one that is open, if it is still that of its directory: another instance may have deleted it and made it anew.
+    /// The one that is open, if it is still that of its directory: another instance may have deleted it and made it anew. Else it stays
+    /// until another one opens in its place: where config and keys are lost, it has the only key.
     fn known(&self, root: &Path) -> Result<Option<Arc<Repository>>, Error> {
         let known = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(root).cloned();
         let Some(repository) = known else { return Ok(None) };
-        if repository.is_still_there()? {
-            return Ok(Some(repository));
-        }
-        self.forget(root);
-        Ok(None)
+        Ok(repository.is_still_there()?.then_some(repository))
     }
 
     /// Keeps a repository, or gives the one that another thread opened meanwhile: one index is enough.

@@ -40,6 +40,7 @@ pub use read::differences::{Change, Difference, DifferenceCounts, FileCount};
 pub use read::file::SnapshotFile;
 pub use read::locate::SnapshotRoot;
 pub use read::restore::{RestorePlan, RestoreRequest, Restored};
+pub use read::root::FoundDirectory;
 pub use read::verify::{SnapshotDepth, Verified, VerifyRequest};
 pub use record::{FoundRecords, NewRecord, Record};
 pub use sweep::losses::Loss;
@@ -55,7 +56,7 @@ use self::format::crypto::Key;
 use self::format::id::IdMap;
 use self::index::Index;
 use self::keyring::Keyring;
-use self::unlock::{Opener, Rescue, Unlocked, fresh_config};
+use self::unlock::{Known, Opener, Rescue, Unlocked, fresh_config};
 use crate::base::secret::Secret;
 use crate::base::timestamp::Timestamp;
 
@@ -79,6 +80,8 @@ pub struct Repository {
     backend: Local,
     options: Options,
     key: Arc<Key>,
+    /// The key file that the key was opened by.
+    key_file: FileId,
     /// Of the stored config: another one in the same place is another repository.
     config_id: FileId,
     index: RwLock<Index>,
@@ -138,7 +141,7 @@ impl Repository {
             backend.delete(FileKind::Key, &key_id)?;
             return Err(already_exists());
         }
-        let unlocked = Unlocked { key: master, config_id: FileId::of(&sealed) };
+        let unlocked = Unlocked { key: master, config_id: FileId::of(&sealed), key_file: key_id };
         Ok(Self::assemble(backend, options, unlocked, Some(BTreeSet::new())))
     }
 
@@ -192,7 +195,7 @@ impl Repository {
         host: &str,
     ) -> Result<Self, Error> {
         let backend = Local::new(root, options.sync);
-        let known = known.map(|repository| Arc::clone(&repository.key));
+        let known = known.map(|repository| Known { key: Arc::clone(&repository.key), key_file: repository.key_file });
         let (unlocked, rescue) = Opener { backend: &backend, password, keyring }.rescue(known, now, host)?;
         Self::assemble_damaged(backend, options, unlocked, rescue)
     }
@@ -216,6 +219,7 @@ impl Repository {
             backend,
             options,
             key: unlocked.key,
+            key_file: unlocked.key_file,
             config_id: unlocked.config_id,
             index: RwLock::default(),
             index_files: Mutex::new(index_files),

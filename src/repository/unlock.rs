@@ -38,11 +38,20 @@ pub(super) struct Rescue {
 pub(super) struct Unlocked {
     pub(super) key: Arc<Key>,
     pub(super) config_id: FileId,
+    /// The key file that it was opened by.
+    pub(super) key_file: FileId,
+}
+
+/// The key that a handle still has which was opened before the damage, and the key file that it was opened by.
+pub(super) struct Known {
+    pub(super) key: Arc<Key>,
+    pub(super) key_file: FileId,
 }
 
 /// A master key that the password opens.
 struct Opened {
     key: Arc<Key>,
+    file: FileId,
     /// Whether its file is as it was written.
     is_whole: bool,
 }
@@ -53,47 +62,69 @@ impl Opener<'_> {
     /// # Errors
     /// [`Error::NotFound`], [`Error::WrongPassword`], [`Error::UnsupportedVersion`], [`Error::Damaged`], [`Error::Io`].
     pub(super) fn unlock(self) -> Result<Unlocked, Error> {
-        self.open().map(|(opened, config_id)| Unlocked { key: opened.key, config_id })
+        self.open().map(|(Opened { key, file, .. }, config_id)| Unlocked { key, config_id, key_file: file })
     }
 
-    /// As [`Opener::unlock`], and what a repair is to write. `known` is the key that a handle still has which was opened before the
-    /// damage. A lost config is made anew with the key that opens a record or an index file; the chunker that restic found in it is
-    /// another one then.
+    /// As [`Opener::unlock`], and what a repair is to write. A lost config is made anew with the key that opens a record or an index
+    /// file; the chunker that restic found in it is another one then.
     ///
     /// # Errors
     /// As [`Opener::unlock`], where no key fits to what is there. That the password is wrong is no damage.
-    pub(super) fn rescue(self, known: Option<Arc<Key>>, now: Timestamp, host: &str) -> Result<(Unlocked, Rescue), Error> {
+    pub(super) fn rescue(self, known: Option<Known>, now: Timestamp, host: &str) -> Result<(Unlocked, Rescue), Error> {
         let error = match self.open() {
-            Ok((Opened { key, is_whole }, config_id)) => {
-                let key_file = (!is_whole).then(|| self.key_file(&key, now, host)).transpose()?;
-                return Ok((Unlocked { key, config_id }, Rescue { config: None, key_file }));
-            }
-            Err(error @ (Error::NotFound { .. } | Error::Damaged { .. })) => error,
+            Ok((opened, config_id)) => return self.rescued(opened, config_id, None, now, host),
+            Err(error) if error.is_damage() || matches!(error, Error::NotFound { .. }) => error,
             Err(error) => return Err(error),
         };
-        let found = self.read_config()?;
-        let (mut candidates, mut is_damaged, mut is_others) = (Vec::new(), false, false);
-        for (id, _) in self.backend.list(FileKind::Key)? {
-            match self.try_key(&id) {
-                Ok(Some(opened)) => candidates.push(opened),
-                Ok(None) => is_others = true,
-                Err(_) => is_damaged = true,
+        let found = match self.read_config() {
+            Err(error) if error.is_damage() => None,
+            other => other?,
+        };
+        let (listed, mut candidates) = (self.list(FileKind::Key)?, Vec::new());
+        for id in &listed {
+            match self.try_key(id) {
+                Ok(opened) => candidates.extend(opened),
+                Err(error) if error.is_damage() || error.is_missing_file() => {}
+                Err(error) => return Err(error),
             }
         }
-        // Where all keys are whole and another password's, somebody has changed the password: the old one is not let in again.
-        let known = known.filter(|_| is_damaged || !is_others);
-        candidates.extend(known.map(|key| Opened { key, is_whole: false }));
-        for Opened { key, is_whole } in candidates {
+        // Where its file is gone and others are there, somebody has changed the password: the old one is not let in again.
+        let known = known.filter(|known| listed.is_empty() || listed.contains(&known.key_file));
+        candidates.extend(known.map(|Known { key, key_file }| Opened { key, file: key_file, is_whole: false }));
+        for opened in candidates {
+            let key = &opened.key;
             let opens_config = found.as_ref().is_some_and(|sealed| key.open_in_place(&mut sealed.clone()).is_ok());
-            if !opens_config && !self.opens_a_file(&key)? {
+            if !opens_config && !self.opens_a_file(key)? {
                 continue;
             }
-            let config = (!opens_config).then(|| fresh_config(&key)).transpose()?;
-            let key_file = (!is_whole).then(|| self.key_file(&key, now, host)).transpose()?;
+            let config = (!opens_config).then(|| fresh_config(key)).transpose()?;
             let config_id = config.as_ref().or(found.as_ref()).map_or(FileId([0; 32]), |sealed| FileId::of(sealed));
-            return Ok((Unlocked { key, config_id }, Rescue { config, key_file }));
+            return self.rescued(opened, config_id, config, now, host);
         }
         Err(error)
+    }
+
+    /// With a key file for a key whose own is not whole.
+    fn rescued(
+        self,
+        opened: Opened,
+        config_id: FileId,
+        config: Option<Vec<u8>>,
+        now: Timestamp,
+        host: &str,
+    ) -> Result<(Unlocked, Rescue), Error> {
+        let Opened { key, file, is_whole } = opened;
+        let anew = (!is_whole).then(|| self.key_file(&key, now, host)).transpose()?;
+        let key_file = anew.as_ref().map_or(file, |bytes| FileId::of(bytes));
+        Ok((Unlocked { key, config_id, key_file }, Rescue { config, key_file: anew }))
+    }
+
+    /// The files of a kind. A directory that is gone as a whole has none, as if each of them were.
+    fn list(self, kind: FileKind) -> Result<Vec<FileId>, Error> {
+        match self.backend.list(kind) {
+            Err(error) if error.is_missing_file() => Ok(Vec::new()),
+            other => Ok(other?.into_iter().map(|(id, _)| id).collect()),
+        }
     }
 
     /// Where there is no config, there must be nothing else: a repository that has lost it needs its keys for whoever repairs it.
@@ -102,11 +133,7 @@ impl Opener<'_> {
     /// [`Error::Damaged`] names the config; [`Error::Io`].
     pub(super) fn check_nothing_stored(self) -> Result<(), Error> {
         for kind in [FileKind::Snapshot, FileKind::Index, FileKind::Pack] {
-            let found = match self.backend.list(kind) {
-                Err(error) if error.is_missing_file() => Vec::new(),
-                other => other?,
-            };
-            if !found.is_empty() {
+            if !self.list(kind)?.is_empty() {
                 let missing = FormatError::new(format!("it is missing, but there is a {} beside it", kind.noun()));
                 return Err(Error::damaged(format!("`{}`", self.backend.config_path().display()))(missing));
             }
@@ -134,8 +161,9 @@ impl Opener<'_> {
         };
         let config_id = FileId::of(&config);
         let (mut unreadable, mut other_config) = (None, None);
-        for (id, _) in self.backend.list(FileKind::Key)? {
-            let opened = match self.try_key(&id) {
+        let listed = self.list(FileKind::Key)?;
+        for id in &listed {
+            let opened = match self.try_key(id) {
                 Ok(Some(opened)) => opened,
                 Ok(None) => continue,
                 // another key may still open
@@ -159,7 +187,7 @@ impl Opener<'_> {
                 Err(error) => other_config = Some(Error::damaged("the config")(error)),
             }
         }
-        if self.backend.list(FileKind::Key)?.is_empty() {
+        if listed.is_empty() {
             return Err(Error::damaged("the repository")(FormatError::new("it has no key file any more")));
         }
         Err(other_config.or(unreadable).unwrap_or_else(|| Error::WrongPassword { root: root() }))
@@ -172,7 +200,7 @@ impl Opener<'_> {
         let damaged = || Error::damaged(subject(FileKind::Key, id));
         let opened = KeyFile::parse(&bytes).and_then(|file| file.open(&*self.keyring.derive(self.password, &file.parameters)?));
         match opened.map_err(damaged())? {
-            Some(key) => Ok(Some(Opened { key: Arc::new(key), is_whole })),
+            Some(key) => Ok(Some(Opened { key: Arc::new(key), file: *id, is_whole })),
             None if is_whole => Ok(None),
             // that the password is wrong cannot be said
             None => Err(damaged()(FormatError::new(OTHER_CONTENT))),
@@ -190,9 +218,12 @@ impl Opener<'_> {
     /// Whether a key is that of any record or index file.
     fn opens_a_file(self, key: &Key) -> Result<bool, Error> {
         for kind in [FileKind::Snapshot, FileKind::Index] {
-            for (id, _) in self.backend.list(kind)? {
-                if self.backend.read(kind, &id).is_ok_and(|mut sealed| key.open_in_place(&mut sealed).is_ok()) {
-                    return Ok(true);
+            for id in self.list(kind)? {
+                let opened = self.backend.read(kind, &id).map(|mut sealed| key.open_in_place(&mut sealed).is_ok());
+                match opened {
+                    Ok(true) => return Ok(true),
+                    Err(error) if !error.is_damage() && !error.is_missing_file() => return Err(error),
+                    _ => {}
                 }
             }
         }

@@ -25,7 +25,7 @@ use crate::repository::{self, LockKind};
 use crate::store::entity::graph::Model;
 use crate::store::entity::operation;
 use crate::store::operations::Ending;
-use crate::store::{self, graphs, operations, pins, snapshots};
+use crate::store::{self, graphs, health_checks, operations, pins, snapshots};
 
 /// What is to change of a graph; what is not set stays.
 #[derive(Debug, Clone)]
@@ -177,6 +177,7 @@ impl Services {
         self.find_graph_to_update(&transaction, &operation.graph_id).await?;
         operations::finish(&*transaction, operation, Ending::succeeded(), control.progress(), self.now()).await?;
         snapshots::delete_all(&*transaction, &operation.graph_id).await?;
+        health_checks::delete_of(&*transaction, operation.graph_id.as_str()).await?;
         graphs::delete(&*transaction, &operation.graph_id).await?;
         Ok(store::commit(transaction).await?)
     }

@@ -31,8 +31,10 @@ impl From<lightrag::Error> for Error {
             E::Cancelled(cancelled) => return (*cancelled).into(),
             E::SourceNotFound { .. } => (ErrorKind::FailedPrecondition, "SOURCE_NOT_FOUND"),
             E::SourceNotDirectory { .. } => (ErrorKind::FailedPrecondition, "SOURCE_NOT_DIRECTORY"),
-            E::SourceUnreadable { source, .. } | E::AuditRead { source, .. } | E::CompareRead { source, .. } => match of_repository(source)
-            {
+            E::SourceUnreadable { source, .. }
+            | E::AuditRead { source, .. }
+            | E::CompareRead { source, .. }
+            | E::ProbeRead { source, .. } => match of_repository(source) {
                 Some(repository::Error::Cancelled(cancelled)) => return (*cancelled).into(),
                 Some(inner) => match meaning(inner) {
                     Some(meaning) => meaning,
@@ -40,8 +42,9 @@ impl From<lightrag::Error> for Error {
                 },
                 None => (ErrorKind::FailedPrecondition, "SOURCE_UNREADABLE"),
             },
-            E::AuditChanged { .. } => (ErrorKind::FailedPrecondition, SOURCE_CHANGED),
-            E::CompareDamaged { .. } => (ErrorKind::FailedPrecondition, "STORE_DAMAGED"),
+            E::AuditChanged { .. } | E::ProbeChanged { .. } => (ErrorKind::FailedPrecondition, SOURCE_CHANGED),
+            E::CompareDamaged { .. } | E::ProbeDamaged { .. } => (ErrorKind::FailedPrecondition, "STORE_DAMAGED"),
+            E::ProbeDimension { .. } => (ErrorKind::FailedPrecondition, "PROBE_DIMENSION"),
             E::TargetNotDirectory { .. } | E::TargetNameless { .. } => (ErrorKind::InvalidArgument, "TARGET_NOT_DIRECTORY"),
             E::TargetUnwritable { .. } => (ErrorKind::PermissionDenied, "TARGET_FORBIDDEN"),
             E::TargetFull { .. } => (ErrorKind::FailedPrecondition, "TARGET_FULL"),

@@ -10,10 +10,16 @@ pub mod cleanup_work;
 mod default_schedules;
 pub mod delete_work;
 pub mod differences;
+mod drill_command;
+mod drill_place;
+pub mod drill_schedule;
+pub mod drill_work;
+pub mod drills;
 mod error;
 pub mod graph_updates;
 pub mod graphs;
 pub mod health;
+mod health_look;
 mod heavy_reads;
 pub mod holds;
 pub mod idempotency;
@@ -26,6 +32,7 @@ pub mod operations;
 pub mod paths;
 pub mod pins;
 mod placements;
+pub mod probes;
 pub mod protection;
 pub mod prune_schedule;
 pub mod prune_work;
@@ -41,11 +48,13 @@ mod restore_target;
 pub mod restore_work;
 pub mod restores;
 pub mod retention;
+mod retrievals;
 pub mod running;
 pub mod schedule_rows;
 pub mod schedule_runs;
 pub mod schedules;
 mod sealed;
+mod snapshot_completion;
 mod snapshot_files;
 mod snapshot_record;
 pub mod snapshot_work;
@@ -76,6 +85,7 @@ use crate::store::entity::audit_event;
 use crate::store::{Store, audit_events};
 
 use checkpoint_schedule::RecoverySettings;
+use drills::DrillSettings;
 pub use error::{Error, ErrorKind, RecordedError};
 use paths::Places;
 use prune_schedule::PruneSettings;
@@ -95,6 +105,8 @@ pub struct Settings {
     pub prune: PruneSettings,
     /// Checkpoints by themselves, and how long they and their validations count.
     pub recovery: RecoverySettings,
+    /// How drills are done.
+    pub drill: DrillSettings,
     /// The interval of the default schedules, hours; 0 for none.
     pub auto_backup_interval_hours: u32,
     /// Whether a restore ends when all is on the disk.
@@ -129,6 +141,7 @@ struct Inner {
     wakeup: Wakeup,
     running: running::Running,
     heavy_reads: heavy_reads::HeavyReads,
+    health: health::Looking,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -141,7 +154,21 @@ impl Services {
         let (wakeup, running) = (Wakeup::default(), running::Running::default());
         let (heavy_reads, ids) = (heavy_reads::HeavyReads::default(), Arc::new(ids));
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        Self(Arc::new(Inner { settings, store, repositories, clock, ids, instance_id, wakeup, running, heavy_reads, tasks, stopping }))
+        let health = health::Looking::default();
+        Self(Arc::new(Inner {
+            settings,
+            store,
+            repositories,
+            clock,
+            ids,
+            instance_id,
+            wakeup,
+            running,
+            heavy_reads,
+            health,
+            tasks,
+            stopping,
+        }))
     }
 
     /// What the operator has set.
@@ -192,6 +219,11 @@ impl Services {
     /// Who reads what takes long.
     fn heavy_reads(&self) -> &heavy_reads::HeavyReads {
         &self.0.heavy_reads
+    }
+
+    /// Who looks what recovery needs.
+    fn health(&self) -> &health::Looking {
+        &self.0.health
     }
 
     /// Every task of this process is tracked here.

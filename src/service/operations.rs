@@ -18,7 +18,7 @@ use crate::domain::operation::{MAX_ATTEMPTS, MAX_QUEUED_PER_GRAPH, OperationKind
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::entity::operation::Model;
 use crate::store::operations::{Ending, OperationFilter};
-use crate::store::{self, graphs, operations, pins, snapshots};
+use crate::store::{self, drills, graphs, operations, pins, snapshots};
 
 /// The stages of a snapshot in which it stores what it reads.
 const STORING: [&str; 2] = ["store", "audit"];
@@ -251,7 +251,7 @@ impl Services {
         Ok(())
     }
 
-    /// What becomes of an operation's snapshots when it ends without success, in the transaction that ends it.
+    /// What becomes of an operation's snapshots, or its drill, when it ends without success, in the transaction that ends it.
     async fn end_without_success(&self, transaction: &store::Transaction, operation: &Model, why: &str) -> Result<(), Error> {
         let (id, graph_id) = (operation.operation_id, &operation.graph_id);
         match operation.kind {
@@ -259,6 +259,10 @@ impl Services {
             // What it has marked and not deleted is as any other snapshot again.
             OperationKind::Delete | OperationKind::Cleanup | OperationKind::Unregister => {
                 pins::unmark_deleting(&**transaction, graph_id, id).await?;
+            }
+            OperationKind::Drill => {
+                let reasons = to_json(&[format!("it could not be done: {why}")])?;
+                drills::update_failed(&**transaction, id, reasons, self.now()).await?;
             }
             OperationKind::Restore
             | OperationKind::Prune

@@ -227,6 +227,7 @@ impl Repair {
             rows: &self.rows,
             with_removed: self.with_removed,
             instance_name: &self.instance_name,
+            control: &self.control,
             lock,
         };
         let mut roots = lost_records::roots(&self.repository, &self.control, lock)?;

@@ -44,6 +44,16 @@ impl HeldLock {
         }
     }
 
+    /// Takes a lock if nobody holds one against it.
+    ///
+    /// # Errors
+    /// Somebody does; it cannot be written.
+    pub(super) async fn try_take(services: &Services, repository: &Arc<Repository>, kind: LockKind) -> Result<Self, Error> {
+        let (repository, now, host) = (Arc::clone(repository), services.now(), services.settings().host_name.clone());
+        let lock = services.blocking(move || repository.lock(kind, now, &host)).await?;
+        Ok(Self::keep_fresh(services, lock))
+    }
+
     fn keep_fresh(services: &Services, lock: Lock) -> Self {
         let lock = Arc::new(lock);
         let stop = tokio_util::sync::CancellationToken::new();

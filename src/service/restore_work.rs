@@ -191,10 +191,13 @@ impl Services {
         Ok(store::commit(transaction).await?)
     }
 
-    /// Makes the targets of a restore whole that is not tried again: the old tree, or the new.
+    /// Puts right what attempts have left that are not tried again: the targets of a restore are made whole, the old tree or the new; the
+    /// scratch place of a drill goes.
     pub async fn abandon(&self, operation: &operation::Model) {
-        if operation.kind != OperationKind::Restore {
-            return;
+        match operation.kind {
+            OperationKind::Restore => {}
+            OperationKind::Drill => return self.abandon_drill(operation).await,
+            _ => return,
         }
         let Ok(payload) = serde_json::from_str::<RestorePayload>(&operation.payload) else { return };
         let mut left = vec![(aside_path(&payload.target_dir, operation), payload.target_dir)];

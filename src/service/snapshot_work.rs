@@ -12,7 +12,7 @@ use super::lower_errors::SOURCE_CHANGED;
 use super::manifest::Manifest;
 use super::paths::Places;
 use super::repository_lock::HeldLock;
-use super::snapshot_record::{new_record, snapshot_tag};
+use super::snapshot_record::new_record;
 use crate::base::clock::Clock;
 use crate::base::control::Control;
 use crate::base::failpoint;
@@ -21,7 +21,6 @@ use crate::base::timestamp::Timestamp;
 use crate::domain::entry::Entry;
 use crate::domain::finding::{Consistency, Verdict};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
-use crate::domain::snapshot::SnapshotStatus;
 use crate::lightrag;
 use crate::lightrag::audit::{Audit, AuditCache};
 use crate::lightrag::capture::{Capture, capture, wait_until_still};
@@ -29,8 +28,7 @@ use crate::lightrag::server::{Quiescence, Server, Waited};
 use crate::lightrag::workspace::{Layout, Store};
 use crate::repository::{self, BackupRequest, Beside, Figures, LockKind, MakeManifest, RecordId, Repository, Source, Stored};
 use crate::store::entity::{graph, operation, snapshot};
-use crate::store::operations::Ending;
-use crate::store::{self, operations, retention, snapshots};
+use crate::store::{self, operations, snapshots};
 
 /// How often a LightRAG server is asked whether it has come to rest.
 const QUIET_POLL: Duration = Duration::from_millis(500);
@@ -109,8 +107,10 @@ impl Services {
         let (held, store_into) = (lock.clone(), Arc::clone(&repository));
         let record_id = self.blocking(move || store_into.write_record(&taken.stored, &record, held.lock())).await?;
         failpoint::reach("snapshot.recorded");
+        row.record_id = Some(record_id.to_string());
+        let retrieved = self.retrieve_from(&row, &repository, Some(lock.clone()), control).await;
         lock.release(self).await;
-        self.complete_snapshot(operation, row, &record_id, control).await
+        self.complete_snapshot(operation, row, retrieved, control).await
     }
 
     /// What the graph's server says of itself, if it has one that answers.
@@ -140,44 +140,6 @@ impl Services {
         operations::confirm(&*transaction, operation).await?;
         snapshots::update(&*transaction, row.clone()).await?;
         Ok(store::commit(transaction).await?)
-    }
-
-    /// Completes a snapshot whose record was written before the process ended.
-    async fn adopt_record(
-        &self,
-        operation: &operation::Model,
-        row: &mut snapshot::Model,
-        repository: &Arc<Repository>,
-    ) -> Result<bool, Error> {
-        let (repository, tag) = (Arc::clone(repository), snapshot_tag(row));
-        let found = self.blocking(move || repository.find_record_by_tag(&tag)).await?;
-        let Some(record) = found else { return Ok(false) };
-        self.complete_snapshot(operation, row.clone(), &record.id, &Control::default()).await?;
-        Ok(true)
-    }
-
-    async fn complete_snapshot(
-        &self,
-        operation: &operation::Model,
-        mut row: snapshot::Model,
-        record_id: &RecordId,
-        control: &Control,
-    ) -> Result<(), Error> {
-        let now = self.now();
-        row.status = SnapshotStatus::Completed;
-        row.record_id = Some(record_id.to_string());
-        row.completed_at = Some(now);
-        row.retention_until = Some(now.plus(self.settings().retention()));
-        let transaction = self.store().begin().await?;
-        // Before all else: nobody changes the policy meanwhile, by which expiry is judged.
-        let graph = self.find_graph_to_update(&transaction, &operation.graph_id).await?;
-        operations::finish(&*transaction, operation, Ending::succeeded(), control.progress(), now).await?;
-        snapshots::update(&*transaction, row).await?;
-        retention::set_kept_by_policy(&*transaction, &operation.graph_id, graph.retention_policy.is_some()).await?;
-        self.enqueue_expiry_after(&transaction, &operation.graph_id).await?;
-        store::commit(transaction).await?;
-        self.wakeup().announce_work();
-        Ok(())
     }
 }
 

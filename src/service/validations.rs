@@ -184,7 +184,10 @@ impl Services {
         let has_failed_deeper = row.validation_passed == Some(false) && row.validation_level > Some(current.level);
         let counts = !passed || !has_failed_deeper;
         if counts && !validations::has_later(&*transaction, &current).await? {
-            (row.validation_passed, row.validation_level, row.validated_at) = (Some(passed), Some(current.level), current.ended_at);
+            // What is found wrong again stays as deep as it was found.
+            let was_deeper = row.validation_level.filter(|_| !passed && has_failed_deeper);
+            (row.validation_passed, row.validated_at) = (Some(passed), current.ended_at);
+            row.validation_level = was_deeper.or(Some(current.level));
         }
         if !passed {
             tracing::error!(checkpoint_id = %row.checkpoint_id, ?problems, "a checkpoint is not valid");

@@ -111,6 +111,18 @@ pub async fn find_last_validated(connection: &impl ConnectionTrait, graph_id: &G
     Ok(query.one(connection).await.map_err(Error::during("find a validated checkpoint"))?.and_then(|row| row.validated_at))
 }
 
+/// The newest complete checkpoint with this graph.
+///
+/// # Errors
+/// The database's.
+pub async fn find_newest_of(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Option<Model>, Error> {
+    let of_graph = Members::find().select_only().column(MemberColumn::CheckpointId).filter(MemberColumn::GraphId.eq(graph_id.clone()));
+    let of_graph = of_graph.filter(MemberColumn::SnapshotId.is_not_null()).into_query();
+    let query = Entity::find().filter(Column::CheckpointId.in_subquery(of_graph)).filter(Column::State.eq(CheckpointState::Completed));
+    let query = query.order_by_desc(Column::CreatedAt).order_by_desc(Column::CheckpointId);
+    query.one(connection).await.map_err(Error::during("find the newest checkpoint"))
+}
+
 /// How many checkpoints are complete, and how many of these have passed their last validation since then.
 ///
 /// # Errors

@@ -5,10 +5,12 @@ use sea_orm::{ColIdx, DbErr, QueryResult, TryFromU64, TryGetError, TryGetable, V
 
 use crate::base::ids::VerificationId;
 use crate::base::ids::{
-    AuditEventId, CheckpointId, HealthCheckId, InstanceId, OperationId, ScheduleId, ScheduleRunId, SnapshotId, ValidationId,
+    AuditEventId, CheckpointId, DrillId, DrillRunId, HealthCheckId, InstanceId, OperationId, ProbeSetId, ScheduleId, ScheduleRunId,
+    SnapshotId, ValidationId,
 };
 use crate::base::timestamp::Timestamp;
 use crate::domain::checkpoint::{CheckpointOrigin, CheckpointState, ValidationState};
+use crate::domain::drill::DrillState;
 use crate::domain::graph_id::GraphId;
 use crate::domain::health::{ComponentType, HealthStatus};
 use crate::domain::operation::{OperationKind, OperationState};
@@ -76,12 +78,16 @@ text_columns! {
     ScheduleRunId: ScheduleRunId::parse,
     CheckpointId: CheckpointId::parse,
     ValidationId: ValidationId::parse,
+    ProbeSetId: ProbeSetId::parse,
+    DrillId: DrillId::parse,
+    DrillRunId: DrillRunId::parse,
     CheckpointOrigin: CheckpointOrigin::parse,
     CheckpointState: CheckpointState::parse,
     ValidationState: ValidationState::parse,
     HealthCheckId: HealthCheckId::parse,
     ComponentType: ComponentType::parse,
     HealthStatus: HealthStatus::parse,
+    DrillState: DrillState::parse,
     ScheduleOrigin: ScheduleOrigin::parse,
     RunOutcome: RunOutcome::parse,
     GraphId: |text: &str| GraphId::parse(text).ok(),

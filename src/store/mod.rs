@@ -3,6 +3,7 @@
 pub mod audit_events;
 pub mod checkpoints;
 mod columns;
+pub mod drills;
 pub mod entity;
 mod error;
 pub mod graphs;
@@ -11,6 +12,7 @@ pub mod idempotency_keys;
 pub mod leases;
 pub mod operations;
 pub mod pins;
+pub mod probes;
 pub mod retention;
 pub mod schedule_runs;
 pub mod schedules;

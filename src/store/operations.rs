@@ -134,7 +134,9 @@ pub async fn has_open_of(connection: &impl ConnectionTrait, graph_id: Option<&Gr
 /// # Errors
 /// The database's.
 pub async fn list_in_use(connection: &impl ConnectionTrait, graph_id: &GraphId, since: Timestamp) -> Result<Vec<SnapshotId>, Error> {
-    let waits = Column::Kind.is_in([OperationKind::Restore, OperationKind::Verify]).and(Column::State.is_in(OperationState::OPEN));
+    let waits = Column::Kind
+        .is_in([OperationKind::Restore, OperationKind::Verify, OperationKind::Drill])
+        .and(Column::State.is_in(OperationState::OPEN));
     let was_restored = Column::Kind.eq(OperationKind::Restore).and(Column::EndedAt.gt(since));
     let query = Entity::find().select_only().column(Column::SnapshotId).filter(Column::GraphId.eq(graph_id.clone()));
     let query = query.filter(Column::SnapshotId.is_not_null()).filter(waits.or(was_restored));

@@ -135,6 +135,25 @@ pub async fn find_latest(connection: &impl ConnectionTrait, graph_id: &GraphId, 
     query.one(connection).await.map_err(Error::during("find the latest snapshot"))
 }
 
+/// The newest good snapshot of a graph, see `domain::retention`: it can be restored, and nothing is known to be wrong with it.
+///
+/// # Errors
+/// The database's.
+pub async fn find_newest_good(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Option<Model>, Error> {
+    let is_verified = Column::VerifiedPassed.is_null().or(Column::VerifiedPassed.eq(true));
+    let is_consistent = Column::Consistency.is_null().or(Column::Consistency.ne(Consistency::Inconsistent.as_str()));
+    let query = Entity::find()
+        .filter(Column::GraphId.eq(graph_id.clone()))
+        .filter(Column::Status.is_in(SnapshotStatus::RESTORABLE))
+        .filter(Column::Losses.is_null())
+        .filter(Column::DeletingOperationId.is_null())
+        .filter(is_verified)
+        .filter(is_consistent)
+        .order_by_desc(Column::CreatedAt)
+        .order_by_desc(Column::SnapshotId);
+    query.one(connection).await.map_err(Error::during("find the newest good snapshot"))
+}
+
 /// The snapshot of a graph that was asked for last, wherever it stands.
 ///
 /// # Errors
@@ -264,9 +283,12 @@ pub async fn update_verified(connection: &impl ConnectionTrait, verification: &v
     let has_failed_deeper = Column::VerifiedPassed.eq(false).and(Column::VerifiedLevel.is_in(verification.level.deeper()));
     // Before the first verification there is nothing to compare with.
     let counts = Column::VerifiedPassed.is_null().or(has_failed_deeper.not());
+    // What is found wrong again stays as deep as it was found.
+    let level = Entity::update_many().col_expr(Column::VerifiedLevel, Expr::value(verification.level));
+    let level = level.filter(Column::SnapshotId.eq(verification.snapshot_id)).filter(counts.clone());
+    level.exec(connection).await.map_err(Error::during("record a verification"))?;
     let mut update = Entity::update_many()
         .col_expr(Column::VerifiedAt, Expr::value(verification.ended_at))
-        .col_expr(Column::VerifiedLevel, Expr::value(verification.level))
         .col_expr(Column::VerifiedPassed, Expr::value(verification.passed))
         .filter(Column::SnapshotId.eq(verification.snapshot_id));
     if verification.passed {

@@ -61,13 +61,14 @@ pub async fn find_running(connection: &impl ConnectionTrait, id: CheckpointId, l
     query.filter(Column::Level.eq(level)).one(connection).await.map_err(Error::during("find a validation"))
 }
 
-/// Whether a later validation of the same checkpoint has ended.
+/// Whether a later validation of the same checkpoint has ended that is at least as deep.
 ///
 /// # Errors
 /// The database's.
 pub async fn has_later(connection: &impl ConnectionTrait, validation: &Model) -> Result<bool, Error> {
     let query = Entity::find().filter(Column::CheckpointId.eq(validation.checkpoint_id)).filter(Column::State.ne(ValidationState::Running));
-    let query = query.filter(Column::CreatedAt.gt(validation.created_at));
+    let as_deep = std::iter::once(validation.level).chain(validation.level.deeper());
+    let query = query.filter(Column::CreatedAt.gt(validation.created_at)).filter(Column::Level.is_in(as_deep));
     Ok(query.one(connection).await.map_err(Error::during("find a validation"))?.is_some())
 }
 

@@ -126,7 +126,8 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
     let schedule = format!("{schedules}/{NOBODY}");
     let checkpoints = "/api/backup/recovery/checkpoints".to_owned();
     let checkpoint = format!("{checkpoints}/{NOBODY}");
-    let rows: [(&str, &str, String, Json, u16, &str); 50] = [
+    let drills = "/api/backup/recovery/drills".to_owned();
+    let rows: [(&str, &str, String, Json, u16, &str); 56] = [
         ("RegisterGraph", "POST", GRAPHS.to_owned(), json!({ "graph_id": "g", "source_dir": source }), 409, "GRAPH_EXISTS"),
         ("GetGraph", "GET", format!("{GRAPHS}/none"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ListGraphs", "GET", format!("{GRAPHS}?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
@@ -177,6 +178,12 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
         ("DeleteCheckpoint", "DELETE", checkpoint.clone(), nothing.clone(), 404, "CHECKPOINT_NOT_FOUND"),
         ("ValidateCheckpoint", "POST", format!("{checkpoint}/validate"), nothing.clone(), 404, "CHECKPOINT_NOT_FOUND"),
         ("ListValidations", "GET", format!("{checkpoint}/validations"), nothing.clone(), 404, "CHECKPOINT_NOT_FOUND"),
+        ("RunDrill", "POST", drills.clone(), json!({ "graph_id": "none" }), 404, "GRAPH_NOT_FOUND"),
+        ("RunCheckpointDrill", "POST", format!("{checkpoint}/drill"), nothing.clone(), 404, "CHECKPOINT_NOT_FOUND"),
+        ("GetDrill", "GET", format!("{drills}/{NOBODY}"), nothing.clone(), 404, "DRILL_NOT_FOUND"),
+        ("ListDrills", "GET", format!("{drills}?graph_id=none"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
+        ("SetProbes", "PUT", "/api/backup/recovery/graphs/none/probes".to_owned(), json!({ "sample": 1 }), 404, "GRAPH_NOT_FOUND"),
+        ("GetProbes", "GET", "/api/backup/recovery/graphs/none/probes".to_owned(), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("SetRetentionPolicy", "PUT", format!("{GRAPHS}/g/retention"), nothing.clone(), 400, "INVALID_ARGUMENT"),
         ("GetRetentionPolicy", "GET", format!("{GRAPHS}/none/retention"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ClearRetentionPolicy", "DELETE", format!("{GRAPHS}/none/retention"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),

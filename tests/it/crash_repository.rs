@@ -214,6 +214,29 @@ repair_tests! {
     repair_after_following = "reconcile.followed",
 }
 
+/// Config and keys are gone, and the only key is in the memory of a server that is killed: the key was written before all else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_key_outlives_a_repair_that_broke_off() {
+    let scene = Scene::new();
+    {
+        let server = scene.start("none");
+        scene.snapshot(&server, "one").await;
+        scene.snapshot(&server, "two").await;
+    }
+    let mut server = scene.start("repository.key_written");
+    let taken = list(&server).await.remove(0);
+    restore(&server, &taken, &scene.path("before")).await;
+    fs::remove_file(scene.repository().join("config")).unwrap();
+    fs::remove_dir_all(scene.repository().join("keys")).unwrap();
+    let request = v1::RepairRepositoryRequest { graph_id: "g".to_owned(), ..Default::default() };
+    server.repository().await.repair_repository(request).await.unwrap_err();
+    assert!(!server.wait().success(), "no key was written");
+    assert!(!scene.repository().join("config").exists());
+    let server = scene.start("none");
+    ended(&server, v1::OperationKind::Repair).await;
+    all_is_whole(&scene, &server, 2).await;
+}
+
 /// The trees of one snapshot are gone, and its source still holds the same: for a moment it has two records.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_with_other_trees_is_not_a_second_snapshot() {

@@ -67,8 +67,10 @@ fn reasons() -> BTreeSet<String> {
     let text = format!("{}{}", code(&root().join("src/service")), code(&root().join("src/api")));
     let mut reasons = quoted(&text, |c| c.is_ascii_uppercase() || c == '_');
     reasons.retain(|word| word.len() > 1 && (word.contains('_') || word == "INTERNAL") && !CODES.contains(&word.as_str()));
-    // Names of variables of the build are no reasons.
-    reasons.remove("CARGO_PKG_VERSION");
+    // Names of variables of the build, and of those that a drill's command is given, are no reasons.
+    for name in ["CARGO_PKG_VERSION", "WORKING_DIR", "INPUT_DIR", "LIGHTKEEP_DRILL_GRAPH_ID", "LIGHTKEEP_DRILL_OPERATION_ID"] {
+        assert!(reasons.remove(name), "{name} is not there any more");
+    }
     // What is not found has its kind in its reason.
     let kinds = text.split("NotFound { kind: \"").skip(1).map(|rest| rest.split('"').next().unwrap());
     reasons.extend(kinds.map(|kind| format!("{}_NOT_FOUND", kind.to_uppercase())));

@@ -98,6 +98,39 @@ on_each_database!(what_is_wrong_with_a_backup_is_found, async |app: TestApp| {
     app
 });
 
+// What a verification or a validation has found is not forgotten for an older snapshot that shares the damage.
+on_each_database!(known_damage_is_critical_and_old_findings_say_nothing, async |app: TestApp| {
+    let source = app.sample("rag");
+    app.snapshot("g", &source).await;
+    let second = app.snapshot("g", &source).await;
+    let packs = files_below(&app.storage().join("g/data"));
+    let intact: Vec<Vec<u8>> = packs.iter().map(|pack| fs::read(pack).unwrap()).collect();
+    for (pack, bytes) in packs.iter().zip(&intact) {
+        let mut bytes = bytes.clone();
+        bytes[40] ^= 1;
+        fs::write(pack, bytes).unwrap();
+    }
+    let verify = format!("{GRAPHS}/g/snapshots/{}/verify", second.backup_id);
+    assert_eq!(post(&app, &verify, &json!({ "level": "data" })).await.ok()["verification"]["passed"], json!(false));
+    let health = look(&app).await;
+    let (status, message) = of(&health, "backups", "g");
+    assert_eq!(status, "critical");
+    assert!(message.contains(&second.backup_id) && message.contains("failed its last verification"), "{message}");
+    for (pack, bytes) in packs.iter().zip(&intact) {
+        fs::write(pack, bytes).unwrap();
+    }
+    // One that looked less deep does not heal it, whatever it said.
+    assert_eq!(post(&app, &verify, &json!({ "level": "record" })).await.ok()["verification"]["passed"], json!(true));
+    assert_eq!(of(&look(&app).await, "backups", "g").0, "critical");
+    assert_eq!(post(&app, &verify, &json!({ "level": "data" })).await.ok()["verification"]["passed"], json!(true));
+    assert_eq!(of(&look(&app).await, "backups", "g").0, "healthy");
+    app.clock.advance(HOUR + Duration::from_secs(1));
+    let old = get(&app, HEALTH).await.ok();
+    assert_eq!((&old["overall_status"], of(&old, "graphs", "g").0), (&json!("unknown"), "unknown"));
+    assert!(of(&old, "graphs", "g").1.starts_with("nobody has looked since 2020-11-22T12:00:00Z, when it was healthy"), "{old}");
+    app
+});
+
 on_each_database!(a_server_that_does_not_answer_is_found, async |app: TestApp| {
     let source = app.sample("rag");
     let there = json!({ "graph_id": "g", "source_dir": source, "server": { "url": server_of(&source) } });

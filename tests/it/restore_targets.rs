@@ -121,11 +121,11 @@ on_each_database!(a_plan_says_what_a_restore_would_say, async |app: TestApp| {
 });
 
 /// A file system of 64 KiB; unmounted when dropped.
-struct TinyDisk(PathBuf);
+pub(crate) struct TinyDisk(pub(crate) PathBuf);
 
 impl TinyDisk {
     /// None where the tests may not mount.
-    fn mount(path: PathBuf) -> Option<Self> {
+    pub(crate) fn mount(path: PathBuf) -> Option<Self> {
         fs::create_dir(&path).unwrap();
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(&path).status();
         mounted.is_ok_and(|status| status.success()).then_some(Self(path))

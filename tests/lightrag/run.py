@@ -2,10 +2,12 @@
 
 Then damaged copies: the audit must name each fault, and find what the same rules in Python find. Then a graph that grows by three documents: snapshots before
 and after are compared, and a fork must answer as the original.
+Last: it must still retrieve what the tests of the probes are held against.
 
-    run.py [PROGRAM] [--only live,agreement,growth,follow] [--megabytes 12]
+Then a schedule follows the changes of a graph that documents are taken into.
+At the end a drill starts the real server over a restored graph, once as it was and once without an entity.
 
-Last, a schedule follows the changes of a graph that documents are taken into.
+    run.py [PROGRAM] [--only live,agreement,growth,follow,retrievals,drill] [--megabytes 12]
 
 Needs the program as argument or in LIGHTKEEP_BIN, and the packages of requirements.txt.
 """
@@ -22,8 +24,10 @@ from pathlib import Path
 import checks
 from agreement import agreeing
 from checks import check
+from drill import drilling
 from follow import following
 from growth import growing
+from retrievals import unchanged
 from server import Refused, Server
 
 HERE = Path(__file__).parent
@@ -165,7 +169,7 @@ def damaged(server, source, home):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", nargs="?", default=os.environ.get("LIGHTKEEP_BIN", ""))
-    parser.add_argument("--only", default="live,agreement,growth,follow")
+    parser.add_argument("--only", default="live,agreement,growth,follow,retrievals,drill")
     parser.add_argument("--megabytes", type=int, default=12, help="size of the graph that grows")
     options = parser.parse_args()
     binary, only = Path(options.program).absolute(), options.only.split(",")
@@ -184,6 +188,10 @@ def main():
                 growing(server, home, options.megabytes)
             if "follow" in only:
                 following(server, home, Ingestion)
+            if "retrievals" in only:
+                unchanged()
+        if "drill" in only:
+            drilling(binary, home, Ingestion)
     except Exception as error:
         check("the run came to its end", False, repr(error))
         raise

@@ -3,13 +3,14 @@
 use tonic::{Request, Response, Status};
 
 use super::caller;
-use super::convert::{checkpoint, health, parse_request_id};
+use super::convert::{checkpoint, drill, health, parse_request_id, probe};
 use crate::domain::checkpoint::ValidationState;
+use crate::domain::drill::DrillState;
 use crate::proto::v1;
 use crate::proto::v1::recovery_service_server::RecoveryService;
 use crate::service::Services;
 
-/// Checkpoints and their validations, over gRPC.
+/// Checkpoints and their validations, probes and drills, over gRPC.
 #[derive(Debug, Clone)]
 pub struct RecoveryGrpc(pub Services);
 
@@ -84,6 +85,53 @@ impl RecoveryService for RecoveryGrpc {
 
     async fn check_recovery_health(&self, _: Request<v1::CheckRecoveryHealthRequest>) -> Result<Response<v1::RecoveryHealth>, Status> {
         Ok(Response::new(health::to_proto(self.0.check_recovery_health().await?)))
+    }
+
+    async fn set_probes(&self, request: Request<v1::SetProbesRequest>) -> Result<Response<v1::GraphProbes>, Status> {
+        let caller = caller(&request);
+        let new = probe::parse_new(request.into_inner())?;
+        Ok(Response::new(probe::to_proto(self.0.set_probes(&caller, &new).await?)))
+    }
+
+    async fn get_probes(&self, request: Request<v1::GetProbesRequest>) -> Result<Response<v1::GraphProbes>, Status> {
+        let graph_id = probe::parse_get(request.get_ref())?;
+        let snapshot_id = Some(request.get_ref().snapshot_id.as_str()).filter(|id| !id.is_empty());
+        Ok(Response::new(probe::to_proto(self.0.get_probes(&graph_id, snapshot_id).await?)))
+    }
+
+    async fn run_drill(&self, request: Request<v1::RunDrillRequest>) -> Result<Response<v1::Drill>, Status> {
+        let (caller, wait) = (caller(&request), request.get_ref().wait.unwrap_or(true));
+        let new = drill::parse_new(request.into_inner())?;
+        let mut row = self.0.drill_snapshot(&caller, &new).await?;
+        if wait {
+            row = self.0.wait_for_drill(row).await?;
+        }
+        Ok(Response::new(drill::to_proto(row)))
+    }
+
+    async fn run_checkpoint_drill(
+        &self,
+        request: Request<v1::RunCheckpointDrillRequest>,
+    ) -> Result<Response<v1::RunCheckpointDrillResponse>, Status> {
+        let (caller, wait) = (caller(&request), request.get_ref().wait.unwrap_or(true));
+        let request_id = parse_request_id(&request.get_ref().request_id)?;
+        let mut run = self.0.drill_checkpoint(&caller, &request.get_ref().checkpoint_id, request_id.as_deref()).await?;
+        if wait {
+            run = self.0.wait_for_drills(run).await?;
+        }
+        let passed = !run.is_empty() && run.iter().all(|row| row.state == DrillState::Passed);
+        Ok(Response::new(v1::RunCheckpointDrillResponse { passed, drills: run.into_iter().map(drill::to_proto).collect() }))
+    }
+
+    async fn get_drill(&self, request: Request<v1::GetDrillRequest>) -> Result<Response<v1::Drill>, Status> {
+        Ok(Response::new(drill::to_proto(self.0.get_drill(&request.get_ref().drill_id).await?)))
+    }
+
+    async fn list_drills(&self, request: Request<v1::ListDrillsRequest>) -> Result<Response<v1::ListDrillsResponse>, Status> {
+        let (wanted, page) = drill::parse_list(request.get_ref())?;
+        let page = self.0.list_drills(&wanted, &page).await?;
+        let drills = page.items.into_iter().map(drill::to_proto).collect();
+        Ok(Response::new(v1::ListDrillsResponse { drills, next_page_token: page.next_page_token.unwrap_or_default() }))
     }
 
     async fn get_recovery_status(&self, _: Request<v1::GetRecoveryStatusRequest>) -> Result<Response<v1::RecoveryStatus>, Status> {

@@ -117,6 +117,16 @@ pub struct Config {
     pub recovery_health_check_interval_seconds: u32,
     /// How long a validation counts, in days; at least 1.
     pub validation_max_age_days: u32,
+    /// Where drills restore graphs to; absolute; need not exist.
+    pub drill_dir: PathBuf,
+    /// The shell command that starts a LightRAG over a restored graph, if set.
+    pub drill_command: Option<Secret>,
+    /// How long it may take until it is healthy, in seconds; at least 1.
+    pub drill_timeout_seconds: u32,
+    /// The share that each probe must retrieve of what it did; 0 to 1.
+    pub drill_minimum_recall: f64,
+    /// How long after the last drill of a graph it is drilled by itself, in hours; 0: never.
+    pub drill_interval_hours: u32,
     /// Whether metrics are collected and served.
     pub metrics_enabled: bool,
     /// The period of metric collection, in seconds; at least 1.
@@ -175,6 +185,11 @@ impl Config {
         let rpo_objective_hours = sources.read(&table::RPO_OBJECTIVE_HOURS);
         let recovery_health_check_interval_seconds = sources.read(&table::RECOVERY_HEALTH_CHECK_INTERVAL);
         let validation_max_age_days = sources.read(&table::VALIDATION_MAX_AGE_DAYS);
+        let drill_dir = sources.read(&table::DRILL_DIR);
+        let drill_command = sources.read(&table::DRILL_COMMAND);
+        let drill_timeout_seconds = sources.read(&table::DRILL_TIMEOUT);
+        let drill_minimum_recall = sources.read(&table::DRILL_MINIMUM_RECALL);
+        let drill_interval_hours = sources.read(&table::DRILL_INTERVAL);
         let metrics_collection_interval_seconds = sources.read(&table::METRICS_COLLECTION_INTERVAL);
         let health_check_enabled = sources.read(&table::HEALTH_CHECK_ENABLED);
         let event_logging_enabled = sources.read(&table::EVENT_LOGGING_ENABLED);
@@ -191,11 +206,13 @@ impl Config {
             check_loopback(sources, http_addr, &table::HTTP_ADDR.names);
             check_loopback(sources, grpc_addr, &table::GRPC_ADDR.names);
         }
+        let storage = paths::resolved(Path::new(&storage?), working_dir);
         Some(Self {
             http_addr: http_addr?,
             grpc_addr: grpc_addr?,
             metrics_addr: metrics_addr?,
-            storage: paths::resolved(Path::new(&storage?), working_dir),
+            drill_dir: drill_dir.map_or_else(|| storage.join(".drills"), |directory| paths::resolved(Path::new(&directory), working_dir)),
+            storage,
             database: database?,
             allowed_roots,
             password,
@@ -219,6 +236,10 @@ impl Config {
             rpo_objective_hours: rpo_objective_hours?,
             recovery_health_check_interval_seconds: recovery_health_check_interval_seconds?,
             validation_max_age_days: validation_max_age_days?,
+            drill_command,
+            drill_timeout_seconds: drill_timeout_seconds?,
+            drill_minimum_recall: drill_minimum_recall?,
+            drill_interval_hours: drill_interval_hours?,
             metrics_enabled: metrics_enabled?,
             metrics_collection_interval_seconds: metrics_collection_interval_seconds?,
             health_check_enabled: health_check_enabled?,

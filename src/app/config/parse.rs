@@ -21,6 +21,14 @@ pub(super) fn number<const LOW: u32, const HIGH: u32>(value: &str) -> Result<u32
     }
 }
 
+/// A number from 0 to 1.
+pub(super) fn share(value: &str) -> Result<f64, String> {
+    match value.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(format!("must be a number from 0 to 1: {value}")),
+    }
+}
+
 /// An IP address, or `localhost`, with a port.
 pub(super) fn address(value: &str) -> Result<SocketAddr, String> {
     let address = match value.strip_prefix("localhost:") {

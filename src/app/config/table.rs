@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::LogLevel;
-use super::parse::{address, boolean, log_level, name, number, text, unsupported};
+use super::parse::{address, boolean, log_level, name, number, share, text, unsupported};
 use crate::base::secret::Secret;
 
 /// How a setting is called in each source.
@@ -95,6 +95,11 @@ settings! {
         "", ["LIGHTKEEP_RECOVERY_HEALTH_CHECK_INTERVAL_SECONDS"], "recovery.health_check_interval_seconds", "300", number::<10, MAX_SECONDS>;
     VALIDATION_MAX_AGE_DAYS: u32 =
         "", ["LIGHTKEEP_VALIDATION_MAX_AGE_DAYS"], "recovery.validation_max_age_days", "30", number::<1, MAX_DAYS>;
+    DRILL_DIR: String = "", ["LIGHTKEEP_DRILL_DIR"], "recovery.drill_dir", "", text;
+    DRILL_COMMAND: Secret = "", ["LIGHTKEEP_DRILL_COMMAND"], "recovery.drill_command", "", |value| Ok(Secret::new(value.to_owned()));
+    DRILL_TIMEOUT: u32 = "", ["LIGHTKEEP_DRILL_TIMEOUT_SECONDS"], "recovery.drill_timeout_seconds", "300", number::<1, MAX_SECONDS>;
+    DRILL_MINIMUM_RECALL: f64 = "", ["LIGHTKEEP_DRILL_MINIMUM_RECALL"], "recovery.drill_minimum_recall", "1.0", share;
+    DRILL_INTERVAL: u32 = "", ["LIGHTKEEP_DRILL_INTERVAL_HOURS"], "recovery.drill_interval_hours", "0", number::<0, MAX_HOURS>;
     METRICS_ENABLED: bool = "", ["LIGHTRAG_METRICS_ENABLED"], "metrics.enabled", "true", boolean;
     METRICS_ADDR: SocketAddr = "--metrics-addr", ["LIGHTKEEP_METRICS_ADDR"], "metrics.addr", "", address;
     METRICS_PORT: u32 = "", ["LIGHTRAG_METRICS_PORT"], "metrics.port", "9090", number::<0, 65_535>;

@@ -6,11 +6,11 @@ use std::path::Path;
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
-use super::graphml::read_graphml;
-use super::pieces::{Pieces, Stop};
-use super::rows::{Document, Progress, Row, SEPARATOR, Shape, ends, parts, read_json};
-use super::vector_rows::{Form, read_index};
+use super::rows::{Document, Progress, Row, ends, parts, read_graph, read_json};
 use crate::domain::finding::EXAMPLES_MAX;
+use crate::lightrag::formats::SEPARATOR;
+use crate::lightrag::formats::pieces::{Pieces, Stop};
+use crate::lightrag::formats::vectors::{Form, Shape, read_index};
 use crate::lightrag::workspace::Store;
 
 /// The first 64 bits of an md5, which LightRAG makes its ids of. A key that is missing is taken for another with a probability of
@@ -135,8 +135,8 @@ pub(super) fn readable(text: &[u8]) -> String {
 /// Reads a store file to its end, rows into `sink`.
 pub(super) fn read_rows(store: Store, form: Form, pieces: Pieces<'_>, sink: &mut dyn FnMut(Row<'_>)) -> Result<(), Stop> {
     match store {
-        Store::Graph => read_graphml(pieces, sink),
-        Store::EntityIndex | Store::RelationIndex | Store::ChunkIndex => read_index(pieces, sink),
+        Store::Graph => read_graph(pieces, sink),
+        Store::EntityIndex | Store::RelationIndex | Store::ChunkIndex => read_index(pieces).map(|shape| sink(Row::Shape(shape))),
         _ => read_json(store, form, pieces, sink),
     }
 }

@@ -6,16 +6,12 @@
 
 mod cache;
 mod extract;
-pub(in crate::lightrag) mod graphml;
-pub(in crate::lightrag) mod json;
-pub(in crate::lightrag) mod pieces;
 mod read;
 mod rows;
 mod rules;
 mod stores;
 mod suspicion;
 mod tally;
-mod utf8;
 mod vector_rows;
 mod vectors;
 
@@ -29,13 +25,14 @@ use crate::domain::census::Census;
 use crate::domain::entry::{Entry, EntryKind, Generation};
 use crate::domain::finding::{Rule, Severity, Verdict};
 use crate::lightrag::Error;
-use crate::lightrag::files::{Captured, Directory, Files, Listed};
+use crate::lightrag::files::{self, Captured, Directory, Files, StoreFile};
+use crate::lightrag::formats::matrix::Matrix;
+use crate::lightrag::formats::vectors::Shape;
 use crate::lightrag::workspace::{Store, is_faiss};
 
 pub use cache::AuditCache;
 use extract::Extract;
-use read::{StoreFile, Tapped, side_by_side};
-use rows::Shape;
+use read::{Tapped, side_by_side};
 use stores::Stores;
 use tally::Tally;
 
@@ -145,23 +142,9 @@ pub fn audit_directory(directory: &Path, control: &Control) -> Result<Verdict, E
     audit_files(&Directory(directory.to_path_buf()), control)
 }
 
-/// The store files of a workspace, one for each store. Where a workspace has changed from one store of vectors to another and the files
-/// of both are there, those that were written last are in use.
+/// The store files of a workspace that are in use.
 fn store_files(files: &dyn Files) -> Result<Vec<StoreFile>, Error> {
-    let listed = files.list().map_err(|source| Error::AuditRead { path: PathBuf::new(), source })?;
-    let mut newest: BTreeMap<Store, Listed> = BTreeMap::new();
-    for file in listed {
-        let Some(store) = Store::of_path(&file.path) else { continue };
-        if newest.get(&store).is_none_or(|other| (other.modified_micros, &other.path) < (file.modified_micros, &file.path)) {
-            newest.insert(store, file);
-        }
-    }
-    for (rows, index) in Store::VECTORS {
-        if newest.get(&rows).is_some_and(|file| !is_faiss(&file.path)) {
-            newest.remove(&index);
-        }
-    }
-    Ok(newest.into_iter().map(|(store, file)| StoreFile { store, path: file.path, size_bytes: file.size_bytes }).collect())
+    files::store_files(files).map_err(|source| Error::AuditRead { path: PathBuf::new(), source })
 }
 
 /// A workspace of which everything is read that digests tell.
@@ -186,13 +169,13 @@ impl Workspace<'_> {
             let Some((matrix, shape)) = self.file(holder).zip(self.stores.get(holder).and_then(|extract| extract.head.shape)) else {
                 continue;
             };
-            if misfit_of(&shape).is_none() && self.stores.get(rows).is_some() {
-                matrices.insert(rows, (matrix.path.clone(), shape));
+            if shape.misfit().is_none() && self.stores.get(rows).is_some() {
+                matrices.insert(rows, Matrix { path: matrix.path.clone(), shape });
                 row_files.push(file.clone());
             }
         }
         let judged = side_by_side(row_files, control, &|file| match matrices.get(&file.store) {
-            Some((matrix, shape)) => vectors::judge_vectors(self.files, file, (matrix, *shape), &self.stores, control),
+            Some(matrix) => vectors::judge_vectors(self.files, file, matrix, &self.stores, control),
             None => Ok(Tally::default()),
         })?;
         let mut tally = Tally::default();
@@ -228,7 +211,7 @@ impl Workspace<'_> {
             let shape = |store| self.stores.extracts().get(&store).and_then(|extract| extract.head.shape);
             let is_faiss = self.file(rows).is_some_and(|file| is_faiss(&file.path)) || self.file(index).is_some();
             if !is_faiss {
-                if let Some(misfit) = shape(rows).as_ref().and_then(misfit_of) {
+                if let Some(misfit) = shape(rows).as_ref().and_then(Shape::misfit) {
                     tally.count(Rule::R33, Severity::Broken, &[format!("{}: {misfit}", name(rows)).as_bytes()]);
                 }
                 continue;
@@ -238,7 +221,7 @@ impl Workspace<'_> {
                 (None, _) => tally.count(Rule::Present, Severity::Broken, &[format!("{}.meta.json", index.file_name()).as_bytes()]),
                 _ => {}
             }
-            if let Some(misfit) = shape(index).as_ref().and_then(misfit_of) {
+            if let Some(misfit) = shape(index).as_ref().and_then(Shape::misfit) {
                 tally.count(Rule::R33, Severity::Broken, &[format!("{}: {misfit}", name(index)).as_bytes()]);
             }
             if let Some((named, stored)) = shape(rows).zip(shape(index)).filter(|(named, stored)| named.rows != stored.rows) {
@@ -270,15 +253,4 @@ impl Workspace<'_> {
             ..Verdict::of(census, tally.into_findings())
         }
     }
-}
-
-/// R33: what is wrong with the size of a matrix.
-fn misfit_of(shape: &Shape) -> Option<String> {
-    let expected = shape.dimensions.and_then(|dimensions| dimensions.checked_mul(shape.rows)).and_then(|numbers| numbers.checked_mul(4));
-    if expected.is_some() && expected == shape.matrix_bytes {
-        return None;
-    }
-    let told = |number: Option<u64>| number.map_or_else(|| "unknown".to_owned(), |number| number.to_string());
-    let (dimensions, found) = (told(shape.dimensions), told(shape.matrix_bytes));
-    Some(format!("{} rows of dimension {dimensions}, matrix bytes: {found}", shape.rows))
 }

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use crossbeam_channel::bounded;
 
 use super::extract::{Extract, read_rows};
-use super::pieces::{Pieces, Stop};
 use super::rows::Row;
-use super::vector_rows::Form;
 use crate::base::control::Control;
 use crate::base::tap::Tap;
 use crate::domain::entry::{Entry, Generation};
 use crate::lightrag::Error;
-use crate::lightrag::files::Files;
+use crate::lightrag::files::{Files, StoreFile};
+use crate::lightrag::formats::pieces::{Pieces, Stop};
+use crate::lightrag::formats::vectors::Form;
 use crate::lightrag::workspace::Store;
 
 /// Files up to this size are collected and parsed at their end by the thread that feeds the tap: that takes less than a thread's start.
@@ -29,15 +29,6 @@ const WAITING_PIECES: usize = 2;
 
 /// From this size on all files together are read by two threads.
 const SHARED_FROM_BYTES: u64 = 8 * 1024 * 1024;
-
-/// A store's file in a workspace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct StoreFile {
-    pub(super) store: Store,
-    /// Below the workspace.
-    pub(super) path: PathBuf,
-    pub(super) size_bytes: u64,
-}
 
 /// What became of a tapped file.
 #[derive(Debug)]
@@ -143,7 +134,7 @@ pub(super) fn rows(files: &dyn Files, file: &StoreFile, control: &Control, sink:
 }
 
 /// What is judged must be what is stored.
-fn check_unchanged(files: &dyn Files, path: &Path) -> Result<(), Error> {
+pub(super) fn check_unchanged(files: &dyn Files, path: &Path) -> Result<(), Error> {
     match files.is_as_fixed(path) {
         Ok(true) => Ok(()),
         Ok(false) => Err(Error::AuditChanged { path: path.to_path_buf() }),
@@ -152,10 +143,9 @@ fn check_unchanged(files: &dyn Files, path: &Path) -> Result<(), Error> {
 }
 
 /// The bytes of a file from its beginning.
-pub(super) fn pieces<'a>(files: &'a dyn Files, path: &Path, control: &'a Control) -> Result<Pieces<'a>, Error> {
-    let opened = files.open(path).and_then(|file| file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)));
-    let file = opened.map_err(|source| Error::AuditRead { path: path.to_path_buf(), source })?;
-    Ok(Pieces::of_disk(file, control))
+fn pieces<'a>(files: &'a dyn Files, path: &Path, control: &'a Control) -> Result<Pieces<'a>, Error> {
+    let opened = Pieces::open(files, path, control).and_then(|file| file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound)));
+    opened.map_err(|source| Error::AuditRead { path: path.to_path_buf(), source })
 }
 
 /// What a stopped parser means where the file was read before.

@@ -1,9 +1,12 @@
 //! The rows of the stores, as far as the rules look at them.
 
 use super::extract::{Digest, digest};
-use super::json::Scanner;
-use super::pieces::{Pieces, Stop};
-use super::vector_rows::{self, Form};
+use super::vector_rows;
+use crate::lightrag::formats::SEPARATOR;
+use crate::lightrag::formats::graphml::{Element, read_elements};
+use crate::lightrag::formats::json::Scanner;
+use crate::lightrag::formats::pieces::{Pieces, Stop};
+use crate::lightrag::formats::vectors::{Form, Shape};
 use crate::lightrag::workspace::Store;
 
 /// How far LightRAG is with a document.
@@ -43,19 +46,6 @@ impl Counted<'_> {
     pub(super) fn is_misfit(&self) -> bool {
         self.count != Some(self.names.len() as u64)
     }
-}
-
-/// What is said of a store of vectors as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Shape {
-    /// Numbers in each vector.
-    pub(super) dimensions: Option<u64>,
-    /// Vectors.
-    pub(super) rows: u64,
-    /// Bytes of all numbers, 4 each.
-    pub(super) matrix_bytes: Option<u64>,
-    /// Where the numbers begin in the file, bytes.
-    pub(super) matrix_at: u64,
 }
 
 /// One row of a store. Texts are UTF-8, but for half surrogate pairs. Pairs are joined by `<SEP>`.
@@ -116,9 +106,6 @@ pub(super) enum Row<'a> {
 /// What is done with each row.
 pub(super) type Sink<'s> = &'s mut dyn FnMut(Row<'_>);
 
-/// What joins the names of a pair, and the chunk ids in a `source_id`.
-pub(super) const SEPARATOR: &[u8] = b"<SEP>";
-
 /// The parts of a list that [`SEPARATOR`] joins.
 pub(super) fn parts(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut at = (!list.is_empty()).then_some(0);
@@ -135,6 +122,22 @@ pub(super) fn ends(pair: &[u8]) -> [&[u8]; 2] {
     match memchr::memmem::find(pair, SEPARATOR) {
         Some(at) => [&pair[..at], &pair[at + SEPARATOR.len()..]],
         None => [pair, b""],
+    }
+}
+
+/// Reads the graph to its end.
+pub(super) fn read_graph(pieces: Pieces<'_>, sink: Sink<'_>) -> Result<(), Stop> {
+    read_elements(pieces, &["entity_id", "source_id", "truncate"], &mut |element| sink(row_of(&element)))
+}
+
+/// The row of an element that was read with `entity_id`, `source_id` and `truncate`.
+fn row_of(element: &Element) -> Row<'_> {
+    let [first, second] = &element.ends;
+    let [entity_id, sources, cut] = [0, 1, 2].map(|field| element.texts.get(field).map_or(&[][..], |text| text.as_bytes()));
+    if element.is_node {
+        Row::Node { id: first.as_bytes(), entity_id, sources, is_cut: !cut.is_empty() }
+    } else {
+        Row::Edge { ends: [first.as_bytes(), second.as_bytes()], sources }
     }
 }
 

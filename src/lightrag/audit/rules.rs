@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::extract::{DUPLICATE, digest, digest_in_id, key_digest, misfit, name_digest, pair_digests};
-use super::rows::{Counted, Document, Progress, Row, SEPARATOR, parts};
+use super::rows::{Counted, Document, Progress, Row, parts};
 use super::stores::Stores;
 use super::tally::Tally;
 use crate::domain::finding::{Rule, Severity};
 use crate::domain::lightrag_layout::LightragLayout;
+use crate::lightrag::formats::SEPARATOR;
 use crate::lightrag::workspace::Store;
 
 /// So many sources of a node LightRAG keeps by default, and does not always say that it has cut the rest.

@@ -1,175 +1,30 @@
-//! The rows of the stores of vectors: nano-vectordb's, and those that belong to a Faiss index.
+//! The rows of the stores of vectors, as far as the rules look at them.
 
-use std::path::Path;
-
-use super::extract::{Digest, digest};
-use super::json::Scanner;
-use super::pieces::{Pieces, Stop};
-use super::rows::{Row, Shape, Sink};
-use crate::lightrag::workspace::{Store, is_faiss};
-
-/// What keeps the vectors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// One JSON file: `embedding_dim`, `data` with a row each, and last the `matrix`, base64 of float32.
-    Nano,
-    /// An index file with the numbers, and a JSON object with a row for each of its positions.
-    Faiss,
-}
-
-impl Form {
-    /// That of a file of rows.
-    pub(super) fn of(path: &Path) -> Self {
-        if is_faiss(path) { Self::Faiss } else { Self::Nano }
-    }
-}
-
-/// How an `IndexFlatIP` begins: what it is, dimension, number of vectors, two numbers of no use, whether it is trained, the metric, and
-/// the number of floats that follow.
-const INDEX_KIND: &[u8; 4] = b"IxFI";
-const INDEX_HEAD_BYTES: usize = 45;
-
-/// The fields of a row.
-#[derive(Default)]
-pub(super) struct VectorFields {
-    pub(super) id: Vec<u8>,
-    name: Vec<u8>,
-    first: Vec<u8>,
-    second: Vec<u8>,
-    document: Vec<u8>,
-    sources: Vec<u8>,
-    content: Option<Digest>,
-    /// The row's own vector as the file has it; empty where there is none or nobody wants it.
-    pub(super) vector: Vec<u8>,
-    scratch: Vec<u8>,
-    wants_vector: bool,
-}
-
-impl VectorFields {
-    /// Rows with their own vectors.
-    pub(super) fn with_vectors() -> Self {
-        Self { wants_vector: true, ..Self::default() }
-    }
-
-    /// Reads one row.
-    pub(super) fn read(&mut self, store: Store, scanner: &mut Scanner<'_>) -> Result<(), Stop> {
-        for field in
-            [&mut self.id, &mut self.name, &mut self.first, &mut self.second, &mut self.document, &mut self.sources, &mut self.vector]
-        {
-            field.clear();
-        }
-        self.content = None;
-        let read = scanner.object(&mut |scanner, field| match field {
-            b"__id__" => scanner.text(&mut self.id),
-            b"entity_name" => scanner.text(&mut self.name),
-            b"src_id" => scanner.text(&mut self.first),
-            b"tgt_id" => scanner.text(&mut self.second),
-            b"full_doc_id" => scanner.text(&mut self.document),
-            b"source_id" => scanner.text(&mut self.sources),
-            b"vector" if self.wants_vector => scanner.text(&mut self.vector),
-            b"content" if store == Store::ChunkVectors => {
-                scanner.text(&mut self.scratch)?;
-                self.content = Some(digest(&self.scratch));
-                Ok(())
-            }
-            _ => scanner.pass(),
-        });
-        read.map(|_| ())
-    }
-
-    /// The row that was read last.
-    pub(super) fn row(&self, store: Store) -> Row<'_> {
-        match store {
-            Store::EntityVectors => Row::EntityVector { id: &self.id, name: &self.name, sources: &self.sources },
-            Store::RelationVectors => Row::RelationVector { id: &self.id, ends: [&self.first, &self.second], sources: &self.sources },
-            _ => {
-                let content = self.content.unwrap_or_else(|| digest(b""));
-                Row::ChunkVector { id: &self.id, document: &self.document, content }
-            }
-        }
-    }
-}
+use super::extract::digest;
+use super::rows::{Row, Sink};
+use crate::lightrag::formats::json::Scanner;
+use crate::lightrag::formats::pieces::Stop;
+use crate::lightrag::formats::vectors::{Form, Shape, VectorFields, read_rows};
+use crate::lightrag::workspace::Store;
 
 /// Reads the rows, and last the [`Shape`] of nano-vectordb's matrix, or of the rows that a Faiss index must have.
 pub(super) fn read(store: Store, form: Form, scanner: &mut Scanner<'_>, sink: Sink<'_>) -> Result<(), Stop> {
     let mut fields = VectorFields::default();
-    let mut shape = Shape { dimensions: None, rows: 0, matrix_bytes: None, matrix_at: 0 };
+    let mut shape = Shape::default();
     read_rows(form, scanner, &mut shape, &mut |scanner, _| {
         fields.read(store, scanner)?;
-        sink(fields.row(store));
+        sink(row_of(store, &fields));
         Ok(())
     })?;
     sink(Row::Shape(shape));
     Ok(())
 }
 
-/// What is done with each row: it reads it, and is told its position in the matrix; of a Faiss index none where the row tells none.
-pub(super) type VectorRow<'f, 'a> = &'f mut dyn FnMut(&mut Scanner<'a>, Option<u64>) -> Result<(), Stop>;
-
-/// Goes over the rows of a file that holds an object.
-pub(super) fn read_rows<'a>(form: Form, scanner: &mut Scanner<'a>, shape: &mut Shape, row: VectorRow<'_, 'a>) -> Result<(), Stop> {
-    if form == Form::Faiss {
-        scanner.object(&mut |scanner, key| {
-            shape.rows += 1;
-            let position = std::str::from_utf8(key).ok().and_then(|key| key.parse().ok());
-            row(scanner, position)
-        })?;
-        return Ok(());
+/// The row that was read last.
+pub(super) fn row_of(store: Store, fields: &VectorFields) -> Row<'_> {
+    match store {
+        Store::EntityVectors => Row::EntityVector { id: &fields.id, name: &fields.name, sources: &fields.sources },
+        Store::RelationVectors => Row::RelationVector { id: &fields.id, ends: [&fields.first, &fields.second], sources: &fields.sources },
+        _ => Row::ChunkVector { id: &fields.id, document: &fields.document, content: digest(&fields.content) },
     }
-    scanner.object(&mut |scanner, field| match field {
-        b"embedding_dim" => {
-            shape.dimensions = scanner.number()?;
-            Ok(())
-        }
-        b"data" => {
-            let read = scanner.array(&mut |scanner| {
-                shape.rows += 1;
-                row(scanner, Some(shape.rows - 1))
-            });
-            read.map(|_| ())
-        }
-        b"matrix" => {
-            scanner.peek()?;
-            shape.matrix_at = scanner.at_byte() + 1;
-            let passed = scanner.measure()?;
-            shape.matrix_bytes = passed.filter(|passed| passed.bytes % 4 == 0).map(|passed| {
-                let padding = passed.last.iter().filter(|&&byte| byte == b'=').count() as u64;
-                passed.bytes / 4 * 3 - padding
-            });
-            Ok(())
-        }
-        _ => scanner.pass(),
-    })?;
-    Ok(())
-}
-
-/// Reads the head of a Faiss index and counts what follows it.
-pub(super) fn read_index(mut pieces: Pieces<'_>, sink: Sink<'_>) -> Result<(), Stop> {
-    let mut head = Vec::with_capacity(INDEX_HEAD_BYTES);
-    while head.len() < INDEX_HEAD_BYTES && pieces.more()? {
-        let rest = pieces.rest();
-        let wanted = rest.len().min(INDEX_HEAD_BYTES - head.len());
-        head.extend_from_slice(&rest[..wanted]);
-        pieces.advance(wanted);
-    }
-    let malformed = |problem: &str| Err(Stop::Malformed { at_byte: head.len() as u64, problem: problem.to_owned() });
-    if head.len() < INDEX_HEAD_BYTES {
-        return malformed("it ends too early");
-    }
-    if !head.starts_with(INDEX_KIND) {
-        return malformed("it is no flat inner-product index");
-    }
-    let number = |at: usize, bytes: usize| head[at..at + bytes].iter().rev().fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
-    let (dimensions, rows, floats) = (number(4, 4), number(8, 8), number(37, 8));
-    let mut bytes = 0;
-    while pieces.more()? {
-        let length = pieces.rest().len();
-        bytes += length as u64;
-        pieces.advance(length);
-    }
-    if floats.checked_mul(4) != Some(bytes) {
-        return malformed("its numbers are cut off, or something follows them");
-    }
-    sink(Row::Shape(Shape { dimensions: Some(dimensions), rows, matrix_bytes: Some(bytes), matrix_at: INDEX_HEAD_BYTES as u64 }));
-    Ok(())
 }

@@ -1,26 +1,24 @@
-//! The numbers of vectors (R34, R35). A file's rows and its matrix are read side by side, a row at a time, so that nothing of a large
-//! store is held; the matrix comes last in the file, which is why the file is read twice.
-
-use std::io::{self, BufReader, Read};
-use std::path::Path;
+//! The numbers of vectors (R34, R35).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use base64::read::DecoderReader;
 use fdeflate::Decompressor;
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
 
-use super::json::Scanner;
-use super::read::{StoreFile, error_of, pieces};
-use super::rows::{Row, Shape};
+use super::extract::digest;
+use super::read::{check_unchanged, error_of};
+use super::rows::Row;
 use super::stores::Stores;
 use super::tally::Tally;
-use super::vector_rows::{Form, VectorFields, read_rows};
+use super::vector_rows::row_of;
 use crate::base::control::Control;
 use crate::domain::finding::{Rule, Severity};
 use crate::lightrag::Error;
-use crate::lightrag::files::Files;
+use crate::lightrag::files::{Files, StoreFile};
+use crate::lightrag::formats::matrix::{FileStop, Matrix, length_of, read_vectors};
+use crate::lightrag::formats::pieces::Stop;
+use crate::lightrag::formats::vectors::VectorFields;
 use crate::lightrag::workspace::Store;
 
 /// How far a length may be from 1: float32 of some thousand numbers is much nearer.
@@ -29,57 +27,37 @@ const LENGTH_TOLERANCE: f64 = 1e-3;
 /// How far a number may be from its half-precision form, of a vector of length 1.
 const HALF_TOLERANCE: f32 = 5e-3;
 
-/// How much of the matrix is read from the file at a time.
-const READ_BYTES: usize = 256 * 1024;
-
-/// Judges the numbers of one store of vectors; `matrix` is the file that holds them, which may be that of the rows itself.
+/// Judges the numbers of one store of vectors.
 pub(super) fn judge_vectors(
     files: &dyn Files,
     rows: &StoreFile,
-    (matrix, shape): (&Path, Shape),
+    matrix: &Matrix,
     stores: &Stores,
     control: &Control,
 ) -> Result<Tally, Error> {
     let mut tally = Tally::default();
-    let Some(dimensions) = shape.dimensions.and_then(|dimensions| usize::try_from(dimensions).ok()).filter(|dimensions| *dimensions > 0)
-    else {
-        return Ok(tally);
-    };
-    let form = Form::of(&rows.path);
-    let numbers = open_matrix(files, matrix, form, shape).map_err(|source| Error::AuditRead { path: matrix.to_path_buf(), source })?;
-    let mut matrix_rows = MatrixRows { numbers, next: 0, bytes: vec![0; dimensions * 4], row: vec![0.0; dimensions] };
-    let mut own = OwnVector::new(dimensions);
-    let mut fields = VectorFields::with_vectors();
-    let mut failed = None;
-    let mut scanner = Scanner::new(pieces(files, &rows.path, control)?);
-    let mut counted = Shape { rows: 0, ..shape };
-    let read = scanner.begin().and_then(|()| {
-        read_rows(form, &mut scanner, &mut counted, &mut |scanner, position| {
-            fields.read(rows.store, scanner)?;
-            if failed.is_some() {
-                return Ok(());
-            }
-            // What does not fit the matrix is a finding already.
-            let Some(position) = position.filter(|position| *position < shape.rows) else { return Ok(()) };
-            match matrix_rows.read(position) {
-                Ok(true) => judge_row(&fields, rows.store, &matrix_rows.row, &mut own, stores, &mut tally),
-                Ok(false) => {}
-                Err(error) => failed = Some(error),
-            }
-            Ok(())
-        })
+    let mut own = OwnVector::new(matrix.shape.dimensions.and_then(|dimensions| usize::try_from(dimensions).ok()).unwrap_or(0));
+    let read = read_vectors(files, rows, matrix, VectorFields::with_vectors(), control, &mut |fields, numbers| {
+        if let Some(fields) = fields {
+            judge_row(fields, rows.store, numbers, &mut own, stores, &mut tally);
+        }
     });
-    match (read, failed) {
-        (Ok(()), None) => Ok(tally),
-        (Ok(()), Some(source)) => Err(Error::AuditRead { path: matrix.to_path_buf(), source }),
-        (Err(stop), _) => Err(error_of(&rows.path, stop)),
+    match read {
+        Ok(_) => {}
+        // The file has parsed and its sizes fit, so it is the matrix that cannot be read.
+        Err(FileStop { path, stop: Stop::Malformed { problem, .. } }) => {
+            check_unchanged(files, &path)?;
+            tally.count(Rule::R33, Severity::Broken, &[format!("{}: {problem}", path.display()).as_bytes()]);
+        }
+        Err(FileStop { path, stop }) => return Err(error_of(&path, stop)),
     }
+    Ok(tally)
 }
 
 fn judge_row(fields: &VectorFields, store: Store, row: &[f32], own: &mut OwnVector, stores: &Stores, tally: &mut Tally) {
-    let severity = || match fields.row(store) {
+    let severity = || match row_of(store, fields) {
         Row::EntityVector { sources, .. } | Row::RelationVector { sources, .. } => stores.severity_of_sources(sources),
-        Row::ChunkVector { document, .. } => stores.severity_of_document(super::extract::digest(document)),
+        Row::ChunkVector { document, .. } => stores.severity_of_document(digest(document)),
         _ => Severity::Warning,
     };
     let length = length_of(row);
@@ -90,53 +68,6 @@ fn judge_row(fields: &VectorFields, store: Store, row: &[f32], own: &mut OwnVect
     }
     if !fields.vector.is_empty() && !own.is_near(&fields.vector, row) {
         tally.count(Rule::R35, severity(), &[&fields.id]);
-    }
-}
-
-/// Eight sums side by side, as the processor likes it.
-fn length_of(row: &[f32]) -> f64 {
-    let square = |number: f32| f64::from(number) * f64::from(number);
-    let (eights, rest) = row.as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for eight in eights {
-        sums.iter_mut().zip(eight).for_each(|(sum, number)| *sum += square(*number));
-    }
-    (sums.iter().sum::<f64>() + rest.iter().map(|number| square(*number)).sum::<f64>()).sqrt()
-}
-
-/// The float32 of a matrix, as bytes.
-fn open_matrix<'f>(files: &'f dyn Files, path: &Path, form: Form, shape: Shape) -> io::Result<Box<dyn Read + 'f>> {
-    let file = files.open_at(path, shape.matrix_at)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-    let file = BufReader::with_capacity(READ_BYTES, file);
-    Ok(match form {
-        Form::Faiss => Box::new(file),
-        Form::Nano => Box::new(DecoderReader::new(file.take(shape.matrix_bytes.unwrap_or(0).div_ceil(3) * 4), &STANDARD)),
-    })
-}
-
-/// Gives the rows of a matrix in their order.
-struct MatrixRows<'f> {
-    numbers: Box<dyn Read + 'f>,
-    next: u64,
-    bytes: Vec<u8>,
-    row: Vec<f32>,
-}
-
-impl MatrixRows<'_> {
-    /// Reads on to this row; false for one that has been passed already.
-    fn read(&mut self, position: u64) -> io::Result<bool> {
-        if position < self.next {
-            return Ok(false);
-        }
-        while self.next <= position {
-            self.numbers.read_exact(&mut self.bytes)?;
-            self.next += 1;
-        }
-        let (numbers, _) = self.bytes.as_chunks::<4>();
-        for (number, bytes) in self.row.iter_mut().zip(numbers) {
-            *number = f32::from_le_bytes(*bytes);
-        }
-        Ok(true)
     }
 }
 

@@ -4,12 +4,10 @@ use md5::{Digest as _, Md5};
 
 use super::base::{Digest, digest};
 use crate::domain::difference::Part;
-use crate::lightrag::audit::graphml::read_elements;
-use crate::lightrag::audit::json::{Field, Scanner};
-use crate::lightrag::audit::pieces::{Pieces, Stop};
-
-/// What LightRAG joins names with.
-const SEPARATOR: &str = "<SEP>";
+use crate::lightrag::formats::graphml::read_elements;
+use crate::lightrag::formats::json::read_object;
+use crate::lightrag::formats::pair;
+use crate::lightrag::formats::pieces::{Pieces, Stop};
 
 /// One row of a state.
 pub(super) struct Row<'r> {
@@ -89,9 +87,9 @@ pub(super) fn read_graph(pieces: Pieces<'_>, sink: Sink<'_>) -> Result<(), Stop>
             let content = digest(&[entity_type, description, sources]);
             sink(Row { part: Part::Entities, key: first.as_bytes(), content, detail: entity_type });
         } else {
-            let key = if first <= second { format!("{first}{SEPARATOR}{second}") } else { format!("{second}{SEPARATOR}{first}") };
+            let key = pair([first.as_bytes(), second.as_bytes()]);
             let content = digest(&[description, keywords, &number_in(weight), sources]);
-            sink(Row { part: Part::Relations, key: key.as_bytes(), content, detail: b"" });
+            sink(Row { part: Part::Relations, key: &key, content, detail: b"" });
         }
     })
 }
@@ -105,17 +103,6 @@ fn read_contents(pieces: Pieces<'_>, sink: &mut dyn FnMut(&[u8], &[u8])) -> Resu
         sink(id, &content);
         Ok(())
     })
-}
-
-/// Reads a file that is one JSON object, to its end.
-fn read_object<'a>(pieces: Pieces<'a>, row: Field<'_, 'a>) -> Result<(), Stop> {
-    let mut scanner = Scanner::new(pieces);
-    scanner.begin()?;
-    if scanner.peek()? != b'{' {
-        return scanner.malformed("it is no JSON object");
-    }
-    scanner.object(row)?;
-    scanner.end()
 }
 
 fn md5(text: &[u8]) -> Digest {

@@ -7,8 +7,8 @@ use super::rows::{Sink, read_chunks, read_documents, read_graph, read_texts};
 use crate::base::control::Control;
 use crate::domain::difference::Side;
 use crate::lightrag::Error;
-use crate::lightrag::audit::pieces::{Pieces, Stop};
 use crate::lightrag::files::Files;
+use crate::lightrag::formats::pieces::{Pieces, Stop};
 use crate::lightrag::workspace::Store;
 
 /// A store of a state.

@@ -161,15 +161,16 @@ impl Local {
         self.root.join("set-aside").join(kind.directory())
     }
 
-    /// As [`Local::set_aside`], for the config. It is named by its hash there: another one may follow some day.
+    /// As [`Local::set_aside`], for the config. It is named by its hash there, if it can be read: another one may follow some day.
     pub(crate) fn set_aside_config(&self) -> Result<bool, Error> {
         let (path, directory) = (self.config_path(), self.root.join("set-aside"));
-        let bytes = match fs::read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-            other => other.map_err(Error::io("read", &path))?,
+        let name = match fs::read(&path).map_err(Error::io("read", &path)) {
+            Err(error) if error.is_missing_file() => return Ok(false),
+            Err(error) if error.is_damage() => "config-unreadable".to_owned(),
+            other => format!("config-{}", FileId::of(&other?)),
         };
         create_directory(&directory, self.sync)?;
-        fs::rename(&path, directory.join(format!("config-{}", FileId::of(&bytes)))).map_err(Error::io("set aside", &path))?;
+        fs::rename(&path, directory.join(name)).map_err(Error::io("set aside", &path))?;
         if self.sync {
             sync_directory(&directory)?;
             sync_directory(&self.root)?;

@@ -13,6 +13,7 @@ mod output;
 mod pieces;
 mod plan;
 pub(crate) mod restore;
+pub(crate) mod root;
 mod selection;
 pub(crate) mod spans;
 pub(crate) mod verify;

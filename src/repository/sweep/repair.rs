@@ -47,11 +47,12 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::WrongLock`] unless the lock is exclusive; [`Error::Io`] when the repository cannot be listed or written, and for a
-    /// file that may be whole and cannot be read for now, as without permission: then nothing has changed; [`Error::LockLost`],
-    /// [`Error::Cancelled`]: the next repair goes on.
+    /// file that may be whole and cannot be read for now, as without permission: then nothing has changed, but that a lost key file is
+    /// there again; [`Error::LockLost`], [`Error::Cancelled`]: the next repair goes on.
     pub fn repair(&self, control: &Control, lock: &Lock) -> Result<Repaired, Error> {
         lock.protect(self, "repairing", LockKind::Exclusive)?;
         let mut repaired = Repaired::default();
+        self.write_lost_key(&mut repaired)?;
         // All is read before anything moves: what may be whole and cannot be read for now ends the repair here.
         let (indexed, unreadable) = self.read_index_files(control)?;
         let damaged_records = self.find_damaged_records(control)?;
@@ -96,6 +97,15 @@ impl Repository {
         Ok(repaired)
     }
 
+    /// Writes a lost key file anew, before all else: the only copy of the key may be the one in memory. A file is added, nothing moves.
+    fn write_lost_key(&self, repaired: &mut Repaired) -> Result<(), Error> {
+        if let Some(bytes) = &self.rescue.key_file {
+            repaired.written_anew.push(subject(FileKind::Key, &write_file(&self.backend, FileKind::Key, bytes)?));
+            failpoint::reach("repository.key_written");
+        }
+        Ok(())
+    }
+
     fn read_index_files(&self, control: &Control) -> Result<(Indexed, Vec<FileId>), Error> {
         let (mut indexed, mut unreadable) = (Indexed::new(), Vec::new());
         for (file, _) in self.backend.list(FileKind::Index)? {
@@ -125,20 +135,22 @@ impl Repository {
     fn find_damaged_small_files(&self) -> Result<Vec<(FileKind, FileId)>, Error> {
         let mut damaged = Vec::new();
         for (id, _) in self.backend.list(FileKind::Key)? {
-            if FileId::of(&self.backend.read(FileKind::Key, &id)?) != id {
-                damaged.push((FileKind::Key, id));
+            match self.backend.read(FileKind::Key, &id) {
+                Ok(bytes) if FileId::of(&bytes) == id => {}
+                Err(error) if !error.is_damage() => return Err(error),
+                _ => damaged.push((FileKind::Key, id)),
             }
         }
         for (id, bytes) in self.backend.list(FileKind::Lock)? {
             // An empty one may be about to be written; a lock sees to those that stay so.
-            if bytes > 0 && matches!(self.load(FileKind::Lock, &id), Err(Error::Damaged { .. })) {
+            if bytes > 0 && self.load(FileKind::Lock, &id).is_err_and(|error| error.is_damage()) {
                 damaged.push((FileKind::Lock, id));
             }
         }
         Ok(damaged)
     }
 
-    /// Writes config and key anew where that is needed, before the damaged ones go: without them, nobody can open the repository.
+    /// Writes the config anew where that is needed, before damaged keys go: without it, nobody can open the repository.
     fn repair_small_files(
         &self,
         damaged: &[(FileKind, FileId)],
@@ -154,10 +166,6 @@ impl Repository {
             if self.backend.write_config(sealed)? {
                 repaired.written_anew.push("config".to_owned());
             }
-        }
-        if let Some(bytes) = &self.rescue.key_file {
-            may_change()?;
-            repaired.written_anew.push(subject(FileKind::Key, &write_file(&self.backend, FileKind::Key, bytes)?));
         }
         for (kind, id) in damaged {
             may_change()?;

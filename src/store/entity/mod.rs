@@ -3,11 +3,14 @@
 pub mod audit_event;
 pub mod checkpoint;
 pub mod checkpoint_member;
+pub mod drill;
 pub mod graph;
 pub mod health_check;
 pub mod idempotency_key;
 pub mod lease;
 pub mod operation;
+pub mod probe_set;
+pub mod retrieval;
 pub mod schedule;
 pub mod schedule_run;
 pub mod snapshot;

@@ -11,7 +11,7 @@ use lightkeep::lightrag::audit::{Audit, audit_directory};
 use lightkeep::lightrag::capture::capture;
 use serde_json::{Value, json};
 
-use super::workspaces::{Workspace, copy};
+use super::workspaces::{Workspace, change, copy};
 
 const ORCHARD: &str = "doc-18f212e50d318526836c5b022e8ab7dd";
 const CHUNK: &str = "doc-18f212e50d318526836c5b022e8ab7dd-chunk-000";
@@ -27,13 +27,6 @@ fn audit_capture(directory: &Path) -> Verdict {
     let control = Control::default();
     let captured = capture(directory, "0001", &control).unwrap();
     Audit::new(None).finish(captured.entries(), &control).unwrap()
-}
-
-/// Changes a JSON store.
-fn change(root: &Path, name: &str, change: impl FnOnce(&mut Value)) {
-    let mut value: Value = serde_json::from_slice(&fs::read(root.join(name)).unwrap()).unwrap();
-    change(&mut value);
-    fs::write(root.join(name), value.to_string()).unwrap();
 }
 
 /// Replaces the first `from` after `behind` in the graph.
@@ -181,6 +174,15 @@ fn each_rule_is_named_when_it_is_broken() {
         quick.findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.rule));
         assert_eq!(quick.findings, verdict.findings, "{rule:?}: a snapshot says the same but for the numbers of vectors");
     }
+}
+
+#[test]
+fn a_matrix_that_is_no_base64_is_broken() {
+    let (_directory, root) = copy(Workspace::Sample);
+    change(&root, "vdb_entities.json", |store| store["matrix"] = json!(store["matrix"].as_str().unwrap().replacen('A', "%", 1)));
+    let verdict = audit(&root);
+    let found: Vec<_> = verdict.findings.iter().map(|finding| (finding.rule, finding.severity, finding.examples[0].as_str())).collect();
+    assert_eq!(found, [(Rule::R33, Severity::Broken, "vdb_entities.json: the matrix is no base64")]);
 }
 
 #[test]

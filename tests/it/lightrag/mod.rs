@@ -5,5 +5,6 @@ mod audit_layouts;
 mod audit_rules;
 mod capture;
 mod differences;
+mod probes;
 mod server;
-mod workspaces;
+pub(crate) mod workspaces;

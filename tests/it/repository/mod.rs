@@ -15,6 +15,7 @@ mod pruning;
 mod reading;
 mod referee;
 mod repairing;
+mod rescuing;
 mod sources;
 mod support;
 mod verifying;

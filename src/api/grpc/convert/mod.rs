@@ -2,12 +2,14 @@
 
 pub(super) mod checkpoint;
 pub(super) mod difference;
+pub(super) mod drill;
 pub(super) mod graph;
 pub(super) mod health;
 mod json;
 pub(super) mod looking;
 pub(super) mod operation;
 pub(super) mod policy;
+pub(super) mod probe;
 pub(super) mod repository;
 pub(super) mod restore;
 pub(super) mod retention;

@@ -82,6 +82,7 @@ fn kind_to_proto(kind: OperationKind) -> v1::OperationKind {
         OperationKind::Repair => v1::OperationKind::Repair,
         OperationKind::Reconcile => v1::OperationKind::Reconcile,
         OperationKind::Unregister => v1::OperationKind::Unregister,
+        OperationKind::Drill => v1::OperationKind::Drill,
     }
 }
 
@@ -102,6 +103,7 @@ fn kind(violations: &mut Violations, number: i32) -> Option<OperationKind> {
         v1::OperationKind::Repair => OperationKind::Repair,
         v1::OperationKind::Reconcile => OperationKind::Reconcile,
         v1::OperationKind::Unregister => OperationKind::Unregister,
+        v1::OperationKind::Drill => OperationKind::Drill,
     })
 }
 

@@ -8,7 +8,6 @@ use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesStart, Event};
 
 use super::pieces::{Pieces, Stop};
-use super::rows::{Row, Sink};
 
 /// A node or an edge, with the fields that were asked for.
 #[derive(Debug, Default)]
@@ -19,11 +18,6 @@ pub(in crate::lightrag) struct Element {
     pub(in crate::lightrag) ends: [String; 2],
     /// The texts of the wanted fields, in their order; empty where there is none.
     pub(in crate::lightrag) texts: Vec<String>,
-}
-
-/// Reads the graph file to its end.
-pub(super) fn read_graphml(pieces: Pieces<'_>, sink: Sink<'_>) -> Result<(), Stop> {
-    read_elements(pieces, &["entity_id", "source_id", "truncate"], &mut |element| sink(row_of(&element)))
 }
 
 /// Reads the graph file to its end, giving each node and edge with the fields of these `attr.name`s.
@@ -159,17 +153,6 @@ fn refuse_control(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The row of an element that was read with `entity_id`, `source_id` and `truncate`.
-fn row_of(element: &Element) -> Row<'_> {
-    let [first, second] = &element.ends;
-    let [entity_id, sources, cut] = [0, 1, 2].map(|field| element.texts.get(field).map_or(&[][..], |text| text.as_bytes()));
-    if element.is_node {
-        Row::Node { id: first.as_bytes(), entity_id, sources, is_cut: !cut.is_empty() }
-    } else {
-        Row::Edge { ends: [first.as_bytes(), second.as_bytes()], sources }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
@@ -186,11 +169,10 @@ mod tests {
     fn read(text: &[u8], piece_bytes: usize) -> Result<Vec<String>, Stop> {
         let pieces: VecDeque<_> = text.chunks(piece_bytes).map(Bytes::copy_from_slice).collect();
         let mut rows = Vec::new();
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        read_graphml(Pieces::of_collected(pieces), &mut |row| match row {
-            Row::Node { id, entity_id, sources, .. } => rows.push(format!("{}|{}|{}", text(id), text(entity_id), text(sources))),
-            Row::Edge { ends: [a, b], sources } => rows.push(format!("{}->{}|{}", text(a), text(b), text(sources))),
-            _ => {}
+        read_elements(Pieces::of_collected(pieces), &["entity_id", "source_id"], &mut |element| {
+            let [first, second] = &element.ends;
+            let arrow = if element.is_node { "" } else { "->" };
+            rows.push(format!("{first}{arrow}{second}|{}", element.texts.join("|")));
         })?;
         Ok(rows)
     }
@@ -198,7 +180,7 @@ mod tests {
     #[test]
     fn it_reads_nodes_and_edges_in_any_pieces() {
         for piece_bytes in 1..GRAPH.len() {
-            assert_eq!(read(GRAPH.as_bytes(), piece_bytes).unwrap(), ["A & B|A & B|", "Étoile||", "A & B->Étoile|c1<SEP>c2"]);
+            assert_eq!(read(GRAPH.as_bytes(), piece_bytes).unwrap(), ["A & B|A & B|", "Étoile||", "A & B->Étoile||c1<SEP>c2"]);
         }
     }
 

@@ -36,6 +36,17 @@ pub(in crate::lightrag) struct Scanner<'a> {
 /// What is done with each field of an object; it must consume the field's value.
 pub(in crate::lightrag) type Field<'f, 'a> = &'f mut dyn FnMut(&mut Scanner<'a>, &[u8]) -> Result<(), Stop>;
 
+/// Reads a file that is one JSON object, to its end.
+pub(in crate::lightrag) fn read_object<'a>(pieces: Pieces<'a>, field: Field<'_, 'a>) -> Result<(), Stop> {
+    let mut scanner = Scanner::new(pieces);
+    scanner.begin()?;
+    if scanner.peek()? != b'{' {
+        return scanner.malformed("it is no JSON object");
+    }
+    scanner.object(field)?;
+    scanner.end()
+}
+
 impl<'a> Scanner<'a> {
     pub(in crate::lightrag) fn new(pieces: Pieces<'a>) -> Self {
         Self { pieces, word: Vec::new(), open: Vec::new() }

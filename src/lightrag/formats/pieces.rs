@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
+use std::path::Path;
 
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
 
 use crate::base::control::{Cancelled, Control};
+use crate::lightrag::files::Files;
 
 /// How much is read from the disk at a time. Fits a core's cache beside what works on it.
 const READ_BYTES: usize = 256 * 1024;
@@ -52,16 +54,21 @@ pub(in crate::lightrag) struct Pieces<'a> {
 }
 
 impl<'a> Pieces<'a> {
+    /// A file of a workspace from its beginning; `None` where there is none.
+    pub(in crate::lightrag) fn open(files: &'a dyn Files, path: &Path, control: &'a Control) -> io::Result<Option<Self>> {
+        Ok(files.open(path)?.map(|file| Self::of_disk(file, control)))
+    }
+
     pub(in crate::lightrag) fn of_disk(file: impl Read + 'a, control: &'a Control) -> Self {
         Self::of(Origin::Disk { file: Box::new(file), control }, Piece::Own(vec![0; READ_BYTES]))
     }
 
     /// What an engine sends: pieces, then `None`.
-    pub(super) fn of_engine(pieces: Receiver<Option<Bytes>>) -> Self {
+    pub(in crate::lightrag) fn of_engine(pieces: Receiver<Option<Bytes>>) -> Self {
         Self::of(Origin::Engine(pieces), Piece::Shared(Bytes::new()))
     }
 
-    pub(super) fn of_collected(pieces: VecDeque<Bytes>) -> Self {
+    pub(in crate::lightrag) fn of_collected(pieces: VecDeque<Bytes>) -> Self {
         Self::of(Origin::Collected(pieces), Piece::Shared(Bytes::new()))
     }
 
