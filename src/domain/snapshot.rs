@@ -24,6 +24,9 @@ impl SnapshotStatus {
     /// Those that count as completed: everything is there and can be restored.
     pub const RESTORABLE: [Self; 2] = [Self::Completed, Self::Restored];
 
+    /// Those in which the work on it has ended.
+    pub const SETTLED: [Self; 4] = [Self::Completed, Self::Restored, Self::Failed, Self::Archived];
+
     /// Whether a snapshot in this state can be restored.
     pub fn is_restorable(self) -> bool {
         Self::RESTORABLE.contains(&self)
@@ -31,6 +34,6 @@ impl SnapshotStatus {
 
     /// Whether the work on it has ended.
     pub fn is_settled(self) -> bool {
-        !matches!(self, Self::Pending | Self::InProgress)
+        Self::SETTLED.contains(&self)
     }
 }

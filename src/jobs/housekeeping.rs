@@ -87,8 +87,9 @@ async fn sweep(services: &Services, graph: &Graph) -> Result<(), Error> {
         .await
 }
 
-/// Tidies up on one instance, until the process is asked to stop. Each minute: the next prune, and the next checkpoint and drill by themselves. Every hour: what was remembered long enough
-/// is forgotten, and what retention no longer keeps is deleted. Neither expiry nor prunes begin in the first hour. At first and then once a day: rows and records are compared.
+/// Tidies up on one instance, until the process is asked to stop. Each minute: the next prune, and the next checkpoint and drill by
+/// themselves. Every hour: what was remembered long enough is forgotten, and what retention no longer keeps is deleted. Neither expiry nor
+/// prunes begin in the first hour. At first and then once a day: rows and records are compared.
 pub async fn housekeep(services: Services, backup_enabled: bool, recovery_enabled: bool) {
     let stopping = services.stopping().clone();
     let mut done = Done { started: Instant::now(), hourly: None, compared: None };

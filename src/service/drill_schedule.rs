@@ -44,7 +44,7 @@ impl Services {
             let last = drills::find_newest(self.store().read(), &graph.graph_id).await?.map(|drill| drill.created_at);
             // One of the future is left by a clock that ran ahead.
             let is_due = last.is_none_or(|last| last <= since || last > self.now());
-            if is_due && snapshots::find_newest_good(self.store().read(), &graph.graph_id).await?.is_some() {
+            if is_due && snapshots::find_newest_good(self.store().read(), &graph.graph_id, self.now()).await?.is_some() {
                 waiting.push((last, graph.graph_id));
             }
         }

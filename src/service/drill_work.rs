@@ -181,11 +181,17 @@ impl Services {
             return Ok(Err("no probes were asked: its graph had none when the snapshot was taken".to_owned()));
         };
         let set = probes::find(self.store().read(), asked.probe_set_id).await?;
-        let retrieved = asked.retrieved.and_then(|json| serde_json::from_str::<Vec<Retrieved>>(&json).ok());
-        Ok(match (set, retrieved) {
-            (Some(set), Some(retrieved)) => Ok((probes_of(&set), retrieved)),
-            _ => Err(format!("no probes were asked: {}", asked.error_message.as_deref().unwrap_or("they are not known any more"))),
-        })
+        let (Some(set), Some(json)) = (set, &asked.retrieved) else {
+            return Ok(Err(format!("no probes were asked: {}", asked.error_message.as_deref().unwrap_or("they are not known any more"))));
+        };
+        let retrieved: Vec<Retrieved> =
+            serde_json::from_str(json).map_err(|error| Error::internal("read what a snapshot retrieved", error))?;
+        let probes = probes_of(&set)?;
+        // Compared one by one: none may be left out of it.
+        if probes.len() != retrieved.len() {
+            return Err(Error::internal("compare what a snapshot retrieved", "it was asked other probes"));
+        }
+        Ok(Ok((probes, retrieved)))
     }
 
     /// Removes what attempts at a drill have left that is not tried again.

@@ -21,7 +21,7 @@ use crate::domain::operation::OperationKind;
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::drills::DrillFilter;
 use crate::store::entity::drill::Model;
-use crate::store::{self, Transaction, checkpoints, drills, operations, snapshots};
+use crate::store::{self, Transaction, checkpoints, drills, snapshots};
 
 /// How drills are done, and how often by themselves.
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ impl Services {
         let snapshot = match &new.snapshot_id {
             Some(id) => self.snapshot_of(&*transaction, &new.graph_id, id).await?,
             None => {
-                let newest = snapshots::find_newest_good(&*transaction, &new.graph_id).await?;
+                let newest = snapshots::find_newest_good(&*transaction, &new.graph_id, self.now()).await?;
                 newest.ok_or_else(|| no_good_snapshot(&new.graph_id))?
             }
         };
@@ -109,7 +109,7 @@ impl Services {
     /// Queues a drill of each snapshot of a checkpoint; gives them by their graphs.
     ///
     /// # Errors
-    /// There is no such checkpoint; it is not complete.
+    /// There is no such checkpoint; it is not complete; too many operations wait for one of its graphs.
     pub async fn drill_checkpoint(&self, caller: &Caller, id: &str, request_id: Option<&str>) -> Result<Vec<Model>, Error> {
         let body = [id];
         let request = Request { request_id, action: "RunCheckpointDrill", body: &body };
@@ -152,8 +152,7 @@ impl Services {
         let snapshot = snapshots::find(&**transaction, &row.graph_id, row.snapshot_id).await?;
         if snapshot.is_some_and(|snapshot| snapshot.status.is_restorable()) {
             let operation = self.new_operation(OperationKind::Drill, &row.graph_id, Some(row.snapshot_id), "{}".to_owned());
-            // Not refused by the limit: what a caller has been promised is done, whoever waits.
-            row.operation_id = Some(operations::insert(&**transaction, operation).await?.operation_id);
+            row.operation_id = Some(self.enqueue(&**transaction, operation).await?.operation_id);
         } else {
             (row.state, row.ended_at) = (DrillState::Failed, Some(row.created_at));
             row.reasons = to_json(&["it cannot be restored any more"])?;

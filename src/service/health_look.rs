@@ -12,6 +12,7 @@ use crate::base::control::Control;
 use crate::domain::finding::Consistency;
 use crate::domain::health::{BackupFacts, SourceFacts};
 use crate::domain::operation::OperationKind;
+use crate::domain::snapshot::SnapshotStatus;
 use crate::lightrag::apply::free_bytes;
 use crate::lightrag::server::Server;
 use crate::lightrag::watch::look;
@@ -39,12 +40,12 @@ pub(super) struct Known {
 
 impl Services {
     pub(super) async fn known_of(&self, graph: &graph::Model) -> Result<Known, Error> {
-        let rows = snapshots::list_all(self.store().read(), &graph.graph_id).await?;
-        let find = |test: &dyn Fn(&snapshot::Model) -> bool| rows.iter().find(|row| row.created_at <= self.now() && test(row)).cloned();
-        let is_inconsistent = |row: &snapshot::Model| consistency_of(row) == Some(Consistency::Inconsistent);
-        let newest_good = find(&|row| row.status.is_restorable() && damage_of(row).is_none() && !is_inconsistent(row));
-        let (newest_restorable, newest_ended) = (find(&|row| row.status.is_restorable()), find(&|row| row.status.is_settled()));
-        Ok(Known { newest_good, newest_restorable, newest_ended })
+        let (read, graph_id) = (self.store().read(), &graph.graph_id);
+        Ok(Known {
+            newest_good: snapshots::find_newest_good(read, graph_id, self.now()).await?,
+            newest_restorable: snapshots::find_newest_of(read, graph_id, &SnapshotStatus::RESTORABLE).await?,
+            newest_ended: snapshots::find_newest_of(read, graph_id, &SnapshotStatus::SETTLED).await?,
+        })
     }
 
     /// Looks at a source; `stores` are the store files of its newest good snapshot.

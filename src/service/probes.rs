@@ -71,7 +71,7 @@ impl Services {
             return self.probes_set_before(&new.graph_id, &first).await;
         }
         self.find_graph(self.store().read(), &new.graph_id).await?;
-        let snapshot = snapshots::find_newest_good(self.store().read(), &new.graph_id).await?;
+        let snapshot = snapshots::find_newest_good(self.store().read(), &new.graph_id, self.now()).await?;
         let (probes, asked) = match (&snapshot, &new.wanted) {
             (None, Wanted::Sampled(_)) => return Err(no_good_snapshot(&new.graph_id)),
             (None, Wanted::Given(probes)) => (probes.clone(), None),
@@ -108,7 +108,7 @@ impl Services {
         request.remember(self, &*transaction, set.probe_set_id.to_string()).await?;
         self.record_audit(&*transaction, caller, request.action, &new.graph_id, None).await?;
         store::commit(transaction).await?;
-        Ok(told(&new.graph_id, Some(&set), retrieval))
+        told(&new.graph_id, Some(&set), retrieval)
     }
 
     /// Makes probes of a snapshot, or takes those that are given, and asks them of it.
@@ -139,7 +139,7 @@ impl Services {
         };
         // Replaced since, by another request: then the present ones are the answer.
         match set {
-            Some(set) => Ok(told(graph_id, Some(&set), None)),
+            Some(set) => told(graph_id, Some(&set), None),
             None => self.get_probes(graph_id, None).await,
         }
     }
@@ -152,29 +152,30 @@ impl Services {
         let Some(id) = snapshot_id else {
             self.find_graph(self.store().read(), graph_id).await?;
             let set = probes::find_newest(self.store().read(), graph_id).await?;
-            return Ok(told(graph_id, set.as_ref(), None));
+            return told(graph_id, set.as_ref(), None);
         };
         let snapshot = self.get_snapshot(graph_id, id).await?;
         let asked = probes::find_retrieval(self.store().read(), snapshot.snapshot_id).await?;
-        let Some(asked) = asked else { return Ok(told(graph_id, None, None)) };
+        let Some(asked) = asked else { return told(graph_id, None, None) };
         let set = probes::find(self.store().read(), asked.probe_set_id).await?;
-        Ok(told(graph_id, set.as_ref(), Some(asked)))
+        told(graph_id, set.as_ref(), Some(asked))
     }
 }
 
-fn told(graph_id: &GraphId, set: Option<&probe_set::Model>, asked: Option<retrieval::Model>) -> GraphProbes {
+fn told(graph_id: &GraphId, set: Option<&probe_set::Model>, asked: Option<retrieval::Model>) -> Result<GraphProbes, Error> {
     let (snapshot_id, retrieved, error_message) = match asked {
         Some(asked) => (Some(asked.snapshot_id), asked.retrieved, asked.error_message),
         None => (None, None, None),
     };
-    GraphProbes {
+    let retrieved = retrieved.as_deref().map(serde_json::from_str).transpose();
+    Ok(GraphProbes {
         graph_id: graph_id.clone(),
         set_at: set.map(|set| set.created_at),
-        probes: set.map(probes_of).unwrap_or_default(),
+        probes: set.map(probes_of).transpose()?.unwrap_or_default(),
         snapshot_id,
-        retrieved: retrieved.and_then(|json| serde_json::from_str(&json).ok()),
+        retrieved: retrieved.map_err(|error| Error::internal("read what a snapshot retrieved", error))?,
         error_message,
-    }
+    })
 }
 
 /// What needs a good snapshot of a graph that has none.

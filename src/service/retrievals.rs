@@ -29,13 +29,17 @@ impl Services {
         control: &Arc<Control>,
     ) -> Option<retrieval::Model> {
         let set = match probes::find_newest(self.store().read(), &row.graph_id).await {
-            Ok(set) => set.filter(|set| !probes_of(set).is_empty())?,
+            Ok(set) => set?,
             Err(error) => {
                 tracing::warn!(snapshot_id = %row.snapshot_id, error = Error::from(error).chain(), "cannot find a graph's probes");
                 return None;
             }
         };
-        let asked = self.retrieve_set(row, &set, repository, lock, control).await;
+        let asked = match probes_of(&set) {
+            Ok(probes) if probes.is_empty() => return None,
+            Ok(probes) => self.retrieve_probes(row, probes, repository, lock, control).await,
+            Err(error) => Err(error),
+        };
         if let Err(error) = &asked {
             tracing::warn!(snapshot_id = %row.snapshot_id, error = error.chain(), "cannot tell what a snapshot retrieves");
         }
@@ -47,10 +51,10 @@ impl Services {
         Some(retrieval::Model { snapshot_id, probe_set_id, retrieved, error_message, created_at })
     }
 
-    async fn retrieve_set(
+    async fn retrieve_probes(
         &self,
         row: &snapshot::Model,
-        set: &probe_set::Model,
+        probes: Vec<Probe>,
         repository: &Arc<Repository>,
         lock: Option<HeldLock>,
         control: &Arc<Control>,
@@ -61,7 +65,7 @@ impl Services {
             None => HeldLock::take(self, repository, LockKind::Shared, control).await?,
         };
         let files = SnapshotFiles::new(Arc::clone(repository), root, lock);
-        let (probes, control) = (probes_of(set), Arc::clone(control));
+        let control = Arc::clone(control);
         to_json(&self.blocking(move || retrieve(&files, &probes, &control)).await?)
     }
 
@@ -75,6 +79,9 @@ impl Services {
 }
 
 /// The probes of a set.
-pub(super) fn probes_of(set: &probe_set::Model) -> Vec<Probe> {
-    serde_json::from_str(&set.probes).unwrap_or_default()
+///
+/// # Errors
+/// The row holds something else, which is a bug: a graph must not pass for one without probes.
+pub(super) fn probes_of(set: &probe_set::Model) -> Result<Vec<Probe>, Error> {
+    serde_json::from_str(&set.probes).map_err(|error| Error::internal("read a graph's probes", error))
 }

@@ -135,11 +135,12 @@ pub async fn find_latest(connection: &impl ConnectionTrait, graph_id: &GraphId, 
     query.one(connection).await.map_err(Error::during("find the latest snapshot"))
 }
 
-/// The newest good snapshot of a graph, see `domain::retention`: it can be restored, and nothing is known to be wrong with it.
+/// The newest good snapshot of a graph, see `domain::retention`: it can be restored, and nothing is known to be wrong with it. None that is
+/// dated later than now, as a clock that ran ahead leaves it.
 ///
 /// # Errors
 /// The database's.
-pub async fn find_newest_good(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Option<Model>, Error> {
+pub async fn find_newest_good(connection: &impl ConnectionTrait, graph_id: &GraphId, now: Timestamp) -> Result<Option<Model>, Error> {
     let is_verified = Column::VerifiedPassed.is_null().or(Column::VerifiedPassed.eq(true));
     let is_consistent = Column::Consistency.is_null().or(Column::Consistency.ne(Consistency::Inconsistent.as_str()));
     let query = Entity::find()
@@ -147,11 +148,26 @@ pub async fn find_newest_good(connection: &impl ConnectionTrait, graph_id: &Grap
         .filter(Column::Status.is_in(SnapshotStatus::RESTORABLE))
         .filter(Column::Losses.is_null())
         .filter(Column::DeletingOperationId.is_null())
+        .filter(Column::CreatedAt.lte(now))
         .filter(is_verified)
         .filter(is_consistent)
         .order_by_desc(Column::CreatedAt)
         .order_by_desc(Column::SnapshotId);
     query.one(connection).await.map_err(Error::during("find the newest good snapshot"))
+}
+
+/// The snapshot of a graph that was asked for last, of those that stand there.
+///
+/// # Errors
+/// The database's.
+pub async fn find_newest_of(
+    connection: &impl ConnectionTrait,
+    graph_id: &GraphId,
+    statuses: &[SnapshotStatus],
+) -> Result<Option<Model>, Error> {
+    let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(Column::Status.is_in(statuses.iter().copied()));
+    let query = query.order_by_desc(Column::CreatedAt).order_by_desc(Column::SnapshotId);
+    query.one(connection).await.map_err(Error::during("find a graph's newest snapshot"))
 }
 
 /// The snapshot of a graph that was asked for last, wherever it stands.
