@@ -14,7 +14,6 @@ use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
 use crate::domain::page::{Page, PageRequest, TimeKey};
-use crate::domain::snapshot::SnapshotStatus;
 use crate::domain::tag::Tags;
 use crate::domain::validate::Violations;
 use crate::repository::{RecordId, SnapshotRoot};
@@ -113,50 +112,10 @@ impl Services {
         let operation = self.new_operation(OperationKind::Snapshot, &new.graph_id, Some(snapshot_id), "{}".to_owned());
         let operation = self.enqueue(transaction, operation).await?;
         let row = Model {
-            snapshot_id,
-            graph_id: new.graph_id.clone(),
-            operation_id: operation.operation_id,
-            status: SnapshotStatus::Pending,
-            source_dir,
             metadata: new.metadata.clone(),
-            created_at: operation.created_at,
-            started_at: None,
-            completed_at: None,
-            retention_until: None,
-            record_id: None,
-            data_hash: None,
-            consistency: None,
-            findings: None,
-            files: 0,
-            size_bytes: 0,
-            stored_bytes: 0,
-            documents: 0,
-            chunks: 0,
-            entities: 0,
-            relations: 0,
-            vectors: 0,
-            documents_in_flight: 0,
-            error_message: None,
-            pin_reason: None,
-            pinned_at: None,
-            pinned_until_at: None,
-            verified_at: None,
-            verified_level: None,
-            verified_passed: None,
-            losses: None,
-            lightrag_layout: None,
             inputs_dir,
-            inputs_files: None,
-            inputs_size_bytes: None,
-            inputs_data_hash: None,
-            deleting_operation_id: None,
             tags: new.tags.to_json(),
-            kept_by_policy: false,
-            captured_at: None,
-            checkpoints: 0,
-            hold_reason: None,
-            held_at: None,
-            held_until_at: None,
+            ..Model::pending(snapshot_id, new.graph_id.clone(), operation.operation_id, source_dir, operation.created_at)
         };
         Ok(snapshots::insert(transaction, row).await?)
     }

@@ -103,6 +103,64 @@ pub struct Model {
     pub held_until_at: Option<Timestamp>,
 }
 
+impl Model {
+    /// The row of a snapshot that is wanted, and of which nothing is known yet.
+    pub fn pending(
+        snapshot_id: SnapshotId,
+        graph_id: GraphId,
+        operation_id: OperationId,
+        source_dir: String,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            snapshot_id,
+            graph_id,
+            operation_id,
+            status: SnapshotStatus::Pending,
+            source_dir,
+            metadata: None,
+            created_at,
+            started_at: None,
+            completed_at: None,
+            retention_until: None,
+            record_id: None,
+            data_hash: None,
+            consistency: None,
+            findings: None,
+            files: 0,
+            size_bytes: 0,
+            stored_bytes: 0,
+            documents: 0,
+            chunks: 0,
+            entities: 0,
+            relations: 0,
+            vectors: 0,
+            documents_in_flight: 0,
+            error_message: None,
+            pin_reason: None,
+            pinned_at: None,
+            pinned_until_at: None,
+            verified_at: None,
+            verified_level: None,
+            verified_passed: None,
+            losses: None,
+            lightrag_layout: None,
+            inputs_dir: None,
+            inputs_files: None,
+            inputs_size_bytes: None,
+            inputs_data_hash: None,
+            deleting_operation_id: None,
+            tags: None,
+            kept_by_policy: false,
+            captured_at: None,
+            checkpoints: 0,
+            hold_reason: None,
+            held_at: None,
+            held_until_at: None,
+        }
+    }
+}
+
 /// No relations: queries name their keys.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
