@@ -101,6 +101,9 @@ fn row(graph_id: &GraphId, created_at: Timestamp) -> graph::Model {
         revision: 1,
         retention_policy: None,
         unpruned_since_at: None,
+        rpo_objective_seconds: None,
+        rto_objective_seconds: None,
+        fence_epoch: 0,
     }
 }
 

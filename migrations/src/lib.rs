@@ -14,6 +14,7 @@ mod m20261125_000005_retention;
 mod m20261125_000006_checkpoints;
 mod m20261125_000007_health;
 mod m20261125_000008_drills;
+mod m20261130_000009_failovers;
 
 /// All migrations, in their order.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000006_checkpoints::Migration),
             Box::new(m20261125_000007_health::Migration),
             Box::new(m20261125_000008_drills::Migration),
+            Box::new(m20261130_000009_failovers::Migration),
         ]
     }
 }

@@ -22,6 +22,7 @@ use crate::base::secret::Secret;
 use crate::jobs::{self, Worker};
 use crate::service::checkpoint_schedule::RecoverySettings;
 use crate::service::drills::DrillSettings;
+use crate::service::hooks::FailoverSettings;
 use crate::service::paths::Places;
 use crate::service::prune_schedule::PruneSettings;
 use crate::service::{Services, Settings};
@@ -175,6 +176,11 @@ pub(super) async fn services(config: &Config, clock: Arc<dyn Clock>, ids: IdSour
             timeout: Duration::from_secs(config.drill_timeout_seconds.into()),
             minimum_recall: config.drill_minimum_recall,
             interval: Duration::from_secs(u64::from(config.drill_interval_hours) * 3600),
+        },
+        failover: FailoverSettings {
+            hooks: config.hooks.clone(),
+            hook_secret: config.hook_secret.clone(),
+            server_timeout: Duration::from_secs(config.failover_server_timeout_seconds.into()),
         },
         auto_backup_interval_hours: config.auto_backup_interval_hours,
         restore_sync: config.restore_sync,

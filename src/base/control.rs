@@ -49,6 +49,12 @@ impl Control {
         if self.cancel.is_cancelled() { Err(Cancelled) } else { Ok(()) }
     }
 
+    /// Waits until the work is to end.
+    pub async fn cancelled(&self) -> Cancelled {
+        self.cancel.cancelled().await;
+        Cancelled
+    }
+
     /// Blocks the thread for so long.
     ///
     /// # Errors

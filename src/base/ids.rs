@@ -62,6 +62,8 @@ id_type! {
     DrillId,
     /// Names the drills that were asked for together.
     DrillRunId,
+    /// Names a failover.
+    FailoverId,
 }
 
 /// Where ids come from: random ones, or counted ones that are the same in each run of a test.

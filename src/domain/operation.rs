@@ -29,7 +29,16 @@ words! {
         Unregister = "unregister",
         /// Restores a snapshot into a scratch place, to prove that the graph can be recovered from it.
         Drill = "drill",
+        /// Puts the graphs of a checkpoint in place, all or none.
+        Failover = "failover",
+        /// Puts back what a failover has replaced.
+        Rollback = "rollback",
     }
+}
+
+impl OperationKind {
+    /// Those that work on a graph although it is fenced: it is fenced for them.
+    pub const THROUGH_FENCES: [Self; 2] = [Self::Failover, Self::Rollback];
 }
 
 words! {

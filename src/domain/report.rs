@@ -30,6 +30,15 @@ pub struct DrillOutcome {
     pub passed: bool,
 }
 
+/// What came out of a failover or a rollback; the rest is in its row.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailoverOutcome {
+    /// Names the row.
+    pub failover_id: String,
+    /// Where it stands.
+    pub state: String,
+}
+
 /// What a prune did, or would do. Sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PruneReport {

@@ -32,6 +32,8 @@ async fn run(services: &Services, operation: &Model, control: &Arc<Control>) -> 
         OperationKind::Check => services.run_check(operation, control).await,
         OperationKind::Repair => services.run_repair(operation, control).await,
         OperationKind::Reconcile => services.run_reconcile(operation, control).await,
+        OperationKind::Failover => services.run_failover(operation, control).await,
+        OperationKind::Rollback => services.run_rollback(operation, control).await,
         OperationKind::Drill => services.run_drill(operation, control).await,
         OperationKind::Cleanup => services.run_cleanup(operation, control).await,
     }

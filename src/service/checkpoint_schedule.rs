@@ -47,6 +47,8 @@ pub struct RecoveryStatus {
     pub total_checkpoints: u64,
     /// Those whose last validation passed, and not too long ago.
     pub validated_checkpoints: u64,
+    /// A failover waits or is being done.
+    pub failover_in_progress: bool,
     /// The newest that is complete.
     pub latest: Option<Model>,
 }
@@ -107,6 +109,9 @@ impl Services {
         let transaction = self.store().begin().await?;
         let row = checkpoints::find_to_update(&*transaction, id).await?;
         let Some(row) = row.filter(|row| row.state != CheckpointState::Capturing) else { return Ok(()) };
+        if self.check_not_failing_over(&*transaction, id).await.is_err() {
+            return Ok(());
+        }
         self.remove_checkpoint(&transaction, &row).await?;
         self.record_audit(&*transaction, &RECOVERY, "DeleteCheckpoint", None, Some(id.to_string())).await?;
         Ok(store::commit(transaction).await?)
@@ -120,6 +125,7 @@ impl Services {
         let since = self.now().minus(self.settings().recovery.validation_max_age);
         let (total_checkpoints, validated_checkpoints) = checkpoints::count(self.store().read(), since).await?;
         let latest = checkpoints::find_newest_complete(self.store().read()).await?;
-        Ok(RecoveryStatus { total_checkpoints, validated_checkpoints, latest })
+        let failover_in_progress = self.is_failing_over().await?;
+        Ok(RecoveryStatus { total_checkpoints, validated_checkpoints, failover_in_progress, latest })
     }
 }

@@ -30,6 +30,7 @@ impl Services {
                 tracing::error!(checkpoint_id = %id, error = error.chain(), "cannot complete a checkpoint");
             }
         }
+        self.settle_failbacks().await?;
         for validation in validations::list_running(self.store().read()).await? {
             if let Err(error) = self.settle_validation(&validation).await {
                 tracing::error!(validation_id = %validation.validation_id, error = error.chain(), "cannot complete a validation");

@@ -85,9 +85,24 @@ impl Services {
         if let Some(first) = request.find_subject(&*transaction).await? {
             return self.find_checkpoint(&*transaction, &first).await;
         }
+        let row = self.insert_checkpoint(&transaction, caller, new, origin).await?;
+        request.remember(self, &*transaction, row.checkpoint_id.to_string()).await?;
+        store::commit(transaction).await?;
+        self.wakeup().announce_work();
+        Ok(row)
+    }
+
+    /// Adds a checkpoint, with the snapshots that are taken for it. Announce the work after the commit.
+    pub(super) async fn insert_checkpoint(
+        &self,
+        transaction: &Transaction,
+        caller: &Caller,
+        new: &NewCheckpoint,
+        origin: CheckpointOrigin,
+    ) -> Result<Model, Error> {
         let now = self.now();
         let checkpoint_id = CheckpointId::new(self.ids(), now);
-        let rows = graphs::list_by_ids(&*transaction, new.graph_ids.clone()).await?;
+        let rows = graphs::list_by_ids(&**transaction, new.graph_ids.clone()).await?;
         let mut members = Vec::with_capacity(new.graph_ids.len());
         // By their names: two checkpoints over the same snapshots do not wait for each other.
         let mut order: Vec<(i32, &GraphId)> = (0..).zip(&new.graph_ids).collect();
@@ -104,7 +119,7 @@ impl Services {
                 captured_at: None,
                 error_message: None,
             };
-            members.push(self.join(&transaction, caller, new, graph, member).await?);
+            members.push(self.join(transaction, caller, new, graph, member).await?);
         }
         let row = Model {
             checkpoint_id,
@@ -125,11 +140,8 @@ impl Services {
             validated_at: None,
             error_message: None,
         };
-        let row = checkpoints::insert(&*transaction, row, members).await?;
-        request.remember(self, &*transaction, checkpoint_id.to_string()).await?;
-        self.record_audit(&*transaction, caller, request.action, None, Some(checkpoint_id.to_string())).await?;
-        store::commit(transaction).await?;
-        self.wakeup().announce_work();
+        let row = checkpoints::insert(&**transaction, row, members).await?;
+        self.record_audit(&**transaction, caller, "CreateCheckpoint", None, Some(checkpoint_id.to_string())).await?;
         Ok(row)
     }
 
@@ -240,6 +252,7 @@ impl Services {
             let message = format!("checkpoint `{id}` is still being made, cancel the operations of its snapshots first");
             return Err(Error::refused(ErrorKind::FailedPrecondition, "CHECKPOINT_IN_PROGRESS", message));
         }
+        self.check_not_failing_over(&*transaction, row.checkpoint_id).await?;
         self.remove_checkpoint(&transaction, &row).await?;
         request.remember(self, &*transaction, id.to_owned()).await?;
         self.record_audit(&*transaction, caller, request.action, None, Some(id.to_owned())).await?;

@@ -1,20 +1,19 @@
 //! The configured command of drills: started over a restored graph, asked until it is healthy, and ended with all that it has started.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Services;
-use super::drill_place::{DRILL_VARIABLE, Scratch, kill_all};
+use super::drill_place::{DRILL_VARIABLE, Scratch, mark_of};
 use super::drills::DrillSettings;
 use super::error::{Error, ErrorKind};
+use super::processes::with_output;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::ids::OperationId;
@@ -27,12 +26,6 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(2);
-
-/// How long it has to end when it is told to; then it is killed.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// How much of what it printed last is told, bytes.
-const TAIL_BYTES: u64 = 1000;
 
 /// A command that works in a scratch place. It is killed when this is dropped.
 #[derive(Debug)]
@@ -93,18 +86,7 @@ impl Started {
 
     /// Ends it: asks it to, then kills whatever is left of it.
     pub(super) async fn end(mut self, services: &Services) -> Result<(), Error> {
-        if let Some(group) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
-            // It has not been waited for, so its number is nobody else's.
-            let _ = kill_process_group(group, Signal::TERM);
-            let _ = timeout(GRACE, self.child.wait()).await;
-        }
-        let operation_id = self.operation_id;
-        services
-            .blocking(move || {
-                kill_all(operation_id);
-                Ok::<_, Error>(())
-            })
-            .await
+        services.end_program(&mut self.child, mark_of(self.operation_id)).await
     }
 }
 
@@ -129,21 +111,5 @@ impl Services {
         failpoint::reach("drill.started");
         started.end(self).await?;
         Ok((unhealthy?.map(|why| with_output(&why, &scratch.output())), took))
-    }
-}
-
-/// What is wrong, with the end of what was printed.
-fn with_output(why: &str, output: &Path) -> String {
-    let tail = || {
-        let mut file = File::open(output)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-        let mut tail = Vec::new();
-        file.take(TAIL_BYTES).read_to_end(&mut tail)?;
-        Ok::<_, io::Error>(String::from_utf8_lossy(&tail).trim().to_owned())
-    };
-    match tail() {
-        Ok(tail) if !tail.is_empty() => format!("{why}; it printed last: {tail}"),
-        _ => why.to_owned(),
     }
 }

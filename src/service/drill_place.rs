@@ -5,23 +5,17 @@ use std::fs::{self, DirBuilder};
 use std::io::ErrorKind::NotFound;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Handle;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::processes::Mark;
 use crate::base::ids::OperationId;
 use crate::store::{graphs, operations};
 
 /// The variable by which a drill's processes are known, whatever group they have moved to.
 pub(super) const DRILL_VARIABLE: &str = "LIGHTKEEP_DRILL_OPERATION_ID";
-
-/// How often is looked whether processes that were killed are gone, and the pause between.
-const LOOKS: u32 = 200;
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// A scratch place. It goes when this is dropped.
 #[derive(Debug)]
@@ -70,7 +64,7 @@ impl Scratch {
     }
 
     fn clear(&self) -> std::io::Result<()> {
-        kill_all(self.operation_id);
+        mark_of(self.operation_id).kill_all();
         match fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() == NotFound => Ok(()),
             result => result,
@@ -125,30 +119,7 @@ impl Services {
     }
 }
 
-/// Kills all processes of a drill, and waits until they are gone. Blocking.
-pub(super) fn kill_all(operation_id: OperationId) {
-    let mark = format!("{DRILL_VARIABLE}={operation_id}");
-    for _ in 0..LOOKS {
-        let found = processes_with(mark.as_bytes());
-        if found.is_empty() {
-            return;
-        }
-        for process in found {
-            // One that has just ended is what was wanted.
-            let _ = kill_process(process, Signal::KILL);
-        }
-        thread::sleep(PAUSE);
-    }
-    tracing::warn!(%operation_id, "processes of a drill do not end");
-}
-
-/// The processes that were started with this variable, as far as we may look; those that have ended have none any more.
-fn processes_with(mark: &[u8]) -> Vec<Pid> {
-    let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let has_mark = |number: &i32| {
-        let environment = fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == mark)
-    };
-    numbers.filter(has_mark).filter_map(Pid::from_raw).collect()
+/// By what the processes of a drill are known.
+pub(super) fn mark_of(operation_id: OperationId) -> Mark {
+    Mark { variable: DRILL_VARIABLE, value: operation_id.to_string() }
 }

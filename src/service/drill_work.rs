@@ -147,7 +147,7 @@ impl Services {
     }
 
     /// Asks the restored graph what the snapshot was asked when it was taken.
-    async fn ask_restored(
+    pub(super) async fn ask_restored(
         &self,
         snapshot: &snapshot::Model,
         graph: &Path,

@@ -110,6 +110,9 @@ impl Services {
         if update.etag.as_ref().is_some_and(|wanted| *wanted != etag(&old)) {
             return Err(changed_meanwhile(&old));
         }
+        if ready.source_dir.is_some() || ready.inputs_dir.is_some() {
+            self.check_not_held(&*transaction, std::slice::from_ref(&update.graph_id)).await?;
+        }
         let row = updated_row(old, update, ready);
         row.inputs_dir.iter().try_for_each(|inputs| check_inputs_apart(&row.source_dir, inputs))?;
         graphs::update(&*transaction, row).await?;
@@ -156,6 +159,7 @@ impl Services {
             return self.operation_of(self.store().read(), &first).await;
         }
         self.find_graph(self.store().read(), graph_id).await?;
+        self.check_not_held(self.store().read(), std::slice::from_ref(graph_id)).await?;
         check_none_protected(self.store().read(), graph_id, self.now()).await?;
         let work = Work { kind: OperationKind::Unregister, graph_id, snapshot_id: None, payload: payload.clone() };
         self.queue(caller, &work, &request).await

@@ -156,6 +156,9 @@ impl Services {
             inputs_dir: None,
             retention_policy: None,
             unpruned_since_at: None,
+            rpo_objective_seconds: None,
+            rto_objective_seconds: None,
+            fence_epoch: 0,
         }
     }
 

@@ -16,12 +16,18 @@ pub mod drill_schedule;
 pub mod drill_work;
 pub mod drills;
 mod error;
+mod failback;
+pub mod failover_plan;
+mod failover_run;
+pub mod failover_work;
+pub mod failovers;
 pub mod graph_updates;
 pub mod graphs;
 pub mod health;
 mod health_look;
 mod heavy_reads;
 pub mod holds;
+pub mod hooks;
 pub mod idempotency;
 mod inputs;
 pub mod looking;
@@ -33,9 +39,11 @@ pub mod paths;
 pub mod pins;
 mod placements;
 pub mod probes;
+mod processes;
 pub mod protection;
 pub mod prune_schedule;
 pub mod prune_work;
+mod put_back;
 mod reconcile_plan;
 pub mod reconcile_work;
 pub mod record_sweep;
@@ -49,6 +57,7 @@ pub mod restore_work;
 pub mod restores;
 pub mod retention;
 mod retrievals;
+pub mod rollback_work;
 pub mod running;
 pub mod schedule_rows;
 pub mod schedule_runs;
@@ -87,6 +96,7 @@ use crate::store::{Store, audit_events};
 use checkpoint_schedule::RecoverySettings;
 use drills::DrillSettings;
 pub use error::{Error, ErrorKind, RecordedError};
+use hooks::FailoverSettings;
 use paths::Places;
 use prune_schedule::PruneSettings;
 use wakeup::Wakeup;
@@ -107,6 +117,8 @@ pub struct Settings {
     pub recovery: RecoverySettings,
     /// How drills are done.
     pub drill: DrillSettings,
+    /// What is done around failovers.
+    pub failover: FailoverSettings,
     /// The interval of the default schedules, hours; 0 for none.
     pub auto_backup_interval_hours: u32,
     /// Whether a restore ends when all is on the disk.

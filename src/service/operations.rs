@@ -264,6 +264,7 @@ impl Services {
                 let reasons = to_json(&[format!("it could not be done: {why}")])?;
                 drills::update_failed(&**transaction, id, reasons, self.now()).await?;
             }
+            OperationKind::Failover | OperationKind::Rollback => self.end_failover(transaction, operation, why).await?,
             OperationKind::Restore
             | OperationKind::Prune
             | OperationKind::Verify

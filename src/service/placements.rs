@@ -6,12 +6,14 @@ use std::sync::Arc;
 use super::error::{Error, ErrorKind};
 use super::inputs::Inputs;
 use super::paths::Places;
+use super::put_back::former_of;
 use super::repository_lock::HeldLock;
 use super::restore_target::{is_empty, not_empty};
 use super::restore_work::RestorePayload;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::timestamp::Timestamp;
+use crate::domain::failover::Move;
 use crate::domain::report::RestoreReport;
 use crate::lightrag::apply::{Recovered, apply, check_apply, preflight_target, recover_apply};
 use crate::lightrag::capture::INPUTS_SUFFIX;
@@ -76,6 +78,39 @@ impl Placement {
         }
     }
 
+    /// As one of the directories of a failover, of the graph of this number in its plan.
+    pub(super) fn of_failover(mut self, number: usize, planned: &Move) -> Self {
+        self.aside = numbered(&self.aside, number);
+        self.kept_as = PathBuf::from(&planned.kept_as);
+        self
+    }
+
+    /// Where the restored tree is made.
+    pub(super) fn aside(&self) -> &Path {
+        &self.aside
+    }
+
+    /// Puts the restored tree in place, unless an earlier attempt has.
+    ///
+    /// # Errors
+    /// Somebody has removed it, or changed what it meets.
+    pub(super) fn ensure_placed(&self, planned: &Move, places: &Places) -> Result<(), Error> {
+        if recover_apply(&self.target)? == Recovered::Completed {
+            return Ok(());
+        }
+        if self.aside.exists() {
+            self.check_again(places)?;
+            // It stays where it is when that fails: it says that nothing was replaced.
+            return self.place().map_err(|(error, _)| error);
+        }
+        let is_placed = if planned.had_former { former_of(planned).is_some() } else { self.target.exists() };
+        if is_placed {
+            return Ok(());
+        }
+        let message = format!("what was restored for it is gone, fail over once more: {}", self.target.display());
+        Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_CONFLICT", message))
+    }
+
     /// Whether a directory in the target is another's and stays.
     fn stays(&self, path: &Path) -> std::io::Result<bool> {
         match &self.inputs {
@@ -85,7 +120,7 @@ impl Placement {
     }
 
     /// Checks that the restored tree can be put in place.
-    fn check(&self, places: &Places) -> Result<(), Error> {
+    pub(super) fn check(&self, places: &Places) -> Result<(), Error> {
         places.check_target_again(self.field, &self.target)?;
         if self.must_be_new && !is_empty(&self.target) {
             return Err(not_empty(&self.target));
@@ -95,29 +130,43 @@ impl Placement {
 
     /// Puts the restored tree in place.
     fn put_in_place(&self, aside: Aside) -> Result<(), Error> {
-        let Err(error) = apply(&aside.0, &self.target, &self.kept_as, &|path| self.stays(path)) else { return Ok(()) };
+        self.place().map_err(|(error, is_halfway)| {
+            if is_halfway {
+                // The next start needs what is left beside the target.
+                aside.keep();
+            }
+            error
+        })
+    }
+
+    /// Puts it in place; an error says too whether the target is neither the old tree nor the new.
+    fn place(&self) -> Result<(), (Error, bool)> {
+        let Err(error) = apply(&self.aside, &self.target, &self.kept_as, &|path| self.stays(path)) else { return Ok(()) };
         match recover_apply(&self.target) {
             Ok(Recovered::Completed) => Ok(()),
-            Ok(Recovered::Undone | Recovered::Nothing) => Err(error.into()),
+            Ok(Recovered::Undone | Recovered::Nothing) => Err((error.into(), false)),
             Err(halfway) => {
-                // The next start needs what is left beside the target.
                 tracing::error!(target_dir = %self.target.display(), error = %halfway, "cannot make the target whole again");
-                std::mem::forget(aside);
-                Err(error.into())
+                Err((error.into(), true))
             }
         }
     }
 
     /// Puts a tree in place that an earlier attempt has restored and verified.
     pub(super) fn finish(&self, places: &Places) -> Result<(), Error> {
+        self.check_again(places)?;
+        self.put_in_place(Aside(self.aside.clone()))
+    }
+
+    /// Checks that it can be put in place, and that it is still what was restored.
+    fn check_again(&self, places: &Places) -> Result<(), Error> {
         self.check(places)?;
-        let aside = Aside(self.aside.clone());
-        let found = count(&aside.0).map_err(|error| Error::internal("look at what an earlier attempt has restored", error))?;
+        let found = count(&self.aside).map_err(|error| Error::internal("look at what an earlier attempt has restored", error))?;
         if found != (self.files, self.size_bytes) {
             let message = format!("what an interrupted restore had made for it has changed, restore once more: {}", self.target.display());
             return Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_CONFLICT", message));
         }
-        self.put_in_place(aside)
+        Ok(())
     }
 }
 
@@ -157,6 +206,17 @@ pub(super) fn aside_path(target: &Path, operation: &operation::Model) -> PathBuf
 /// The same for the target of inputs, which often lies beside that of the source.
 pub(super) fn inputs_aside_path(target: &Path, operation: &operation::Model) -> PathBuf {
     target.with_file_name(format!(".lightkeep-{}{INPUTS_SUFFIX}", operation.operation_id))
+}
+
+/// The directory beside a target where a failover makes the tree of the graph of this number.
+pub(super) fn numbered_aside(target: &Path, operation: &operation::Model, is_inputs: bool, number: usize) -> PathBuf {
+    numbered(&if is_inputs { inputs_aside_path(target, operation) } else { aside_path(target, operation) }, number)
+}
+
+fn numbered(aside: &Path, number: usize) -> PathBuf {
+    let mut name = aside.as_os_str().to_owned();
+    name.push(format!("-{number}"));
+    PathBuf::from(name)
 }
 
 /// A restore on the blocking side.
@@ -265,6 +325,11 @@ impl Aside {
         let aside = Self(path);
         aside.remove().map_err(|error| Error::internal("remove what an earlier attempt left beside the target", error))?;
         Ok(aside)
+    }
+
+    /// Leaves it where it is: somebody else puts it in place, or removes it.
+    pub(super) fn keep(self) {
+        std::mem::forget(self);
     }
 
     fn remove(&self) -> std::io::Result<()> {

@@ -122,6 +122,16 @@ fn look(opened: &Opened, row: &Model, target: &Path, paths: &[PathBuf], control:
     Ok(plan)
 }
 
+/// Some file in which a directory is not as a snapshot has captured it; none where it is.
+pub(super) fn differs(opened: &Opened, directory: &Path, control: &Control) -> Result<Option<PathBuf>, Error> {
+    let (mut wanted, mut there, mut plan) = (Files::new(), Files::new(), RestorePlan::default());
+    list_snapshot(opened, Path::new(""), &[], &mut wanted, control)?;
+    list_target(directory, Path::new(""), &mut there, control)?;
+    let added = wanted.keys().find(|path| !there.contains_key(*path)).cloned();
+    compare(&wanted, there, &mut plan);
+    Ok(added.or_else(|| plan.examples.first().map(PathBuf::from)))
+}
+
 fn compare(wanted: &Files, mut there: Files, plan: &mut RestorePlan) {
     let mut named = Vec::new();
     for (path, same) in wanted {
@@ -146,7 +156,7 @@ fn list_snapshot(opened: &Opened, below: &Path, only: &[PathBuf], files: &mut Fi
         let path = below.join(&entry.name);
         let chosen = only.is_empty() || only.iter().any(|only| path.starts_with(only) || only.starts_with(&path));
         match entry.kind {
-            ListedKind::File if chosen => drop(files.insert(path, (entry.size_bytes, entry.modified.micros().div_euclid(1_000_000)))),
+            ListedKind::File if chosen => drop(files.insert(path, (entry.size_bytes, entry.modified.micros()))),
             ListedKind::Directory if chosen => list_snapshot(opened, &path, only, files, control)?,
             _ => {}
         }
@@ -176,7 +186,7 @@ fn list_target(target: &Path, below: &Path, files: &mut Files, control: &Control
         if metadata.is_dir() {
             list_target(target, &path, files, control)?;
         } else if metadata.is_file() {
-            files.insert(path, (metadata.len(), metadata.mtime()));
+            files.insert(path, (metadata.len(), metadata.mtime() * 1_000_000 + metadata.mtime_nsec() / 1000));
         }
     }
     Ok(())

@@ -22,7 +22,7 @@ impl Services {
         Ok(())
     }
 
-    async fn check_place(&self, graph_id: &GraphId, target: &Path) -> Result<(), Error> {
+    pub(super) async fn check_place(&self, graph_id: &GraphId, target: &Path) -> Result<(), Error> {
         let there = self.graphs_at(target).await?;
         if there.iter().any(|graph| graph.graph_id == *graph_id) {
             return Ok(());
@@ -59,7 +59,7 @@ impl Services {
     }
 
     /// The graphs that are registered with this directory, as their source or for their inputs.
-    async fn graphs_at(&self, directory: &Path) -> Result<Vec<graph::Model>, Error> {
+    pub(super) async fn graphs_at(&self, directory: &Path) -> Result<Vec<graph::Model>, Error> {
         match directory.to_str() {
             Some(text) => Ok(graphs::list_by_directory(self.store().read(), text).await?),
             None => Ok(Vec::new()),

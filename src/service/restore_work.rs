@@ -197,6 +197,7 @@ impl Services {
         match operation.kind {
             OperationKind::Restore => {}
             OperationKind::Drill => return self.abandon_drill(operation).await,
+            OperationKind::Failover | OperationKind::Rollback => return self.abandon_failover(operation).await,
             _ => return,
         }
         let Ok(payload) = serde_json::from_str::<RestorePayload>(&operation.payload) else { return };

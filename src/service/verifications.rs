@@ -106,12 +106,7 @@ impl Services {
     pub async fn run_verify(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         let VerifyPayload { level } = payload(operation)?;
         let (row, started_at) = (self.snapshot_of_operation(operation).await?, self.now());
-        let (services, root) = (self.clone(), self.repository_root(&operation.graph_id));
-        let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
-        let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
-        let work = Verify { repository, lock: lock.clone(), row: row.clone(), control: Arc::clone(control) };
-        let found = self.blocking(move || work.run(level)).await?;
-        lock.release(self).await;
+        let found = self.look_into(&row, level, control).await?;
         failpoint::reach("verify.done");
         let broken = found.verdict.as_ref().is_some_and(|verdict| verdict.consistency == Consistency::Inconsistent);
         let verification = Model {
@@ -134,6 +129,29 @@ impl Services {
         snapshots::update_verified(&*transaction, &verification).await?;
         verifications::insert(&*transaction, verification).await?;
         Ok(store::commit(transaction).await?)
+    }
+
+    /// What is wrong with a snapshot, looked at now and not recorded.
+    ///
+    /// # Errors
+    /// The repository cannot be opened.
+    pub(super) async fn verify_now(
+        &self,
+        row: &snapshot::Model,
+        level: VerificationLevel,
+        control: &Arc<Control>,
+    ) -> Result<Vec<String>, Error> {
+        Ok(self.look_into(row, level, control).await?.problems)
+    }
+
+    async fn look_into(&self, row: &snapshot::Model, level: VerificationLevel, control: &Arc<Control>) -> Result<Found, Error> {
+        let (services, root) = (self.clone(), self.repository_root(&row.graph_id));
+        let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
+        let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
+        let work = Verify { repository, lock: lock.clone(), row: row.clone(), control: Arc::clone(control) };
+        let found = self.blocking(move || work.run(level)).await?;
+        lock.release(self).await;
+        Ok(found)
     }
 }
 

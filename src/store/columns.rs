@@ -5,12 +5,13 @@ use sea_orm::{ColIdx, DbErr, QueryResult, TryFromU64, TryGetError, TryGetable, V
 
 use crate::base::ids::VerificationId;
 use crate::base::ids::{
-    AuditEventId, CheckpointId, DrillId, DrillRunId, HealthCheckId, InstanceId, OperationId, ProbeSetId, ScheduleId, ScheduleRunId,
-    SnapshotId, ValidationId,
+    AuditEventId, CheckpointId, DrillId, DrillRunId, FailoverId, HealthCheckId, InstanceId, OperationId, ProbeSetId, ScheduleId,
+    ScheduleRunId, SnapshotId, ValidationId,
 };
 use crate::base::timestamp::Timestamp;
 use crate::domain::checkpoint::{CheckpointOrigin, CheckpointState, ValidationState};
 use crate::domain::drill::DrillState;
+use crate::domain::failover::{FailoverKind, FailoverState, Phase};
 use crate::domain::graph_id::GraphId;
 use crate::domain::health::{ComponentType, HealthStatus};
 use crate::domain::operation::{OperationKind, OperationState};
@@ -88,6 +89,10 @@ text_columns! {
     ComponentType: ComponentType::parse,
     HealthStatus: HealthStatus::parse,
     DrillState: DrillState::parse,
+    FailoverId: FailoverId::parse,
+    FailoverKind: FailoverKind::parse,
+    FailoverState: FailoverState::parse,
+    Phase: Phase::parse,
     ScheduleOrigin: ScheduleOrigin::parse,
     RunOutcome: RunOutcome::parse,
     GraphId: |text: &str| GraphId::parse(text).ok(),

@@ -6,6 +6,8 @@ mod columns;
 pub mod drills;
 pub mod entity;
 mod error;
+pub mod failovers;
+pub mod fences;
 pub mod graphs;
 pub mod health_checks;
 pub mod idempotency_keys;

@@ -8,8 +8,8 @@ use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect as _, QueryTrait as
 
 use sea_orm::Condition;
 
-use super::Error;
 use super::entity::operation::{Column, Entity, Model};
+use super::{Error, fences};
 use crate::base::control::Progress;
 use crate::base::ids::{InstanceId, OperationId, SnapshotId};
 use crate::base::timestamp::Timestamp;
@@ -207,10 +207,13 @@ fn next_to_run(here: &[OperationId], now: Timestamp) -> SubQueryStatement {
     // What this process works on is not silent, whatever the clock has done to its lease.
     let silent =
         Column::State.eq(OperationState::Running).and(Column::LeaseUntilAt.lt(now)).and(Column::OperationId.is_not_in(here.to_vec()));
+    // A graph that a failover has fenced is the failover's.
+    let goes_through = Column::GraphId.not_in_subquery(fences::fenced()).or(Column::Kind.is_in(OperationKind::THROUGH_FENCES));
     let mut select = Entity::find()
         .select_only()
         .column(Column::OperationId)
         .filter(free.or(silent))
+        .filter(goes_through)
         .order_by_asc(Column::CreatedAt)
         .order_by_asc(Column::OperationId)
         .limit(1)

@@ -3,14 +3,14 @@
 use tonic::{Request, Response, Status};
 
 use super::caller;
-use super::convert::{checkpoint, drill, health, parse_request_id, probe};
+use super::convert::{checkpoint, drill, failover, health, parse_request_id, probe};
 use crate::domain::checkpoint::ValidationState;
 use crate::domain::drill::DrillState;
 use crate::proto::v1;
 use crate::proto::v1::recovery_service_server::RecoveryService;
 use crate::service::Services;
 
-/// Checkpoints and their validations, probes and drills, over gRPC.
+/// Checkpoints and their validations, probes, drills and failovers, over gRPC.
 #[derive(Debug, Clone)]
 pub struct RecoveryGrpc(pub Services);
 
@@ -132,6 +132,53 @@ impl RecoveryService for RecoveryGrpc {
         let page = self.0.list_drills(&wanted, &page).await?;
         let drills = page.items.into_iter().map(drill::to_proto).collect();
         Ok(Response::new(v1::ListDrillsResponse { drills, next_page_token: page.next_page_token.unwrap_or_default() }))
+    }
+
+    async fn run_failover(&self, request: Request<v1::RunFailoverRequest>) -> Result<Response<v1::RunFailoverResponse>, Status> {
+        let (caller, wait) = (caller(&request), request.get_ref().wait.unwrap_or(true));
+        let validate_only = request.get_ref().validate_only;
+        let new = failover::parse_new(request.into_inner())?;
+        if validate_only {
+            return Ok(Response::new(failover::planned(self.0.preview_failover(&new).await?, self.0.failover_steps())));
+        }
+        let mut row = self.0.fail_over(&caller, &new).await?;
+        if wait {
+            row = self.0.wait_for_failover(row.failover_id).await?;
+        }
+        Ok(Response::new(failover::answer(row)))
+    }
+
+    async fn get_failover(&self, request: Request<v1::GetFailoverRequest>) -> Result<Response<v1::Failover>, Status> {
+        Ok(Response::new(failover::to_proto(self.0.get_failover(&request.get_ref().failover_id).await?)))
+    }
+
+    async fn list_failovers(&self, request: Request<v1::ListFailoversRequest>) -> Result<Response<v1::ListFailoversResponse>, Status> {
+        let (checkpoint_id, page) = failover::parse_list(request.get_ref())?;
+        let page = self.0.list_failovers(checkpoint_id, &page).await?;
+        let failovers = page.items.into_iter().map(failover::to_proto).collect();
+        Ok(Response::new(v1::ListFailoversResponse { failovers, next_page_token: page.next_page_token.unwrap_or_default() }))
+    }
+
+    async fn roll_back_failover(&self, request: Request<v1::RollBackFailoverRequest>) -> Result<Response<v1::Failover>, Status> {
+        let (caller, wait) = (caller(&request), request.get_ref().wait.unwrap_or(true));
+        let request = request.into_inner();
+        let request_id = parse_request_id(&request.request_id)?;
+        let mut row = self.0.roll_back_failover(&caller, &request.failover_id, request.force, request_id.as_deref()).await?;
+        if wait {
+            row = self.0.wait_for_failover(row.failover_id).await?;
+        }
+        Ok(Response::new(failover::to_proto(row)))
+    }
+
+    async fn fail_back(&self, request: Request<v1::FailBackRequest>) -> Result<Response<v1::Failover>, Status> {
+        let (caller, wait) = (caller(&request), request.get_ref().wait.unwrap_or(true));
+        let request = request.into_inner();
+        let request_id = parse_request_id(&request.request_id)?;
+        let mut row = self.0.fail_back(&caller, &request.failover_id, request.force, request_id.as_deref()).await?;
+        if wait {
+            row = self.0.wait_for_failover(row.failover_id).await?;
+        }
+        Ok(Response::new(failover::to_proto(row)))
     }
 
     async fn get_recovery_status(&self, _: Request<v1::GetRecoveryStatusRequest>) -> Result<Response<v1::RecoveryStatus>, Status> {

@@ -3,6 +3,7 @@
 //! Every problem is found before any is reported, so that a wrong configuration is corrected in one go.
 
 mod database;
+mod hooks;
 mod parse;
 mod paths;
 mod problems;
@@ -18,11 +19,13 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 pub use database::{DatabaseUrl, PostgresUrl};
+use hooks::hooks;
 pub use problems::Problems;
 use sources::Sources;
 
 use super::args::{Args, Command};
 use crate::base::secret::Secret;
+use crate::domain::hook::Hooks;
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +130,12 @@ pub struct Config {
     pub drill_minimum_recall: f64,
     /// How long after the last drill of a graph it is drilled by itself, in hours; 0: never.
     pub drill_interval_hours: u32,
+    /// What is done around failovers.
+    pub hooks: Hooks,
+    /// Signs webhooks, if set.
+    pub hook_secret: Option<Secret>,
+    /// How long LightRAG servers have until they are healthy that hooks start, in seconds; at least 1.
+    pub failover_server_timeout_seconds: u32,
     /// Whether metrics are collected and served.
     pub metrics_enabled: bool,
     /// The period of metric collection, in seconds; at least 1.
@@ -190,6 +199,9 @@ impl Config {
         let drill_timeout_seconds = sources.read(&table::DRILL_TIMEOUT);
         let drill_minimum_recall = sources.read(&table::DRILL_MINIMUM_RECALL);
         let drill_interval_hours = sources.read(&table::DRILL_INTERVAL);
+        let hooks = hooks(sources, working_dir);
+        let hook_secret = sources.read(&table::HOOK_SECRET);
+        let failover_server_timeout_seconds = sources.read(&table::FAILOVER_SERVER_TIMEOUT);
         let metrics_collection_interval_seconds = sources.read(&table::METRICS_COLLECTION_INTERVAL);
         let health_check_enabled = sources.read(&table::HEALTH_CHECK_ENABLED);
         let event_logging_enabled = sources.read(&table::EVENT_LOGGING_ENABLED);
@@ -240,6 +252,9 @@ impl Config {
             drill_timeout_seconds: drill_timeout_seconds?,
             drill_minimum_recall: drill_minimum_recall?,
             drill_interval_hours: drill_interval_hours?,
+            hooks,
+            hook_secret,
+            failover_server_timeout_seconds: failover_server_timeout_seconds?,
             metrics_enabled: metrics_enabled?,
             metrics_collection_interval_seconds: metrics_collection_interval_seconds?,
             health_check_enabled: health_check_enabled?,

@@ -100,6 +100,10 @@ settings! {
     DRILL_TIMEOUT: u32 = "", ["LIGHTKEEP_DRILL_TIMEOUT_SECONDS"], "recovery.drill_timeout_seconds", "300", number::<1, MAX_SECONDS>;
     DRILL_MINIMUM_RECALL: f64 = "", ["LIGHTKEEP_DRILL_MINIMUM_RECALL"], "recovery.drill_minimum_recall", "1.0", share;
     DRILL_INTERVAL: u32 = "", ["LIGHTKEEP_DRILL_INTERVAL_HOURS"], "recovery.drill_interval_hours", "0", number::<0, MAX_HOURS>;
+    HOOKS_FILE: String = "", ["LIGHTKEEP_HOOKS_FILE"], "recovery.hooks_file", "", text;
+    HOOK_SECRET: Secret = "", ["LIGHTKEEP_HOOK_SECRET"], "recovery.hook_secret", "", |value| Ok(Secret::new(value.to_owned()));
+    FAILOVER_SERVER_TIMEOUT: u32 =
+        "", ["LIGHTKEEP_FAILOVER_SERVER_TIMEOUT_SECONDS"], "recovery.failover_server_timeout_seconds", "120", number::<1, MAX_SECONDS>;
     METRICS_ENABLED: bool = "", ["LIGHTRAG_METRICS_ENABLED"], "metrics.enabled", "true", boolean;
     METRICS_ADDR: SocketAddr = "--metrics-addr", ["LIGHTKEEP_METRICS_ADDR"], "metrics.addr", "", address;
     METRICS_PORT: u32 = "", ["LIGHTRAG_METRICS_PORT"], "metrics.port", "9090", number::<0, 65_535>;

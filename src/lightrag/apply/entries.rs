@@ -65,11 +65,15 @@ pub(super) fn plan(restored: &Path, target: &Path, keep_as: &Path, stays: Stays<
     let is_commit = |name: &Name| name.as_os_str() == Store::DocStatus.file_name();
     old.sort_by_key(|name| (!is_commit(name), name.clone()));
     new.sort_by_key(|name| (is_commit(name), name.clone()));
-    let (from, keep_as) = if renames_reach(restored, target)? {
+    let inside = |path: &Path| target.join(path.file_name().unwrap_or_default());
+    let (from, keep_as) = if restored.starts_with(target) {
+        // What was kept in a target that is a file system of its own comes back.
+        (restored.to_path_buf(), inside(keep_as))
+    } else if renames_reach(restored, target)? {
         (restored.to_path_buf(), keep_as.to_path_buf())
     } else {
         // The target is a file system of its own: everything stays on it.
-        let from = target.join(restored.file_name().unwrap_or_default());
+        let from = inside(restored);
         match fs::remove_dir_all(&from) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at("removing", &from)(error)),
             _ => {}
@@ -79,7 +83,7 @@ pub(super) fn plan(restored: &Path, target: &Path, keep_as: &Path, stays: Stays<
             let _ = fs::remove_dir_all(&from);
             return Err(at("copying the restored files to", &from)(error));
         }
-        (from, target.join(keep_as.file_name().unwrap_or_default()))
+        (from, inside(keep_as))
     };
     if exists(&keep_as)? {
         return Err(Error::KeepTaken { path: keep_as });

@@ -37,6 +37,12 @@ pub struct Model {
     pub retention_policy: Option<String>,
     /// Since when its repository holds what deleted snapshots needed; none after a prune that has finished.
     pub unpruned_since_at: Option<Timestamp>,
+    /// How old its newest good snapshot may be, seconds; the setting's where it does not say.
+    pub rpo_objective_seconds: Option<i64>,
+    /// How long its recovery may take, seconds; none where nobody says.
+    pub rto_objective_seconds: Option<i64>,
+    /// Counts how often failovers have fenced it.
+    pub fence_epoch: i64,
 }
 
 /// No relations: queries name their keys.

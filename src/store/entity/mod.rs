@@ -4,6 +4,8 @@ pub mod audit_event;
 pub mod checkpoint;
 pub mod checkpoint_member;
 pub mod drill;
+pub mod failover;
+pub mod fence;
 pub mod graph;
 pub mod health_check;
 pub mod idempotency_key;

@@ -150,8 +150,7 @@ pub(in crate::api::grpc) fn status_to_proto(status: RecoveryStatus) -> v1::Recov
     v1::RecoveryStatus {
         total_checkpoints: count(status.total_checkpoints),
         validated_checkpoints: count(status.validated_checkpoints),
-        // None is ever done yet.
-        failover_in_progress: false,
+        failover_in_progress: status.failover_in_progress,
         latest_checkpoint: status.latest.as_ref().map(|row| row.checkpoint_id.to_string()),
         latest_checkpoint_time: status.latest.map(|row| timestamp(row.created_at)),
     }

@@ -3,6 +3,7 @@
 pub(super) mod checkpoint;
 pub(super) mod difference;
 pub(super) mod drill;
+pub(super) mod failover;
 pub(super) mod graph;
 pub(super) mod health;
 mod json;

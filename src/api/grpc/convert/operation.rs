@@ -83,6 +83,8 @@ fn kind_to_proto(kind: OperationKind) -> v1::OperationKind {
         OperationKind::Reconcile => v1::OperationKind::Reconcile,
         OperationKind::Unregister => v1::OperationKind::Unregister,
         OperationKind::Drill => v1::OperationKind::Drill,
+        OperationKind::Failover => v1::OperationKind::Failover,
+        OperationKind::Rollback => v1::OperationKind::Rollback,
     }
 }
 
@@ -104,6 +106,8 @@ fn kind(violations: &mut Violations, number: i32) -> Option<OperationKind> {
         v1::OperationKind::Reconcile => OperationKind::Reconcile,
         v1::OperationKind::Unregister => OperationKind::Unregister,
         v1::OperationKind::Drill => OperationKind::Drill,
+        v1::OperationKind::Failover => OperationKind::Failover,
+        v1::OperationKind::Rollback => OperationKind::Rollback,
     })
 }
 

@@ -1,0 +1,145 @@
+//! The way back from a recovery site: a checkpoint of the graphs there, and when it is complete, its failover to where they were.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Services;
+use super::checkpoint_schedule::WINDOW;
+use super::checkpoints::NewCheckpoint;
+use super::error::{Error, ErrorKind};
+use super::failover_plan::{graph_id_of, graph_ids_of};
+use super::failover_run::members_of;
+use super::idempotency::Request;
+use super::operations::to_json;
+use super::placements::kept_name;
+use super::restore_plan::differs;
+use crate::base::control::Control;
+use crate::base::failpoint;
+use crate::domain::caller::Caller;
+use crate::domain::checkpoint::{CheckpointOrigin, CheckpointState};
+use crate::domain::failover::{FailoverKind, FailoverState, Member, Move};
+use crate::domain::label::Labels;
+use crate::domain::operation::OperationKind;
+use crate::store::entity::failover::Model;
+use crate::store::entity::{checkpoint, operation, snapshot};
+use crate::store::{self, Transaction, checkpoints, failovers, fences, operations};
+
+impl Services {
+    pub(super) async fn fail_back_once(&self, caller: &Caller, id: &str, force: bool, request: &Request<'_>) -> Result<Model, Error> {
+        let transaction = self.store().begin().await?;
+        let failover = self.find_failover_to_update(&transaction, id).await?;
+        if let Some(first) = request.find_subject(&*transaction).await? {
+            return self.find_failover(&*transaction, &first).await;
+        }
+        if !matches!(failover.state, FailoverState::Succeeded | FailoverState::Switched) {
+            let message = format!("failover `{id}` cannot be failed back: it is {}", failover.state);
+            return Err(Error::refused(ErrorKind::FailedPrecondition, "FAILOVER_NOT_SWITCHED", message));
+        }
+        let now = self.now();
+        let members: Vec<Member> =
+            members_of(&failover)?.into_iter().filter(Member::is_moved).map(|member| reversed(member, now)).collect();
+        if members.is_empty() {
+            let message =
+                format!("failover `{id}` has put each graph in its own place, there is no way back from it: roll it back instead");
+            return Err(Error::refused(ErrorKind::FailedPrecondition, "FAILOVER_IN_PLACE", message));
+        }
+        let graph_ids = graph_ids_of(&members)?;
+        self.check_not_held(&*transaction, &graph_ids).await?;
+        self.check_not_moved(&*transaction, &failover, &members_of(&failover)?).await?;
+        let new = NewCheckpoint {
+            graph_ids: graph_ids.clone(),
+            snapshots: BTreeMap::new(),
+            description: format!("to fail back from failover {id}"),
+            labels: Labels::default(),
+            allow_partial: false,
+            window: WINDOW,
+            validate: None,
+            retention_days: None,
+            request_id: None,
+        };
+        let checkpoint = self.insert_checkpoint(&transaction, caller, &new, CheckpointOrigin::Created).await?;
+        let row = self.new_failover(FailoverKind::Failback, checkpoint.checkpoint_id, &members, now)?;
+        let row = failovers::insert(&*transaction, Model { failed_over_by: Some(failover.failover_id), force, ..row }).await?;
+        fences::hold(&*transaction, &graph_ids, row.failover_id).await?;
+        request.remember(self, &*transaction, row.failover_id.to_string()).await?;
+        self.record_audit(&*transaction, caller, request.action, None, Some(row.failover_id.to_string())).await?;
+        store::commit(transaction).await?;
+        self.wakeup().announce_work();
+        Ok(row)
+    }
+
+    /// Queues the failbacks whose snapshots are there, and ends those whose are not coming.
+    pub(super) async fn settle_failbacks(&self) -> Result<(), Error> {
+        for failback in failovers::list_capturing(self.store().read()).await? {
+            let checkpoint = checkpoints::find(self.store().read(), failback.checkpoint_id).await?;
+            if checkpoint.as_ref().is_some_and(|row| row.state == CheckpointState::Capturing) {
+                continue;
+            }
+            if let Err(error) = self.settle_failback(&failback, checkpoint).await {
+                tracing::error!(failover_id = %failback.failover_id, error = error.chain(), "cannot go on with a failback");
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle_failback(&self, failback: &Model, checkpoint: Option<checkpoint::Model>) -> Result<(), Error> {
+        let transaction = self.store().begin().await?;
+        let row = failovers::find_to_update(&*transaction, failback.failover_id).await?;
+        // Another instance may have been faster.
+        let Some(mut row) = row.filter(|row| row.state == FailoverState::Capturing) else { return Ok(()) };
+        match checkpoint {
+            Some(checkpoint) if checkpoint.state == CheckpointState::Completed => self.queue_failback(&transaction, &mut row).await?,
+            other => {
+                let why = other.and_then(|row| row.error_message).unwrap_or_else(|| "its checkpoint was deleted".to_owned());
+                (row.state, row.error_message, row.ended_at) = (FailoverState::Failed, Some(why), Some(self.now()));
+                fences::release(&*transaction, row.failover_id).await?;
+            }
+        }
+        failovers::update(&*transaction, row).await?;
+        store::commit(transaction).await?;
+        failpoint::reach("failback.captured");
+        self.wakeup().announce_work();
+        Ok(())
+    }
+
+    async fn queue_failback(&self, transaction: &Transaction, row: &mut Model) -> Result<(), Error> {
+        let mut members = members_of(row)?;
+        self.fill_snapshots(&**transaction, row.checkpoint_id, &mut members).await?;
+        let first = members.first().ok_or_else(|| Error::internal("fail back", "there is no graph"))?;
+        // What its caller has been promised is done, however many wait.
+        let operation: operation::Model = self.new_operation(OperationKind::Failover, &graph_id_of(first)?, None, "{}".to_owned());
+        let operation = operations::insert(&**transaction, operation).await?;
+        row.plan = to_json(&members)?;
+        (row.operation_id, row.state) = (Some(operation.operation_id), FailoverState::Running);
+        Ok(())
+    }
+
+    /// That a graph's source is as its snapshot has captured it: what has been written since would be lost.
+    pub(super) async fn check_as_captured(&self, member: &Member, row: &snapshot::Model, control: &Arc<Control>) -> Result<(), Error> {
+        let opened = self.open_snapshot(row).await?;
+        let (source, watched) = (Path::new(&member.source.from).to_path_buf(), Arc::clone(control));
+        let differing = self.blocking(move || differs(&opened, &source, &watched)).await?;
+        let Some(example) = differing else { return Ok(()) };
+        let message = format!(
+            "graph `{}` was written to since its snapshot, stop its LightRAG server and fail back again: {}",
+            member.graph_id,
+            Path::new(&member.source.from).join(example).display()
+        );
+        Err(Error::refused(ErrorKind::FailedPrecondition, "SOURCE_CHANGED", message))
+    }
+}
+
+/// The way back of a graph.
+fn reversed(member: Member, now: crate::base::timestamp::Timestamp) -> Member {
+    let back = |one: Move| Move {
+        kept_as: kept_name(Path::new(&one.from), now).display().to_string(),
+        from: one.target,
+        target: one.from,
+        had_former: false,
+        replaced_as: None,
+        ..one
+    };
+    let (source, inputs) = (back(member.source), member.inputs.map(back));
+    Member { source, inputs, snapshot_id: String::new(), expected_seconds: None, ..member }
+}

@@ -1,0 +1,237 @@
+//! Running hooks: a program that is killed at its timeout with all that it has started, or a webhook whose body is signed.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use reqwest::{Client, redirect};
+use serde_json::json;
+use sha2::Sha256;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use super::Services;
+use super::error::Error;
+use super::processes::{Mark, with_output};
+use crate::base::control::Control;
+use crate::base::ids::{FailoverId, OperationId};
+use crate::base::secret::Secret;
+use crate::domain::failover::{Member, StepOutcome};
+use crate::domain::hook::{Hook, HookAction, HookEvent, Hooks};
+
+/// The variable by which a hook's processes are known.
+const HOOK_VARIABLE: &str = "LIGHTKEEP_HOOK_RUN";
+
+/// The header that proves where a webhook comes from: `sha256=` and the HMAC-SHA256 of its body by the secret, in hex.
+const SIGNATURE: &str = "X-Lightkeep-Signature-256";
+
+/// How long a program may take to read what it is told.
+const READING: Duration = Duration::from_secs(5);
+
+/// What the operator has set for failovers.
+#[derive(Debug, Clone, Default)]
+pub struct FailoverSettings {
+    /// What is done around them.
+    pub hooks: Hooks,
+    /// Signs webhooks.
+    pub hook_secret: Option<Secret>,
+    /// How long LightRAG servers have until they are healthy, where a hook starts them.
+    pub server_timeout: Duration,
+}
+
+/// What a hook is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told<'a> {
+    /// `failover`, `failback` or `rollback`.
+    pub(super) action: &'static str,
+    pub(super) failover_id: FailoverId,
+    pub(super) checkpoint_id: &'a str,
+    pub(super) operation_id: OperationId,
+    pub(super) members: &'a [Member],
+    /// The fences' epochs, in the order of the members.
+    pub(super) epochs: &'a [i64],
+    pub(super) error_message: Option<&'a str>,
+}
+
+/// A hook among those of its event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn<'a> {
+    pub(super) event: HookEvent,
+    /// From 1.
+    pub(super) number: usize,
+    pub(super) hook: &'a Hook,
+}
+
+impl Turn<'_> {
+    /// What it is called in reports.
+    pub(super) fn label(&self) -> String {
+        format!("{} {}: {}", self.event, self.number, self.hook.name)
+    }
+}
+
+impl Told<'_> {
+    /// What goes into a webhook's body, and to a program's standard input.
+    fn body(&self, event: HookEvent, now: &str) -> String {
+        let graph = |(member, epoch): (&Member, &i64)| {
+            json!({
+                "graph_id": member.graph_id,
+                "snapshot_id": member.snapshot_id,
+                "from": member.source.from,
+                "target_dir": member.source.target,
+                "inputs_target_dir": member.inputs.as_ref().map(|inputs| &inputs.target),
+                "fence_epoch": epoch,
+            })
+        };
+        let body = json!({
+            "event": event.as_str(),
+            "action": self.action,
+            "failover_id": self.failover_id.to_string(),
+            "checkpoint_id": self.checkpoint_id,
+            "time": now,
+            "error_message": self.error_message,
+            "graphs": self.members.iter().zip(self.epochs).map(graph).collect::<Vec<_>>(),
+        });
+        body.to_string()
+    }
+}
+
+/// How a hook ended that did not end well.
+pub(super) struct HookFailure {
+    pub(super) outcome: StepOutcome,
+    pub(super) message: String,
+}
+
+impl HookFailure {
+    fn failed(message: impl Into<String>) -> Self {
+        Self { outcome: StepOutcome::Failed, message: message.into() }
+    }
+
+    fn timed_out(after: Duration) -> Self {
+        Self { outcome: StepOutcome::TimedOut, message: format!("it was ended after {} s", after.as_secs()) }
+    }
+}
+
+impl Services {
+    /// Runs one hook to its end or its timeout.
+    ///
+    /// # Errors
+    /// The operation was cancelled; the machine fails. How the hook ended is the answer.
+    pub(super) async fn run_hook(&self, turn: &Turn<'_>, told: &Told<'_>, control: &Control) -> Result<Result<(), HookFailure>, Error> {
+        let body = told.body(turn.event, &self.now().to_string());
+        match &turn.hook.action {
+            HookAction::Command(command) => self.run_program(turn, told, command, &body, control).await,
+            HookAction::Webhook(url) => Ok(self.post_webhook(url, body, turn.hook.timeout).await),
+        }
+    }
+
+    async fn run_program(
+        &self,
+        turn: &Turn<'_>,
+        told: &Told<'_>,
+        command: &[String],
+        body: &str,
+        control: &Control,
+    ) -> Result<Result<(), HookFailure>, Error> {
+        let mark = Mark { variable: HOOK_VARIABLE, value: format!("{} {} {}", told.operation_id, turn.event, turn.number) };
+        let output = self.hook_output(turn);
+        // What an attempt has left that was interrupted goes first: two of one hook would be in each other's way.
+        let earlier = mark.clone();
+        self.blocking(move || {
+            earlier.kill_all();
+            Ok::<_, Error>(())
+        })
+        .await?;
+        let mut child = match start(command, told, turn.event, &mark, &output) {
+            Ok(child) => child,
+            Err(error) => return Ok(Err(HookFailure::failed(format!("it cannot be started: {error}")))),
+        };
+        if let Some(mut input) = child.stdin.take() {
+            // One that does not read it need not.
+            let _ = timeout(READING, input.write_all(body.as_bytes())).await;
+        }
+        let ended = tokio::select! {
+            ended = timeout(turn.hook.timeout, child.wait()) => Ok(ended),
+            cancelled = control.cancelled() => Err(cancelled),
+        };
+        match ended {
+            Ok(Ok(Ok(status))) if status.success() => Ok(Ok(())),
+            Ok(Ok(Ok(status))) => Ok(Err(HookFailure::failed(with_output(&format!("it ended with {status}"), &output)))),
+            Ok(Ok(Err(error))) => Err(Error::internal("wait for a hook", error)),
+            Ok(Err(_)) => {
+                self.end_program(&mut child, mark).await?;
+                let failure = HookFailure::timed_out(turn.hook.timeout);
+                Ok(Err(HookFailure { message: with_output(&failure.message, &output), ..failure }))
+            }
+            Err(cancelled) => {
+                self.end_program(&mut child, mark).await?;
+                Err(cancelled.into())
+            }
+        }
+    }
+
+    /// Where a hook's output goes. What it has started and left running writes on.
+    fn hook_output(&self, turn: &Turn<'_>) -> PathBuf {
+        self.settings().places.storage.join(".hooks").join(format!("{}-{}.log", turn.event, turn.number))
+    }
+
+    async fn post_webhook(&self, url: &str, body: String, limit: Duration) -> Result<(), HookFailure> {
+        // The body goes to this address only: not along redirects, and not to a proxy that the environment names.
+        let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(limit).build();
+        let client = client.map_err(|error| HookFailure::failed(error.without_url().to_string()))?;
+        let mut request = client.post(url).header("Content-Type", "application/json");
+        if let Some(secret) = &self.settings().failover.hook_secret {
+            request = request.header(SIGNATURE, signature(secret, body.as_bytes()));
+        }
+        match request.body(body).send().await {
+            Ok(response) if response.status().is_success() => Ok(()),
+            Ok(response) => Err(HookFailure::failed(format!("it answered {}", response.status().as_u16()))),
+            Err(error) if error.is_timeout() => Err(HookFailure::timed_out(limit)),
+            Err(error) => Err(HookFailure::failed(format!("it cannot be reached: {}", error.without_url()))),
+        }
+    }
+}
+
+fn start(command: &[String], told: &Told<'_>, event: HookEvent, mark: &Mark, output: &Path) -> io::Result<Child> {
+    let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    if let Some(directory) = output.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let output = File::create(output)?;
+    let graph_ids: Vec<&str> = told.members.iter().map(|member| member.graph_id.as_str()).collect();
+    Command::new(program)
+        .args(arguments)
+        .env("LIGHTKEEP_HOOK_EVENT", event.as_str())
+        .env("LIGHTKEEP_HOOK_ACTION", told.action)
+        .env("LIGHTKEEP_FAILOVER_ID", told.failover_id.to_string())
+        .env("LIGHTKEEP_GRAPH_IDS", graph_ids.join(" "))
+        .env(mark.variable, &mark.value)
+        .stdin(Stdio::piped())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .process_group(0)
+        .spawn()
+}
+
+/// What proves that a body is ours.
+fn signature(secret: &Secret, body: &[u8]) -> String {
+    // A key of any length will do.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()) else { return String::new() };
+    mac.update(body);
+    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The second test case of RFC 4231.
+    #[test]
+    fn bodies_are_signed_by_hmac_sha_256() {
+        let signed = signature(&Secret::new("Jefe".to_owned()), b"what do ya want for nothing?");
+        assert_eq!(signed, "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
+}
