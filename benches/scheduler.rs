@@ -19,6 +19,7 @@ use lightkeep::domain::schedule::ScheduleFields;
 use lightkeep::domain::tag::Tags;
 use lightkeep::service::checkpoint_schedule::RecoverySettings;
 use lightkeep::service::drills::DrillSettings;
+use lightkeep::service::hooks::FailoverSettings;
 use lightkeep::service::paths::Places;
 use lightkeep::service::prune_schedule::PruneSettings;
 use lightkeep::service::schedule_rows::{NewSchedule, Subject};
@@ -127,6 +128,7 @@ fn settings(directory: &Path) -> Settings {
             minimum_recall: 1.0,
             interval: Duration::ZERO,
         },
+        failover: FailoverSettings::default(),
         auto_backup_interval_hours: 0,
         restore_sync: true,
         instance_name: "bench".to_owned(),

@@ -1,6 +1,7 @@
 //! Whether a graph could be recovered: what was found out about its source and its backup, and how bad that is. Each message says what to do.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +69,8 @@ pub struct SourceFacts {
     pub snapshot_size_bytes: Option<u64>,
     /// What the audit of its newest snapshot said.
     pub last_consistency: Option<Consistency>,
+    /// The failover that holds it, and whether that has left it neither old nor new.
+    pub failover: Option<(String, bool)>,
     /// Its LightRAG server: what keeps it from answering, or nothing; none where there is no server.
     pub server: Option<Option<String>>,
 }
@@ -97,6 +100,12 @@ pub struct BackupFacts {
     pub validated_seconds: Option<u64>,
     /// How long a validation counts, seconds; none where there are no checkpoints.
     pub validation_counts_seconds: Option<u64>,
+    /// How long the graph's recovery took in its last drill that has passed.
+    pub rto: Option<Duration>,
+    /// How long it may take, seconds; none where nobody says.
+    pub rto_objective_seconds: Option<u64>,
+    /// Why the last drill has failed, and whether that says that the newest good snapshot does not recover the graph.
+    pub failed_drill: Option<(String, bool)>,
 }
 
 /// A source that has shrunk below this share of its newest good snapshot has lost something.
@@ -108,6 +117,13 @@ impl SourceFacts {
         let mut found = Found::default();
         if let Some(why) = &self.unreadable {
             found.add(HealthStatus::Critical, format!("the source cannot be read, mount or restore it: {why}"));
+        }
+        match &self.failover {
+            Some((id, true)) => {
+                found.add(HealthStatus::Critical, format!("failover `{id}` is incomplete, mend what it says and roll it back"));
+            }
+            Some((id, false)) => found.add(HealthStatus::Degraded, format!("failover `{id}` is being done, wait for its end")),
+            None => {}
         }
         if !self.missing_stores.is_empty() {
             let names = self.missing_stores.join(", ");
@@ -170,6 +186,22 @@ impl BackupFacts {
                 format!("no checkpoint was validated for {age} s, which is more than {counts} s: validate one"),
             );
         }
+        match (self.rto, self.rto_objective_seconds) {
+            (Some(rto), Some(objective)) if rto > Duration::from_secs(objective) => found.add(
+                HealthStatus::Degraded,
+                format!("the last recovery took {:.3} s in its drill, the objective is {objective} s: see its stages", rto.as_secs_f64()),
+            ),
+            (None, Some(objective)) => found.add(
+                HealthStatus::Degraded,
+                format!("nobody knows whether a recovery takes at most {objective} s, as is the objective: drill the graph"),
+            ),
+            (_, _) => {}
+        }
+        match &self.failed_drill {
+            Some((why, true)) => found.add(HealthStatus::Critical, format!("the newest good snapshot does not recover the graph: {why}")),
+            Some((why, false)) => found.add(HealthStatus::Degraded, format!("the last drill has failed, drill the newest snapshot: {why}")),
+            None => {}
+        }
         if let Some((id, age)) = self.newest_good {
             found.details.insert("newest_good_snapshot", id);
             found.details.insert("age_seconds", age.to_string());
@@ -178,7 +210,11 @@ impl BackupFacts {
             ("objective_seconds", self.objective_seconds),
             ("free_bytes", self.free_bytes),
             ("validated_seconds_ago", self.validated_seconds),
+            ("rto_objective_seconds", self.rto_objective_seconds),
         ];
+        if let Some(rto) = self.rto {
+            found.details.insert("rto_seconds", format!("{:.3}", rto.as_secs_f64()));
+        }
         found.details.extend(numbers.into_iter().filter_map(|(name, number)| Some((name, number?.to_string()))));
         let well = if self.is_busy {
             "there is a good snapshot; its repository is being worked on"
@@ -243,6 +279,7 @@ mod tests {
         assert_eq!(BackupFacts::default().judge().status, HealthStatus::Critical);
         let fresh = BackupFacts { newest_good: Some(("s".into(), 60)), objective_seconds: Some(60), ..BackupFacts::default() };
         assert_eq!(fresh.clone().judge().status, HealthStatus::Healthy);
+        let later = Duration::from_millis(5001);
         for (status, worse) in [
             (HealthStatus::Critical, BackupFacts { objective_seconds: Some(59), ..fresh.clone() }),
             (HealthStatus::Critical, BackupFacts { unreadable: Some("damaged".into()), ..fresh.clone() }),
@@ -252,6 +289,12 @@ mod tests {
             (HealthStatus::Degraded, BackupFacts { last_failure: Some("no source".into()), ..fresh.clone() }),
             (HealthStatus::Degraded, BackupFacts { free_bytes: Some(9), size_bytes: 10, ..fresh.clone() }),
             (HealthStatus::Degraded, BackupFacts { validated_seconds: Some(2), validation_counts_seconds: Some(1), ..fresh.clone() }),
+            (HealthStatus::Degraded, BackupFacts { rto_objective_seconds: Some(5), ..fresh.clone() }),
+            (HealthStatus::Degraded, BackupFacts { rto: Some(later), rto_objective_seconds: Some(5), ..fresh.clone() }),
+            (HealthStatus::Healthy, BackupFacts { rto: Some(later), rto_objective_seconds: Some(6), ..fresh.clone() }),
+            (HealthStatus::Healthy, BackupFacts { rto: Some(later), ..fresh.clone() }),
+            (HealthStatus::Critical, BackupFacts { failed_drill: Some(("recall".into(), true)), ..fresh.clone() }),
+            (HealthStatus::Degraded, BackupFacts { failed_drill: Some(("recall".into(), false)), ..fresh.clone() }),
         ] {
             assert_eq!(worse.judge().status, status);
         }

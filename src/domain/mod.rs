@@ -14,6 +14,7 @@ pub mod health;
 pub mod hook;
 pub mod label;
 pub mod lightrag_layout;
+pub mod objective;
 pub mod operation;
 pub mod page;
 pub mod policy;

@@ -258,10 +258,11 @@ impl FailoverRun<'_> {
             fork_graph_id: None,
             inputs_target_dir: member.inputs.as_ref().map(|inputs| PathBuf::from(&inputs.target)),
         };
-        let mut placements = vec![Placement::of_source(self.operation, &payload, row).of_failover(number, &member.source)];
+        let id = self.row.failover_id;
+        let mut placements = vec![Placement::of_source(self.operation, &payload, row).of_failover(id, number, &member.source)];
         if let Some(inputs) = &member.inputs {
             let there = self.services.replaceable_inputs_at(Path::new(&inputs.target)).await?;
-            placements.push(Placement::of_inputs(self.operation, &payload, row, there).of_failover(number, inputs));
+            placements.push(Placement::of_inputs(self.operation, &payload, row, there).of_failover(id, number, inputs));
         }
         Ok(placements)
     }

@@ -18,6 +18,7 @@ use crate::base::failpoint;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::label::Labels;
+use crate::domain::objective::Objectives;
 use crate::domain::operation::OperationKind;
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::lightrag::server::Server as LightragServer;
@@ -42,6 +43,8 @@ pub struct GraphUpdate {
     pub inconsistent_policy: Option<InconsistentPolicy>,
     /// Words by which schedules can select it.
     pub labels: Option<Labels>,
+    /// What its recovery must keep to.
+    pub objectives: Option<Objectives>,
     /// The etag of the graph as the caller knows it.
     pub etag: Option<String>,
     /// The caller's name for the request.
@@ -85,7 +88,8 @@ impl Services {
         let policy = update.inconsistent_policy.map(InconsistentPolicy::as_str).unwrap_or_default();
         let inputs = update.inputs_dir.as_ref().map_or_else(|| "keep".to_owned(), |inputs| format!("{inputs:?}"));
         let labels = update.labels.as_ref().map_or_else(|| "keep".to_owned(), |labels| labels.to_json().unwrap_or_default());
-        let body = [update.graph_id.as_str(), &source, &server, policy, update.etag.as_deref().unwrap_or_default(), &inputs, &labels];
+        let (objectives, etag) = (format!("{:?}", update.objectives), update.etag.as_deref().unwrap_or_default());
+        let body = [update.graph_id.as_str(), &source, &server, policy, etag, &inputs, &labels, &objectives];
         let request = Request { request_id: update.request_id.as_deref(), action: "UpdateGraph", body: &body };
         match self.update_graph_once(caller, &update, &request).await {
             Err(error) if error.is_race() => self.update_graph_once(caller, &update, &request).await,
@@ -250,6 +254,9 @@ fn updated_row(old: Model, update: &GraphUpdate, ready: Ready) -> Model {
     }
     if let Some(labels) = &update.labels {
         row.labels = labels.to_json();
+    }
+    if let Some(Objectives { rpo_seconds, rto_seconds }) = update.objectives {
+        (row.rpo_objective_seconds, row.rto_objective_seconds) = (rpo_seconds, rto_seconds);
     }
     let Some(server) = &update.server else { return row };
     let server = server.as_ref();

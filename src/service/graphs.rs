@@ -12,6 +12,7 @@ use crate::base::secret::Secret;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::label::Labels;
+use crate::domain::objective::Objectives;
 use crate::domain::page::{Page, PageRequest};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::lightrag::server::Server as LightragServer;
@@ -50,6 +51,8 @@ pub struct NewGraph {
     pub inconsistent_policy: InconsistentPolicy,
     /// Words by which schedules can select it.
     pub labels: Labels,
+    /// What its recovery must keep to.
+    pub objectives: Objectives,
     /// The caller's name for the request.
     pub request_id: Option<String>,
 }
@@ -83,7 +86,8 @@ impl Services {
         let busy_policy = server.map(|server| server.busy_policy.as_str()).unwrap_or_default();
         let inputs = new.inputs_dir.as_deref().unwrap_or_default();
         let (policy, labels) = (new.inconsistent_policy.as_str(), new.labels.to_json().unwrap_or_default());
-        let body = [new.graph_id.as_str(), &new.source_dir, server_url, &quiet_wait, busy_policy, policy, inputs, &labels];
+        let objectives = format!("{:?}", new.objectives);
+        let body = [new.graph_id.as_str(), &new.source_dir, server_url, &quiet_wait, busy_policy, policy, inputs, &labels, &objectives];
         let request = Request { request_id: new.request_id.as_deref(), action: "RegisterGraph", body: &body };
         // Asked again, the directory may have gone: the first answer holds all the same.
         if request.find_subject(self.store().read()).await?.is_some() {
@@ -129,6 +133,8 @@ impl Services {
             busy_policy: server.map_or(BusyPolicy::Proceed, |server| server.busy_policy),
             inconsistent_policy: new.inconsistent_policy,
             labels: new.labels.to_json(),
+            rpo_objective_seconds: new.objectives.rpo_seconds,
+            rto_objective_seconds: new.objectives.rto_seconds,
             inputs_dir,
             ..self.plain_graph_row(&new.graph_id, source_dir)
         })

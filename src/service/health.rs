@@ -101,7 +101,7 @@ impl Services {
             Err(_) => (did_not_answer(), Vec::new()),
         };
         let source = match timeout(ANSWER_LIMIT, self.look_at_source(graph, &known, stores)).await {
-            Ok(facts) => facts.judge(),
+            Ok(facts) => facts?.judge(),
             Err(_) => did_not_answer(),
         };
         let found = [(ComponentType::Graph, source), (ComponentType::Backup, backup)];

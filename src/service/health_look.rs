@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Services;
 use super::error::Error;
@@ -9,6 +10,8 @@ use super::manifest::Manifest;
 use super::repository_lock::HeldLock;
 use super::snapshots::snapshot_root;
 use crate::base::control::Control;
+use crate::domain::drill::{DrillReport, DrillState};
+use crate::domain::failover::FailoverState;
 use crate::domain::finding::Consistency;
 use crate::domain::health::{BackupFacts, SourceFacts};
 use crate::domain::operation::OperationKind;
@@ -19,7 +22,7 @@ use crate::lightrag::watch::look;
 use crate::lightrag::workspace::Store;
 use crate::repository::{self, LockKind, Repository, SnapshotDepth, SnapshotRoot, VerifyRequest};
 use crate::store::entity::{graph, snapshot};
-use crate::store::{checkpoints, operations, snapshots};
+use crate::store::{checkpoints, drills, failovers, fences, operations, snapshots};
 
 /// So much of a file is read of the newest good snapshot, bytes.
 const SAMPLE_BYTES: usize = 4 << 20;
@@ -49,12 +52,16 @@ impl Services {
     }
 
     /// Looks at a source; `stores` are the store files of its newest good snapshot.
-    pub(super) async fn look_at_source(&self, graph: &graph::Model, known: &Known, stores: Vec<String>) -> SourceFacts {
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn look_at_source(&self, graph: &graph::Model, known: &Known, stores: Vec<String>) -> Result<SourceFacts, Error> {
         let same_source = known.newest_good.as_ref().filter(|snapshot| snapshot.source_dir == graph.source_dir);
         let mut facts = SourceFacts {
             snapshot_size_bytes: same_source.and_then(|snapshot| u64::try_from(snapshot.size_bytes).ok()),
             last_consistency: known.newest_ended.as_ref().and_then(consistency_of),
             server: self.ask_server(graph).await,
+            failover: self.failover_of(graph).await?,
             ..SourceFacts::default()
         };
         let source = PathBuf::from(&graph.source_dir);
@@ -68,7 +75,16 @@ impl Services {
             Ok((seen, missing)) => (facts.files, facts.size_bytes, facts.missing_stores) = (seen.files, seen.size_bytes, missing),
             Err(error) => facts.unreadable = Some(error.record().message),
         }
-        facts
+        Ok(facts)
+    }
+
+    /// The failover that holds a graph, and whether it is incomplete.
+    async fn failover_of(&self, graph: &graph::Model) -> Result<Option<(String, bool)>, Error> {
+        let held = fences::list_of(self.store().read(), std::slice::from_ref(&graph.graph_id)).await?;
+        let Some(fence) = held.first() else { return Ok(None) };
+        let failover = failovers::find(self.store().read(), fence.failover_id).await?;
+        let is_incomplete = failover.is_some_and(|row| row.state == FailoverState::Incomplete);
+        Ok(Some((fence.failover_id.to_string(), is_incomplete)))
     }
 
     /// Whether the graph's LightRAG server answers, where it has one.
@@ -94,7 +110,8 @@ impl Services {
         let (storage, size_bytes) = (self.settings().places.storage.clone(), newest_good.map_or(0, |row| row.size_bytes));
         let mut facts = BackupFacts {
             newest_good: newest_good.map(|row| (row.snapshot_id.to_string(), age(row))),
-            objective_seconds: Some(recovery.rpo_objective.as_secs()).filter(|seconds| *seconds > 0),
+            objective_seconds: objective(graph.rpo_objective_seconds)
+                .or(Some(recovery.rpo_objective.as_secs()).filter(|seconds| *seconds > 0)),
             last_failure: known.newest_ended.as_ref().and_then(|row| row.error_message.clone()),
             damaged: known.newest_restorable.as_ref().and_then(damage_of),
             invalid_checkpoint: checkpoint.filter(|row| row.validation_passed == Some(false)).map(|row| row.checkpoint_id.to_string()),
@@ -102,8 +119,10 @@ impl Services {
             size_bytes: u64::try_from(size_bytes).unwrap_or_default(),
             validated_seconds: validated_at.map(|at| now.since(at).as_secs()),
             validation_counts_seconds: Some(recovery.validation_max_age.as_secs()),
+            rto_objective_seconds: objective(graph.rto_objective_seconds),
             ..BackupFacts::default()
         };
+        self.look_at_drills(graph, newest_good, &mut facts).await?;
         let Some(row) = newest_good else { return Ok((facts, Vec::new())) };
         for kind in ALONE {
             facts.is_busy |= operations::has_open_of(read, Some(&graph.graph_id), kind).await?;
@@ -125,6 +144,28 @@ impl Services {
                 Ok((facts, Vec::new()))
             }
         }
+    }
+
+    /// What the last drills of a graph say: how long its recovery takes, and whether it can be recovered at all.
+    async fn look_at_drills(
+        &self,
+        graph: &graph::Model,
+        newest_good: Option<&snapshot::Model>,
+        facts: &mut BackupFacts,
+    ) -> Result<(), Error> {
+        let (read, ended) = (self.store().read(), [DrillState::Passed, DrillState::Failed]);
+        if let Some(drill) = drills::find_newest_in(read, &graph.graph_id, &[DrillState::Passed]).await? {
+            let report: Option<DrillReport> = drill.report.as_deref().and_then(|json| serde_json::from_str(json).ok());
+            facts.rto = report.and_then(|report| report.rto_seconds()).map(Duration::from_secs_f64);
+        }
+        let last = drills::find_newest_in(read, &graph.graph_id, &ended).await?;
+        if let Some(drill) = last.filter(|drill| drill.state == DrillState::Failed) {
+            let reasons: Vec<String> = serde_json::from_str(&drill.reasons).unwrap_or_default();
+            let is_newest = newest_good.is_some_and(|snapshot| snapshot.snapshot_id == drill.snapshot_id);
+            // One without a report could not be done: that says nothing of the snapshot.
+            facts.failed_drill = Some((reasons.join("; "), is_newest && drill.report.is_some()));
+        }
+        Ok(())
     }
 
     /// Reads a snapshot's record, all its directories, its manifest and a part of its document status, or what else there is to read;
@@ -158,6 +199,10 @@ fn sample(repository: &Arc<Repository>, root: &SnapshotRoot, lock: &HeldLock) ->
     let Some(mut file) = repository.open_file(root, Path::new(Store::DocStatus.file_name()), lock.lock())? else { return Ok(()) };
     let wanted = usize::try_from(file.size_bytes()).unwrap_or(usize::MAX).min(SAMPLE_BYTES);
     file.read_at(0, &mut vec![0; wanted]).map(|_| ())
+}
+
+fn objective(seconds: Option<i64>) -> Option<u64> {
+    seconds.and_then(|seconds| u64::try_from(seconds).ok())
 }
 
 fn consistency_of(row: &snapshot::Model) -> Option<Consistency> {

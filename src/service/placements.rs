@@ -12,12 +12,13 @@ use super::restore_target::{is_empty, not_empty};
 use super::restore_work::RestorePayload;
 use crate::base::control::Control;
 use crate::base::failpoint;
+use crate::base::ids::FailoverId;
 use crate::base::timestamp::Timestamp;
 use crate::domain::failover::Move;
 use crate::domain::report::RestoreReport;
 use crate::lightrag::apply::{Recovered, apply, check_apply, preflight_target, recover_apply};
 use crate::lightrag::capture::INPUTS_SUFFIX;
-use crate::lightrag::workspace::is_other_workspace;
+use crate::lightrag::workspace::{OWN_PREFIX, is_other_workspace};
 use crate::repository::{self, RecordId, Repository, RestoreRequest};
 use crate::store::entity::{operation, snapshot};
 
@@ -79,8 +80,8 @@ impl Placement {
     }
 
     /// As one of the directories of a failover, of the graph of this number in its plan.
-    pub(super) fn of_failover(mut self, number: usize, planned: &Move) -> Self {
-        self.aside = numbered(&self.aside, number);
+    pub(super) fn of_failover(mut self, failover_id: FailoverId, number: usize, planned: &Move) -> Self {
+        self.aside = failover_aside(&self.target, failover_id, self.inputs.is_some(), number);
         self.kept_as = PathBuf::from(&planned.kept_as);
         self
     }
@@ -208,15 +209,11 @@ pub(super) fn inputs_aside_path(target: &Path, operation: &operation::Model) -> 
     target.with_file_name(format!(".lightkeep-{}{INPUTS_SUFFIX}", operation.operation_id))
 }
 
-/// The directory beside a target where a failover makes the tree of the graph of this number.
-pub(super) fn numbered_aside(target: &Path, operation: &operation::Model, is_inputs: bool, number: usize) -> PathBuf {
-    numbered(&if is_inputs { inputs_aside_path(target, operation) } else { aside_path(target, operation) }, number)
-}
-
-fn numbered(aside: &Path, number: usize) -> PathBuf {
-    let mut name = aside.as_os_str().to_owned();
-    name.push(format!("-{number}"));
-    PathBuf::from(name)
+/// The directory beside a target where a failover makes the tree of the graph of this number. It outlives the failover's operation, where
+/// that leaves it: as long as it is there, nothing was replaced at the target.
+pub(super) fn failover_aside(target: &Path, failover_id: FailoverId, is_inputs: bool, number: usize) -> PathBuf {
+    let what = if is_inputs { INPUTS_SUFFIX } else { "" };
+    target.with_file_name(format!("{OWN_PREFIX}{failover_id}{what}-{number}"))
 }
 
 /// A restore on the blocking side.

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ use super::Services;
 use super::error::Error;
 use super::failover_run::FailoverRun;
 use super::operations::{payload, to_json};
-use super::placements::{Aside, kept_name, numbered_aside};
+use super::placements::{Aside, failover_aside, kept_name};
 use super::put_back::PutBack;
 use crate::base::control::Control;
 use crate::base::failpoint;
@@ -112,8 +113,9 @@ impl FailoverRun<'_> {
 
     fn asides(&self) -> Vec<PathBuf> {
         let of = |(number, member): (usize, &crate::domain::failover::Member)| {
-            let source = numbered_aside(Path::new(&member.source.target), self.operation, false, number);
-            let inputs = member.inputs.as_ref().map(|inputs| numbered_aside(Path::new(&inputs.target), self.operation, true, number));
+            let id = self.row.failover_id;
+            let source = failover_aside(Path::new(&member.source.target), id, false, number);
+            let inputs = member.inputs.as_ref().map(|inputs| failover_aside(Path::new(&inputs.target), id, true, number));
             std::iter::once(source).chain(inputs).collect::<Vec<_>>()
         };
         self.members.iter().enumerate().flat_map(of).collect()
@@ -123,15 +125,14 @@ impl FailoverRun<'_> {
     /// which it was asked for; what a failed switch has put there is of no use.
     pub(super) async fn put_all_back(&mut self, keeps_since: Option<Timestamp>) -> Result<(), Error> {
         let failover_id = self.row.failover_id;
-        let asked_at = keeps_since.unwrap_or(self.operation.created_at.plus(std::time::Duration::from_micros(1)));
+        let asked_at = keeps_since.unwrap_or(self.row.created_at.plus(Duration::from_micros(1)));
         for number in self.switching_order().into_iter().rev() {
             let (graph_id, is_rollback) = (self.members[number].graph_id.clone(), keeps_since.is_some());
             let mut works = Vec::new();
-            let operation = self.operation;
             for (is_inputs, one) in [false, true].into_iter().zip(self.members[number].moves_mut()) {
                 let (target, replaced_as) = (PathBuf::from(&one.target), kept_name(Path::new(&one.target), asked_at));
                 one.replaced_as = is_rollback.then(|| replaced_as.display().to_string());
-                let aside = numbered_aside(&target, operation, is_inputs, number);
+                let aside = failover_aside(&target, failover_id, is_inputs, number);
                 let inputs = if is_inputs { Some(self.services.inputs_at(&target).await?) } else { None };
                 works.push((PutBack { done: one.clone(), aside, replaced_as, failover_id, removes_it: !is_rollback }, inputs));
             }

@@ -46,6 +46,16 @@ pub async fn find_newest(connection: &impl ConnectionTrait, graph_id: &GraphId) 
     query.one(connection).await.map_err(Error::during("find the last drill"))
 }
 
+/// The drill of a graph that was asked for last and has come to one of these states.
+///
+/// # Errors
+/// The database's.
+pub async fn find_newest_in(connection: &impl ConnectionTrait, graph_id: &GraphId, states: &[DrillState]) -> Result<Option<Model>, Error> {
+    let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(Column::State.is_in(states.iter().copied()));
+    let query = query.order_by_desc(Column::CreatedAt).order_by_desc(Column::DrillId);
+    query.one(connection).await.map_err(Error::during("find the last drill"))
+}
+
 /// The drills that were asked for together, by their graphs.
 ///
 /// # Errors

@@ -127,7 +127,9 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
     let checkpoints = "/api/backup/recovery/checkpoints".to_owned();
     let checkpoint = format!("{checkpoints}/{NOBODY}");
     let drills = "/api/backup/recovery/drills".to_owned();
-    let rows: [(&str, &str, String, Json, u16, &str); 56] = [
+    let failovers = "/api/backup/recovery/failovers".to_owned();
+    let failover = format!("{failovers}/{NOBODY}");
+    let rows: [(&str, &str, String, Json, u16, &str); 61] = [
         ("RegisterGraph", "POST", GRAPHS.to_owned(), json!({ "graph_id": "g", "source_dir": source }), 409, "GRAPH_EXISTS"),
         ("GetGraph", "GET", format!("{GRAPHS}/none"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ListGraphs", "GET", format!("{GRAPHS}?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
@@ -182,6 +184,11 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
         ("RunCheckpointDrill", "POST", format!("{checkpoint}/drill"), nothing.clone(), 404, "CHECKPOINT_NOT_FOUND"),
         ("GetDrill", "GET", format!("{drills}/{NOBODY}"), nothing.clone(), 404, "DRILL_NOT_FOUND"),
         ("ListDrills", "GET", format!("{drills}?graph_id=none"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
+        ("RunFailover", "POST", format!("{checkpoint}/failover"), nothing.clone(), 404, "CHECKPOINT_NOT_FOUND"),
+        ("GetFailover", "GET", failover.clone(), nothing.clone(), 404, "FAILOVER_NOT_FOUND"),
+        ("ListFailovers", "GET", format!("{failovers}?checkpoint_id=x"), nothing.clone(), 400, "INVALID_ARGUMENT"),
+        ("RollBackFailover", "POST", format!("{failover}/rollback"), nothing.clone(), 404, "FAILOVER_NOT_FOUND"),
+        ("FailBack", "POST", format!("{failover}/failback"), nothing.clone(), 404, "FAILOVER_NOT_FOUND"),
         ("SetProbes", "PUT", "/api/backup/recovery/graphs/none/probes".to_owned(), json!({ "sample": 1 }), 404, "GRAPH_NOT_FOUND"),
         ("GetProbes", "GET", "/api/backup/recovery/graphs/none/probes".to_owned(), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("SetRetentionPolicy", "PUT", format!("{GRAPHS}/g/retention"), nothing.clone(), 400, "INVALID_ARGUMENT"),

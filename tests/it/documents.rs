@@ -67,8 +67,19 @@ fn reasons() -> BTreeSet<String> {
     let text = format!("{}{}", code(&root().join("src/service")), code(&root().join("src/api")));
     let mut reasons = quoted(&text, |c| c.is_ascii_uppercase() || c == '_');
     reasons.retain(|word| word.len() > 1 && (word.contains('_') || word == "INTERNAL") && !CODES.contains(&word.as_str()));
-    // Names of variables of the build, and of those that a drill's command is given, are no reasons.
-    for name in ["CARGO_PKG_VERSION", "WORKING_DIR", "INPUT_DIR", "LIGHTKEEP_DRILL_GRAPH_ID", "LIGHTKEEP_DRILL_OPERATION_ID"] {
+    // Names of variables of the build, and of those that a drill's command and hooks are given, are no reasons.
+    for name in [
+        "CARGO_PKG_VERSION",
+        "WORKING_DIR",
+        "INPUT_DIR",
+        "LIGHTKEEP_DRILL_GRAPH_ID",
+        "LIGHTKEEP_DRILL_OPERATION_ID",
+        "LIGHTKEEP_FAILOVER_ID",
+        "LIGHTKEEP_GRAPH_IDS",
+        "LIGHTKEEP_HOOK_ACTION",
+        "LIGHTKEEP_HOOK_EVENT",
+        "LIGHTKEEP_HOOK_RUN",
+    ] {
         assert!(reasons.remove(name), "{name} is not there any more");
     }
     // What is not found has its kind in its reason.

@@ -11,6 +11,7 @@ use tonic::transport::Channel;
 use crate::crash::crash_tests;
 use crate::support::files;
 use crate::support::process::{Process, run};
+use crate::trouble::reason;
 
 /// Three graphs, a checkpoint of them, and what they have become since.
 struct Scene {
@@ -177,4 +178,46 @@ crash_tests! {
     crash_while_putting_back:
     putting_back_after_one = "failover.graph_put_back",
     putting_back_when_all_are = "failover.put_back",
+}
+
+/// What stands in the way when a graph is put back: its name is that of the former state, a microsecond later.
+fn in_the_way_of_putting_back(kept_as: &str) -> PathBuf {
+    let (start, micros) = kept_as.strip_suffix('Z').unwrap().rsplit_once('.').unwrap();
+    PathBuf::from(format!("{start}.{:06}Z", micros.parse::<u32>().unwrap() + 1))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn graphs_that_cannot_be_put_back_stay_fenced_until_they_are() {
+    let scene = Scene::new().await;
+    let mut server = scene.start("failover.graph_switched");
+    let begun = scene.begin(&server).await;
+    assert!(!server.wait().success());
+    let kept_as = |number: usize| begun.graphs[number].source.as_ref().unwrap().kept_as.clone();
+    let (ours, theirs) = (in_the_way_of_putting_back(&kept_as(0)), PathBuf::from(kept_as(2)));
+    for place in [&ours, &theirs] {
+        fs::create_dir(place).unwrap();
+    }
+    let server = scene.start("none");
+    let mut recovery = server.recovery().await;
+    let failover = ended(&mut recovery, &begun.failover_id).await;
+    assert_eq!(failover.state(), v1::FailoverState::Incomplete, "{failover:?}");
+    let now = scene.now();
+    assert!(now[0] == scene.saved[0] && now[1..] == scene.changed[1..], "one is new and two are old");
+    let health = recovery.check_recovery_health(v1::CheckRecoveryHealthRequest {}).await.unwrap().into_inner();
+    let told = &health.graphs["a"];
+    assert!(told.status() == v1::HealthStatus::Critical && told.message.contains("is incomplete"), "{told:?}");
+    // Nothing else works on them.
+    let request = v1::CreateSnapshotRequest { graph_id: "b".to_owned(), wait: Some(false), ..Default::default() };
+    let waits = server.backup().await.create_snapshot(request).await.unwrap().into_inner();
+    let again = v1::RunFailoverRequest { checkpoint_id: scene.checkpoint_id.clone(), ..Default::default() };
+    let refused = recovery.run_failover(again).await.unwrap_err();
+    assert_eq!(reason(&refused), "FAILOVER_IN_PROGRESS");
+    let still = roll_back(&mut recovery, &begun.failover_id).await.unwrap();
+    assert_eq!(still.state(), v1::FailoverState::RolledBack, "a rollback keeps what it replaces under another name: {still:?}");
+    assert!(scene.now() == scene.changed, "the former bytes");
+    let request = v1::GetSnapshotRequest { graph_id: "b".to_owned(), snapshot_id: waits.backup_id };
+    while server.backup().await.get_snapshot(request.clone()).await.unwrap().into_inner().status() != v1::SnapshotStatus::Completed {
+        tokio::task::yield_now().await;
+    }
+    assert!(ours.read_dir().unwrap().next().is_none() && theirs.read_dir().unwrap().next().is_none(), "what is somebody's stays");
 }

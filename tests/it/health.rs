@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use crate::restore_targets::server_of;
-use crate::support::app::TestApp;
-use crate::support::database::on_each_database;
+use crate::support::app::{TestApp, finish};
+use crate::support::database::{Kind, on_each_database};
 use crate::support::files;
 use crate::support::repositories::flip;
 use crate::support::rest::{GRAPHS, get, post, send};
@@ -25,6 +25,12 @@ async fn look(app: &TestApp) -> Json {
 fn of<'h>(health: &'h Json, part: &str, graph_id: &str) -> (&'h str, &'h str) {
     let component = &health[part][graph_id];
     (component["status"].as_str().unwrap(), component["message"].as_str().unwrap())
+}
+
+/// As [`of`], to be kept.
+fn texts(health: &Json, part: &str, graph_id: &str) -> (String, String) {
+    let (status, message) = of(health, part, graph_id);
+    (status.to_owned(), message.to_owned())
 }
 
 on_each_database!(nothing_is_healthy_before_somebody_has_looked, async |app: TestApp| {
@@ -148,3 +154,43 @@ on_each_database!(a_server_that_does_not_answer_is_found, async |app: TestApp| {
     assert!(message.contains("the LightRAG server does not answer"), "{message}");
     app
 });
+
+on_each_database!(objectives_are_held_against_what_was_measured, async |app: TestApp| {
+    let source = app.sample("rag");
+    let registered = json!({ "graph_id": "g", "source_dir": source, "objectives": { "rpo_seconds": 60, "rto_seconds": 1 } });
+    let graph = post(&app, GRAPHS, &registered).await.ok();
+    assert_eq!(graph["objectives"], registered["objectives"]);
+    app.snapshot("g", &source).await;
+    let unmeasured = look(&app).await;
+    let (status, message) = of(&unmeasured, "backups", "g");
+    assert!(status == "degraded" && message.starts_with("nobody knows whether a recovery takes at most 1 s"), "{message}");
+    post(&app, "/api/backup/recovery/drills", &json!({ "graph_id": "g" })).await.ok();
+    let measured = look(&app).await;
+    assert_eq!(of(&measured, "backups", "g").0, "healthy", "{measured}");
+    // The clock of tests stands still while a drill is done.
+    assert_eq!(measured["backups"]["g"]["details"]["rto_seconds"], json!("0.000"));
+    app.clock.advance(Duration::from_secs(61));
+    let (status, message) = texts(&look(&app).await, "backups", "g");
+    assert!(status == "critical" && message.contains("is 61 s old, the objective is 60 s"), "{message}");
+    let update = async |body: Json| send(&app, "PATCH", &format!("{GRAPHS}/g"), &[], body.to_string()).await;
+    assert_eq!(update(json!({ "objectives": { "rpo_seconds": -1 } })).await.json["reason"], json!("INVALID_ARGUMENT"));
+    assert_eq!(update(json!({ "objectives": null })).await.ok()["objectives"], json!(null));
+    assert_eq!(of(&look(&app).await, "backups", "g").0, "healthy");
+    app
+});
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graph_that_a_drill_could_not_recover_is_critical() {
+    let app = TestApp::start_with(Kind::Sqlite, &[("LIGHTKEEP_DRILL_COMMAND", "exit 3")]).await;
+    let source = app.sample("rag");
+    app.snapshot("g", &source).await;
+    post(&app, "/api/backup/recovery/drills", &json!({ "graph_id": "g" })).await.ok();
+    let (status, message) = texts(&look(&app).await, "backups", "g");
+    assert!(status == "critical" && message.contains("does not recover the graph: the command ended before it was healthy"), "{message}");
+    // Of a newer snapshot nobody knows.
+    app.clock.advance(Duration::from_secs(1));
+    app.snapshot("g", &source).await;
+    let (status, message) = texts(&look(&app).await, "backups", "g");
+    assert!(status == "degraded" && message.contains("drill the newest snapshot"), "{message}");
+    finish(app).await;
+}

@@ -21,9 +21,6 @@ pub const INPUTS_SUFFIX: &str = "-inputs";
 /// How many files are held open at most where no links can be made. The stores always are among them.
 const OPEN_FILES_MAX: usize = 512;
 
-/// How long an operation's id is, bytes.
-const ID_LENGTH: usize = 36;
-
 /// A staging directory, removed when dropped.
 #[derive(Debug)]
 pub(super) struct Staging {
@@ -204,8 +201,7 @@ pub fn sweep_staging(source: &Path, is_over: &dyn Fn(&str) -> bool) -> Result<()
         for item in listing.flatten() {
             let name = item.file_name();
             let Some(operation_id) = name.to_str().and_then(|name| name.strip_prefix(OWN_PREFIX)) else { continue };
-            // What follows the id says what of the operation's it is.
-            let operation_id = operation_id.get(..ID_LENGTH).unwrap_or(operation_id);
+            let operation_id = operation_id.strip_suffix(INPUTS_SUFFIX).unwrap_or(operation_id);
             let is_directory = item.file_type().is_ok_and(|kind| kind.is_dir());
             if !is_directory || is_journaled(&name) || !is_over(operation_id) {
                 continue;

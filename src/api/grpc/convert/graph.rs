@@ -4,6 +4,7 @@ use super::{all_there, page, request_id, timestamp};
 use crate::base::secret::Secret;
 use crate::domain::graph_id::GraphId;
 use crate::domain::label::Labels;
+use crate::domain::objective::{MAX_SECONDS, Objectives};
 use crate::domain::page::PageRequest;
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::domain::validate::Violations;
@@ -47,8 +48,31 @@ pub(in crate::api::grpc) fn parse_new(request: v1::RegisterGraphRequest) -> Resu
     let labels = Labels::parse(&mut violations, "labels", request.labels);
     let inputs_dir = Some(request.inputs_dir).filter(|inputs| !inputs.is_empty());
     let source_dir = request.source_dir;
-    let new = graph_id.map(|graph_id| NewGraph { graph_id, source_dir, inputs_dir, server, inconsistent_policy, labels, request_id });
+    let objectives = objectives(&mut violations, request.objectives.unwrap_or_default());
+    let new = graph_id.map(|graph_id| NewGraph {
+        graph_id,
+        source_dir,
+        inputs_dir,
+        server,
+        inconsistent_policy,
+        labels,
+        objectives,
+        request_id,
+    });
     all_there(violations, new)
+}
+
+fn objectives(violations: &mut Violations, given: v1::RecoveryObjectives) -> Objectives {
+    let mut seconds = |field: &str, seconds: i64| {
+        if !(0..=MAX_SECONDS).contains(&seconds) {
+            violations.add(field, format_args!("must be from 0 to {MAX_SECONDS}: {seconds}"));
+        }
+        Some(seconds).filter(|seconds| *seconds > 0)
+    };
+    Objectives {
+        rpo_seconds: seconds("objectives.rpo_seconds", given.rpo_seconds),
+        rto_seconds: seconds("objectives.rto_seconds", given.rto_seconds),
+    }
 }
 
 fn inconsistent_policy(violations: &mut Violations, number: i32) -> InconsistentPolicy {
@@ -82,6 +106,7 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateGraphRequest) -> Res
         server: None,
         inconsistent_policy: None,
         labels: None,
+        objectives: None,
         etag: etags.pop(),
         request_id,
     });
@@ -94,6 +119,7 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateGraphRequest) -> Res
             "server" => update.server = Some(graph.server.clone().map(|server| parse_server(&mut violations, server))),
             "inconsistent_policy" => update.inconsistent_policy = Some(inconsistent_policy(&mut violations, graph.inconsistent_policy)),
             "labels" => update.labels = Some(Labels::parse(&mut violations, "labels", graph.labels.clone())),
+            "objectives" => update.objectives = Some(objectives(&mut violations, graph.objectives.unwrap_or_default())),
             // What comes back with an answer is no change.
             "graph_id" | "etag" | "created_at" | "total_snapshots" | "latest_snapshot_id" | "last_snapshot_time" => {}
             other => violations.add("update_mask", format_args!("names a field that cannot be changed: `{other}`")),
@@ -109,6 +135,7 @@ fn set_fields(graph: &v1::Graph) -> Vec<String> {
         ("server", graph.server.is_some()),
         ("inconsistent_policy", graph.inconsistent_policy != 0),
         ("labels", !graph.labels.is_empty()),
+        ("objectives", graph.objectives.is_some()),
     ];
     fields.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name.to_owned()).collect()
 }
@@ -201,7 +228,13 @@ pub(in crate::api::grpc) fn to_proto(graph: Graph) -> v1::Graph {
         labels: Labels::from_json(row.labels.as_deref()).into_iter().collect(),
         etag: etag(&row),
         inputs_dir: row.inputs_dir,
+        objectives: objectives_to_proto(row.rpo_objective_seconds, row.rto_objective_seconds),
     }
+}
+
+fn objectives_to_proto(rpo_seconds: Option<i64>, rto_seconds: Option<i64>) -> Option<v1::RecoveryObjectives> {
+    rpo_seconds.or(rto_seconds)?;
+    Some(v1::RecoveryObjectives { rpo_seconds: rpo_seconds.unwrap_or(0), rto_seconds: rto_seconds.unwrap_or(0) })
 }
 
 pub(in crate::api::grpc) fn stats_to_proto(stats: Vec<GraphStats>) -> v1::BackupStats {
