@@ -1,4 +1,4 @@
-"""BackupService by gRPC, its messages learned from the server's reflection."""
+"""Our services by gRPC, their messages learned from the server's reflection."""
 import grpc
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.json_format import MessageToDict
@@ -8,15 +8,14 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 CONSISTENCY = {"CONSISTENCY_CONSISTENT": "consistent", "CONSISTENCY_INCONSISTENT": "inconsistent", "CONSISTENCY_NOT_APPLICABLE": "not_applicable"}
 
 
-class Backups:
-    """Ours as the benchmarks use it: like a peer, a repository being a graph."""
+class Service:
+    """One of ours, by its name."""
 
-    def __init__(self, server):
+    def __init__(self, server, name):
         self.server = server
         self.channel = grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", [("grpc.max_receive_message_length", 64 << 20)])
         pool = DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
-        self.service = pool.FindServiceByName("lightkeep.v1.BackupService")
-        self.latest = {}
+        self.service = pool.FindServiceByName(f"lightkeep.v1.{name}")
 
     def call(self, name, **fields):
         method = self.service.FindMethodByName(name)
@@ -24,6 +23,21 @@ class Backups:
         path = f"/{self.service.full_name}/{name}"
         rpc = self.channel.unary_unary(path, request_serializer=request.SerializeToString, response_deserializer=answer.FromString)
         return rpc(request(**fields), timeout=900)
+
+
+class Recovery(Service):
+    """Checkpoints, drills and failovers."""
+
+    def __init__(self, server):
+        super().__init__(server, "RecoveryService")
+
+
+class Backups(Service):
+    """Ours as the benchmarks use it: like a peer, a repository being a graph."""
+
+    def __init__(self, server):
+        super().__init__(server, "BackupService")
+        self.latest = {}
 
     def path(self, graph):
         return self.server.storage / graph

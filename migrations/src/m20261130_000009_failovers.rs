@@ -24,9 +24,11 @@ impl MigrationTrait for Migration {
         }
         let epoch = big_integer("fence_epoch").default(0).to_owned();
         manager.alter_table(Table::alter().table("graphs").add_column(epoch).to_owned()).await?;
-        let indexes: [(&str, &str, &[&'static str]); 3] = [
+        let indexes: [(&str, &str, &[&'static str]); 5] = [
             ("failovers_by_time", "failovers", &["created_at", "failover_id"]),
             ("failovers_by_checkpoint", "failovers", &["checkpoint_id", "created_at"]),
+            ("failovers_by_state", "failovers", &["state"]),
+            ("failovers_by_operation", "failovers", &["operation_id"]),
             ("fences_by_failover", "fences", &["failover_id"]),
         ];
         for (name, table, columns) in indexes {

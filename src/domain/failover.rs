@@ -85,14 +85,18 @@ pub struct Move {
     pub from: String,
     /// Where it is put.
     pub target: String,
-    /// Where what stood there is kept.
+    /// Where what is put there waits, beside the target, named by the attempt that restores it. As long as it is there, nothing was
+    /// replaced. Empty before the first attempt.
+    #[serde(default)]
+    pub aside: String,
+    /// Where what stood there is kept: beside the target, or in it where that is a file system of its own.
     pub kept_as: String,
     /// The sum of the sizes of the files that are put there, bytes.
     pub size_bytes: u64,
     /// Something stood there; known when the switch begins.
     #[serde(default)]
     pub had_former: bool,
-    /// Where a rollback has put what the failover had put there.
+    /// Where that was put which the failover had put there, when what stood there was put back.
     #[serde(default)]
     pub replaced_as: Option<String>,
 }
@@ -110,6 +114,7 @@ pub struct Member {
     #[serde(default)]
     pub inputs: Option<Move>,
     /// A LightRAG workspace, not a plain directory.
+    #[serde(default)]
     pub is_workspace: bool,
     /// How long it is expected to take, seconds, by its drills or the last restores.
     #[serde(default)]
@@ -125,6 +130,11 @@ impl Member {
     /// The same, to be changed.
     pub fn moves_mut(&mut self) -> impl Iterator<Item = &mut Move> {
         std::iter::once(&mut self.source).chain(&mut self.inputs)
+    }
+
+    /// Its inputs, or its source.
+    pub fn move_mut(&mut self, is_inputs: bool) -> Option<&mut Move> {
+        if is_inputs { self.inputs.as_mut() } else { Some(&mut self.source) }
     }
 
     /// The sum of the sizes of its files, bytes.
@@ -259,14 +269,16 @@ pub fn mark_interrupted(report: &mut [Step]) {
     }
 }
 
-/// What went wrong after all graphs were switched, or put back.
+/// What went wrong after all graphs were switched, or put back, and was not done better by a later attempt.
 pub fn problems_since(report: &[Step], last: StepKind) -> Vec<String> {
     let after = report.iter().rposition(|step| step.kind == last).map_or(report.len(), |at| at + 1);
+    let is_same = |one: &Step, other: &Step| (one.kind, &one.graph_id, &one.hook) == (other.kind, &other.graph_id, &other.hook);
+    let is_last = |at: usize| !report[at + 1..].iter().any(|later| is_same(later, &report[at]));
     let named = |step: &Step| {
         let what = step.hook.clone().or_else(|| step.graph_id.as_ref().map(|graph_id| format!("graph `{graph_id}`")));
         format!("{} of {}: {}", step.kind, what.unwrap_or_default(), step.message.clone().unwrap_or_default())
     };
-    report[after..].iter().filter(|step| step.has_failed()).map(named).collect()
+    (after..report.len()).filter(|at| report[*at].has_failed() && is_last(*at)).map(|at| named(&report[at])).collect()
 }
 
 #[cfg(test)]
@@ -303,6 +315,8 @@ mod tests {
         ];
         assert_eq!(problems_since(&report, StepKind::Switch), ["hook of graph `g`: why"]);
         assert_eq!(problems_since(&report[..1], StepKind::Switch), Vec::<String>::new());
+        let again = [&report[..], &[step(StepKind::Hook, StepOutcome::Done)]].concat();
+        assert_eq!(problems_since(&again, StepKind::Switch), Vec::<String>::new(), "a later attempt has done it");
     }
 
     #[test]

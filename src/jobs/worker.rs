@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::run;
 use crate::base::control::Control;
-use crate::domain::operation::HEARTBEAT;
+use crate::domain::operation::{HEARTBEAT, OperationKind};
 use crate::service::operations::is_hopeless;
 use crate::service::{Error, ErrorKind, Services};
 use crate::store;
@@ -102,7 +102,11 @@ async fn work_on(services: &Services, operation: Model, cancel: CancellationToke
     };
     match result {
         Ok(()) => tracing::info!(operation_id = id, "operation has succeeded"),
-        Err(error) => settle(services, &operation, &control, error).await,
+        // The lease is kept: what is put right may take long.
+        Err(error) => tokio::select! {
+            () = settle(services, &operation, &control, error) => {}
+            never = keep_alive(services, &operation, &control, &cancel) => match never {},
+        },
     }
 }
 
@@ -138,6 +142,10 @@ async fn settle(services: &Services, operation: &Model, control: &Arc<Control>, 
         // What earlier attempts have left stays as it is: it says how far they came.
         tracing::info!(operation_id = id, "operation is given back, the next start goes on with it");
         services.release_operation(operation).await
+    } else if OperationKind::THROUGH_FENCES.contains(&operation.kind) && matches!(error, Error::Store(_)) {
+        // Some graphs may be the old ones and some the new: the next attempt goes on.
+        tracing::error!(operation_id = id, error = error.chain(), "operation is tried again");
+        services.try_again(operation).await
     } else {
         if operation.attempt > 1 {
             services.abandon(operation).await;

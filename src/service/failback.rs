@@ -1,16 +1,20 @@
 //! The way back from a recovery site: a checkpoint of the graphs there, and when it is complete, its failover to where they were.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use sea_orm::ConnectionTrait;
 
 use super::Services;
 use super::checkpoint_schedule::WINDOW;
 use super::checkpoints::NewCheckpoint;
 use super::error::{Error, ErrorKind};
-use super::failover_plan::{graph_id_of, graph_ids_of};
+use super::failover_plan::{describe, graph_id_of, graph_ids_of};
 use super::failover_run::members_of;
 use super::idempotency::Request;
+use super::inputs::inputs_root;
+use super::looking::Opened;
 use super::operations::to_json;
 use super::placements::kept_name;
 use super::restore_plan::differs;
@@ -21,9 +25,10 @@ use crate::domain::checkpoint::{CheckpointOrigin, CheckpointState};
 use crate::domain::failover::{FailoverKind, FailoverState, Member, Move};
 use crate::domain::label::Labels;
 use crate::domain::operation::OperationKind;
+use crate::lightrag::workspace::is_other_workspace;
 use crate::store::entity::failover::Model;
 use crate::store::entity::{checkpoint, operation, snapshot};
-use crate::store::{self, Transaction, checkpoints, failovers, fences, operations};
+use crate::store::{self, Transaction, checkpoints, failovers, fences, operations, snapshots};
 
 impl Services {
     pub(super) async fn fail_back_once(&self, caller: &Caller, id: &str, force: bool, request: &Request<'_>) -> Result<Model, Error> {
@@ -105,7 +110,7 @@ impl Services {
 
     async fn queue_failback(&self, transaction: &Transaction, row: &mut Model) -> Result<(), Error> {
         let mut members = members_of(row)?;
-        self.fill_snapshots(&**transaction, row.checkpoint_id, &mut members).await?;
+        self.fill_snapshots(&**transaction, row, &mut members).await?;
         let first = members.first().ok_or_else(|| Error::internal("fail back", "there is no graph"))?;
         // What its caller has been promised is done, however many wait.
         let operation: operation::Model = self.new_operation(OperationKind::Failover, &graph_id_of(first)?, None, "{}".to_owned());
@@ -115,16 +120,40 @@ impl Services {
         Ok(())
     }
 
+    /// The snapshots of a failback's checkpoint, in its plan.
+    async fn fill_snapshots(&self, connection: &impl ConnectionTrait, row: &Model, members: &mut [Member]) -> Result<(), Error> {
+        let joined = checkpoints::list_members(connection, &[row.checkpoint_id]).await?;
+        for member in members {
+            let snapshot_id = joined.iter().find(|one| one.graph_id.as_str() == member.graph_id).and_then(|one| one.snapshot_id);
+            let missing = || Error::internal("fail back", "a graph did not join the checkpoint");
+            let snapshot = snapshots::find(connection, &graph_id_of(member)?, snapshot_id.ok_or_else(missing)?).await?;
+            let snapshot = snapshot.ok_or_else(missing)?;
+            describe(member, &snapshot);
+        }
+        Ok(())
+    }
+
     /// That a graph's source is as its snapshot has captured it: what has been written since would be lost.
     pub(super) async fn check_as_captured(&self, member: &Member, row: &snapshot::Model, control: &Arc<Control>) -> Result<(), Error> {
         let opened = self.open_snapshot(row).await?;
-        let (source, watched) = (Path::new(&member.source.from).to_path_buf(), Arc::clone(control));
-        let differing = self.blocking(move || differs(&opened, &source, &watched)).await?;
-        let Some(example) = differing else { return Ok(()) };
+        let inputs = match &member.inputs {
+            Some(inputs) => Some((inputs_root(&opened.root, row)?, self.inputs_at(Path::new(&inputs.from)).await?)),
+            None => None,
+        };
+        let (source, is_workspace, watched) = (PathBuf::from(&member.source.from), member.is_workspace, Arc::clone(control));
+        let differing = self.blocking(move || {
+            let skips = |path: &Path| if is_workspace { is_other_workspace(path) } else { Ok(false) };
+            let differing = differs(&opened, &source, &skips, &watched)?.map(|example| source.join(example));
+            let Some((root, inputs)) = inputs.filter(|_| differing.is_none()) else { return Ok(differing) };
+            let opened = Opened { root, ..opened };
+            let differing = differs(&opened, &inputs.directory, &|path| Ok(inputs.is_anothers(path)), &watched)?;
+            Ok::<_, Error>(differing.map(|example| inputs.directory.join(example)))
+        });
+        let Some(example) = differing.await? else { return Ok(()) };
         let message = format!(
             "graph `{}` was written to since its snapshot, stop its LightRAG server and fail back again: {}",
             member.graph_id,
-            Path::new(&member.source.from).join(example).display()
+            example.display()
         );
         Err(Error::refused(ErrorKind::FailedPrecondition, "SOURCE_CHANGED", message))
     }
@@ -136,9 +165,10 @@ fn reversed(member: Member, now: crate::base::timestamp::Timestamp) -> Member {
         kept_as: kept_name(Path::new(&one.from), now).display().to_string(),
         from: one.target,
         target: one.from,
+        aside: String::new(),
         had_former: false,
         replaced_as: None,
-        ..one
+        size_bytes: one.size_bytes,
     };
     let (source, inputs) = (back(member.source), member.inputs.map(back));
     Member { source, inputs, snapshot_id: String::new(), expected_seconds: None, ..member }

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::failover_run::members_of;
+use super::operations::payload;
 use super::placements::kept_name;
+use super::restore_work::RestorePayload;
 use super::snapshots::check_restorable;
 use crate::base::timestamp::Timestamp;
 use crate::domain::checkpoint::CheckpointState;
@@ -21,7 +24,7 @@ use crate::domain::page::PageRequest;
 use crate::lightrag::apply::{free_bytes, places_written};
 use crate::store::drills::DrillFilter;
 use crate::store::entity::{checkpoint, checkpoint_member, graph, snapshot};
-use crate::store::{checkpoints, drills, fences, graphs, operations, snapshots};
+use crate::store::{checkpoints, drills, failovers, fences, graphs, operations, snapshots};
 
 /// Where graphs go that do not go to their own places, as the caller wrote it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -99,22 +102,27 @@ impl Services {
         let text = site.target_dirs.get(graph_id).unwrap_or(&graph.source_dir);
         let (places, wanted) = (self.settings().places.clone(), text.clone());
         let target = self.blocking(move || places.resolve_target("target_dirs", &wanted)).await?;
-        let to = |from: &str, target: &Path, size: Option<i64>| {
+        let to = |from: &str, target: &Path| {
             let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| Error::invalid("target_dirs", "is not valid UTF-8"));
             Ok::<_, Error>(Move {
                 from: from.to_owned(),
                 target: text(target)?,
+                aside: String::new(),
                 kept_as: text(&kept_name(target, now))?,
-                size_bytes: u64::try_from(size.unwrap_or(0)).unwrap_or(0),
+                size_bytes: 0,
                 had_former: false,
                 replaced_as: None,
             })
         };
-        let inputs_text = site.inputs_target_dirs.get(graph_id).or(graph.inputs_dir.as_ref());
-        let inputs = match (inputs_text, &snapshot.inputs_dir) {
-            (Some(text), Some(_)) => {
-                let inputs = self.resolve_inputs_target(text, &target, snapshot).await?;
-                Some(to(graph.inputs_dir.as_deref().unwrap_or(text), &inputs, snapshot.inputs_size_bytes)?)
+        let named = site.inputs_target_dirs.get(graph_id);
+        let inputs = match (&graph.inputs_dir, &snapshot.inputs_dir) {
+            (Some(own), Some(_)) => {
+                let inputs = self.resolve_inputs_target(named.unwrap_or(own), &target, snapshot).await?;
+                Some(to(own, &inputs)?)
+            }
+            (_, _) if named.is_some() => {
+                let message = format_args!("names graph `{graph_id}`, which has no `inputs_dir`, or whose snapshot holds no inputs");
+                return Err(Error::invalid("inputs_target_dirs", message));
             }
             (None, Some(_)) => {
                 remarks.push(format!("the inputs of graph `{graph_id}` stay out: it names no directory for them"));
@@ -122,15 +130,16 @@ impl Services {
             }
             (_, None) => None,
         };
-        let consistency = snapshot.consistency.as_deref().and_then(Consistency::parse);
-        let member = Member {
+        let source = to(&graph.source_dir, &target)?;
+        let mut member = Member {
             graph_id: graph_id.to_string(),
-            snapshot_id: snapshot.snapshot_id.to_string(),
-            source: to(&graph.source_dir, &target, Some(snapshot.size_bytes))?,
+            snapshot_id: String::new(),
+            source,
             inputs,
-            is_workspace: consistency.is_some_and(|consistency| consistency != Consistency::NotApplicable),
+            is_workspace: false,
             expected_seconds: None,
         };
+        describe(&mut member, snapshot);
         let expected_seconds = self.expected_recovery(graph_id, member.size_bytes()).await?;
         Ok(Member { expected_seconds, ..member })
     }
@@ -153,22 +162,54 @@ impl Services {
     pub(super) async fn refusals_of(&self, members: &[Member], force: bool) -> Result<Vec<Error>, Error> {
         let mut refusals = Vec::new();
         for (graph_id, target) in targets_of(members)? {
-            refusals.extend(self.check_place(&graph_id, &target).await.err());
+            refusals.extend(refusal(self.check_place(&graph_id, &target).await)?);
         }
-        refusals.extend(check_targets_apart(members).err());
+        refusals.extend(refusal(check_targets_apart(members))?);
         // Where hooks stop them, the servers are asked when that has been done.
         if self.settings().failover.hooks.of(HookEvent::BeforeFence).is_empty() {
             refusals.extend(self.servers_in_the_way(members, force).await?);
         }
+        refusals.extend(self.restores_in_the_way(members).await?);
         for graph_id in graph_ids_of(members)? {
-            if operations::has_open_of(self.store().read(), Some(&graph_id), OperationKind::Restore).await? {
-                let message = format!("a restore of graph `{graph_id}` waits or runs, cancel it or wait for it");
+            if operations::has_open_of(self.store().read(), Some(&graph_id), OperationKind::Unregister).await? {
+                let message = format!("the care of graph `{graph_id}` is being ended, cancel that or leave the graph out");
                 refusals.push(Error::refused(ErrorKind::FailedPrecondition, "RESTORE_IN_PROGRESS", message));
             }
         }
         let members = members.to_vec();
-        refusals.extend(self.blocking(move || Ok::<_, Error>(check_room(&members).err())).await?);
+        refusals.extend(self.blocking(move || refusal(check_room(&members))).await?);
         Ok(refusals)
+    }
+
+    /// A refusal for each restore that waits or runs and would meet these graphs in their places.
+    async fn restores_in_the_way(&self, members: &[Member]) -> Result<Vec<Error>, Error> {
+        let mut refusals = Vec::new();
+        let targets: Vec<PathBuf> = targets_of(members)?.into_iter().map(|(_, target)| target).collect();
+        for restore in operations::list_open_of(self.store().read(), OperationKind::Restore).await? {
+            if meet(&targets, &payload::<RestorePayload>(&restore)?.targets()) {
+                let (id, graph_id) = (restore.operation_id, &restore.graph_id);
+                let message = format!("a restore of graph `{graph_id}` waits or runs, cancel it or wait for it: operation `{id}`");
+                refusals.push(Error::refused(ErrorKind::FailedPrecondition, "RESTORE_IN_PROGRESS", message));
+            }
+        }
+        Ok(refusals)
+    }
+
+    /// Refuses directories that a failover is at work in.
+    pub(super) async fn check_apart_from_failovers(
+        &self,
+        connection: &impl sea_orm::ConnectionTrait,
+        targets: &[PathBuf],
+    ) -> Result<(), Error> {
+        for id in fences::list_failovers(connection).await? {
+            let Some(row) = failovers::find(connection, id).await? else { continue };
+            let held: Vec<PathBuf> = targets_of(&members_of(&row)?)?.into_iter().map(|(_, target)| target).collect();
+            if meet(targets, &held) {
+                let message = format!("failover `{id}` is at work in the target, wait for its end");
+                return Err(Error::refused(ErrorKind::FailedPrecondition, "FAILOVER_IN_PROGRESS", message));
+            }
+        }
+        Ok(())
     }
 
     /// A refusal for each target that a running LightRAG server uses: that of another graph, or, unless forced, the graph's own.
@@ -194,6 +235,31 @@ impl Services {
             }
         }
     }
+}
+
+/// Writes into a plan what a snapshot holds.
+pub(super) fn describe(member: &mut Member, snapshot: &snapshot::Model) {
+    let bytes = |size: Option<i64>| u64::try_from(size.unwrap_or(0)).unwrap_or(0);
+    let consistency = snapshot.consistency.as_deref().and_then(Consistency::parse);
+    member.snapshot_id = snapshot.snapshot_id.to_string();
+    member.is_workspace = consistency.is_some_and(|consistency| consistency != Consistency::NotApplicable);
+    member.source.size_bytes = bytes(Some(snapshot.size_bytes));
+    if let Some(inputs) = &mut member.inputs {
+        inputs.size_bytes = bytes(snapshot.inputs_size_bytes);
+    }
+}
+
+/// What an error that speaks against something says; any other is an error.
+pub(super) fn refusal(result: Result<(), Error>) -> Result<Option<Error>, Error> {
+    match result {
+        Err(error) if error.is_hidden() => Err(error),
+        result => Ok(result.err()),
+    }
+}
+
+/// Whether a directory is in or around one of the others.
+fn meet(ours: &[PathBuf], theirs: &[PathBuf]) -> bool {
+    theirs.iter().any(|their| ours.iter().any(|our| our.starts_with(their) || their.starts_with(our)))
 }
 
 /// The graph of a member.
@@ -229,15 +295,15 @@ fn check_site(site: &Site, joined: &[checkpoint_member::Model]) -> Result<(), Er
 fn check_targets_apart(members: &[Member]) -> Result<(), Error> {
     let of = |member: &Member| {
         let source = (PathBuf::from(&member.source.target), member.is_workspace, false);
-        let inputs = member.inputs.as_ref().map(|inputs| (PathBuf::from(&inputs.target), false, true));
+        // Other graphs' inputs are known by where they are registered.
+        let inputs = member.inputs.as_ref().map(|inputs| (PathBuf::from(&inputs.target), inputs.from == inputs.target, true));
         std::iter::once(source).chain(inputs).collect::<Vec<_>>()
     };
     let targets: Vec<(PathBuf, bool, bool)> = members.iter().flat_map(of).collect();
     for (at, (outer, _, holds_inputs)) in targets.iter().enumerate() {
         let others = targets.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| other);
-        for (inner, is_workspace, is_inputs) in others.filter(|(inner, ..)| inner.starts_with(outer)) {
-            let stays = if *holds_inputs { *is_inputs } else { *is_workspace };
-            if inner == outer || inner.parent() != Some(outer) || !stays {
+        for (inner, stays, is_inputs) in others.filter(|(inner, ..)| inner.starts_with(outer)) {
+            if inner == outer || inner.parent() != Some(outer) || !stays || holds_inputs != is_inputs {
                 let message = format!("`{}` lies in `{}`, name targets apart from each other", inner.display(), outer.display());
                 return Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_CONFLICT", message));
             }

@@ -1,6 +1,7 @@
 //! The work on one failover: its row, its plan, and its report, in which each step stands as soon as it begins.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Services;
@@ -10,7 +11,7 @@ use super::hooks::{HookFailure, Told, Turn};
 use super::operations::to_json;
 use crate::base::control::Control;
 use crate::base::failpoint;
-use crate::domain::failover::{Member, Step, StepKind, StepOf, StepOutcome, has_run, mark_interrupted};
+use crate::domain::failover::{Member, Move, Phase, Step, StepKind, StepOf, StepOutcome, has_run, mark_interrupted};
 use crate::domain::graph_id::GraphId;
 use crate::domain::hook::HookEvent;
 use crate::store::entity::failover::Model;
@@ -59,6 +60,27 @@ impl<'a> FailoverRun<'a> {
         let transaction = self.begin().await?;
         self.write(&transaction).await?;
         self.commit(transaction).await
+    }
+
+    /// Writes how far the work is, so that not even a power cut forgets it.
+    pub(super) async fn save_phase(&mut self, phase: Phase) -> Result<(), Error> {
+        let before = std::mem::replace(&mut self.row.phase, phase);
+        if let Err(error) = self.save().await {
+            self.row.phase = before;
+            return Err(error);
+        }
+        Ok(self.services.store().flush().await?)
+    }
+
+    /// Waits until no other work of this process is in the graphs' places.
+    pub(super) async fn reserve_targets(&self) -> Result<(), Error> {
+        let targets: Vec<PathBuf> = self.members.iter().flat_map(Member::moves).map(|one| PathBuf::from(&one.target)).collect();
+        let mut changes = self.services.wakeup().changes();
+        while !self.services.running().reserve(self.operation.operation_id, &targets) {
+            self.control.go_on()?;
+            changes.next().await;
+        }
+        Ok(())
     }
 
     /// A transaction in which nobody else owns the operation.
@@ -212,10 +234,14 @@ impl<'a> FailoverRun<'a> {
 
     /// Registers each graph where it is now: where the failover has put it, or where it was.
     pub(super) async fn register_places(&self, transaction: &Transaction, are_new: bool) -> Result<(), Error> {
-        for (graph_id, member) in self.graph_ids()?.iter().zip(&self.members) {
+        let ids = self.graph_ids()?;
+        let mut moved: Vec<(&GraphId, &Member)> = ids.iter().zip(&self.members).filter(|(_, member)| member.is_moved()).collect();
+        // By their names, as everybody takes them.
+        moved.sort_unstable_by_key(|(graph_id, _)| *graph_id);
+        for (graph_id, member) in moved {
             // Unregistered graphs have no place.
-            let Some(mut graph) = graphs::find_to_update(&**transaction, graph_id).await?.filter(|_| member.is_moved()) else { continue };
-            let place = |one: &crate::domain::failover::Move| if are_new { one.target.clone() } else { one.from.clone() };
+            let Some(mut graph) = graphs::find_to_update(&**transaction, graph_id).await? else { continue };
+            let place = |one: &Move| if are_new { one.target.clone() } else { one.from.clone() };
             graph.source_dir = place(&member.source);
             if let Some(inputs) = &member.inputs {
                 graph.inputs_dir = Some(place(inputs));

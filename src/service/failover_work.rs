@@ -1,6 +1,7 @@
 //! A failover: validated, fenced, restored beside its places, audited and asked; then all graphs are put in place, or none. By the phase
 //! in its row the next process knows whether to begin anew, to go on, or to put back.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::error::{Error, ErrorKind};
 use super::failover_plan::graph_id_of;
 use super::failover_run::FailoverRun;
 use super::operations::to_json;
-use super::placements::{Aside, Placement, Restore};
+use super::placements::{Aside, Placement, Restore, failover_aside};
 use super::repository_lock::HeldLock;
 use super::restore_work::RestorePayload;
 use crate::base::control::Control;
@@ -23,12 +24,14 @@ use crate::domain::failover::{FailoverKind, FailoverState, Member, Move, Phase, 
 use crate::domain::hook::HookEvent;
 use crate::domain::report::FailoverOutcome;
 use crate::domain::verification::VerificationLevel;
+use crate::lightrag::apply::recover_apply;
 use crate::lightrag::audit::audit_directory;
 use crate::lightrag::server::Server;
+use crate::lightrag::workspace::Store;
 use crate::repository::LockKind;
 use crate::store::entity::{operation, snapshot};
 use crate::store::operations::Ending;
-use crate::store::{self, fences, operations, snapshots};
+use crate::store::{fences, graphs, operations, snapshots};
 
 /// How often a LightRAG server is asked that a hook has started.
 const POLL: Duration = Duration::from_millis(200);
@@ -40,6 +43,7 @@ impl Services {
     /// Whatever kept it from coming about. Then all graphs are the old ones, unless putting them back has failed too.
     pub async fn run_failover(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         let mut run = FailoverRun::open(self, operation, control, None).await?;
+        run.reserve_targets().await?;
         if run.row.phase == Phase::Preparing
             && let Err(error) = run.prepare().await
         {
@@ -51,7 +55,7 @@ impl Services {
             run.begin_to_put_back(error).await?;
         }
         if run.row.phase == Phase::PuttingBack {
-            run.put_all_back(None).await?;
+            run.put_all_back().await?;
         }
         if run.row.phase == Phase::PutBack {
             run.remove_asides().await?;
@@ -59,7 +63,7 @@ impl Services {
             return Err(run.tell_failure(Error::refused(ErrorKind::FailedPrecondition, "FAILOVER_FAILED", why)).await);
         }
         run.run_hooks(HookEvent::AfterSwitch, control).await?;
-        run.ask_servers().await?;
+        run.ask_servers(true).await?;
         run.complete(FailoverState::Succeeded, FailoverState::Switched, StepKind::Switch).await
     }
 }
@@ -68,7 +72,7 @@ impl FailoverRun<'_> {
     /// All up to the switch. Nothing that is a graph's is touched.
     async fn prepare(&mut self) -> Result<(), Error> {
         let (services, members, force) = (self.services, self.members.clone(), self.row.force);
-        self.remove_asides().await?;
+        self.begin_anew().await?;
         let looked = async { refuse_first(services.refusals_of(&members, force).await?) };
         self.step(StepKind::Check, StepOf::All, looked).await?;
         let rows = self.snapshots_of().await?;
@@ -84,81 +88,96 @@ impl FailoverRun<'_> {
         self.fence().await?;
         self.check_unchanged(&rows).await?;
         let mut asides = Vec::new();
-        let prepared = self.restore_all(&rows, &mut asides).await;
-        match prepared {
-            Ok(()) => {
-                // From the moment in which the phase is written they are what is put in place.
-                asides.into_iter().for_each(Aside::keep);
-                Ok(())
-            }
-            Err(error @ Error::Store(_)) => {
-                // Who knows what has been written: they go with the next attempt, or are put in place by it.
-                asides.into_iter().for_each(Aside::keep);
-                Err(error)
-            }
-            Err(error) => {
-                services
-                    .blocking(move || {
-                        drop(asides);
-                        Ok::<_, Error>(())
-                    })
-                    .await?;
-                Err(error)
-            }
+        let mut prepared = self.restore_all(&rows, &mut asides).await;
+        if prepared.is_ok() {
+            prepared = self.save_phase(Phase::Switching).await;
         }
+        if matches!(prepared, Ok(()) | Err(Error::Store(_))) {
+            // They are what is put in place. Where that cannot be written, who knows what has been: the next attempt does.
+            asides.into_iter().for_each(Aside::keep);
+            failpoint::reach("failover.prepared");
+            return prepared;
+        }
+        services
+            .blocking(move || {
+                drop(asides);
+                Ok::<_, Error>(())
+            })
+            .await?;
+        prepared
     }
 
-    /// Restores, audits and asks each graph, and says when all is ready to be put in place.
+    /// Takes what earlier attempts have left out of the way, and names where this one restores to.
+    async fn begin_anew(&mut self) -> Result<(), Error> {
+        let targets: Vec<PathBuf> = self.members.iter().flat_map(Member::moves).map(|one| PathBuf::from(&one.target)).collect();
+        self.services.blocking(move || targets.iter().try_for_each(|target| recover_apply(target).map(|_| ()))).await?;
+        self.remove_asides().await?;
+        let (failover_id, attempt) = (self.row.failover_id, self.operation.attempt);
+        for (number, member) in self.members.iter_mut().enumerate() {
+            for (is_inputs, one) in [false, true].into_iter().zip(member.moves_mut()) {
+                one.aside = failover_aside(Path::new(&one.target), failover_id, attempt, is_inputs, number).display().to_string();
+            }
+        }
+        self.save().await
+    }
+
+    /// Restores, audits and asks each graph, and looks at what it will replace.
     async fn restore_all(&mut self, rows: &[snapshot::Model], asides: &mut Vec<Aside>) -> Result<(), Error> {
         let (services, members, control) = (self.services, self.members.clone(), Arc::clone(self.control));
-        for (number, (member, row)) in members.iter().zip(rows).enumerate() {
-            let placements = self.placements_of(number, row).await?;
+        let mut all = Vec::new();
+        for (member, row) in members.iter().zip(rows) {
+            let placements = self.placements_of(member, row).await?;
+            all.extend(placements.iter().cloned());
             let restored = services.restore_aside(placements, row, &control);
             asides.extend(self.step(StepKind::Restore, StepOf::Graph(&member.graph_id), restored).await?);
             failpoint::reach("failover.restored");
         }
-        for (number, (member, row)) in members.iter().zip(rows).enumerate() {
-            let aside = self.placements_of(number, row).await?.swap_remove(0).aside().to_path_buf();
-            let audited = services.audit_member(member, row, aside, &control);
+        for (member, row) in members.iter().zip(rows) {
+            let audited = services.audit_member(member, row, PathBuf::from(&member.source.aside), &control);
             let told = self.step(StepKind::Audit, StepOf::Graph(&member.graph_id), audited).await?;
             self.note(told);
         }
         failpoint::reach("failover.audited");
         self.check_unchanged(rows).await?;
-        for (number, row) in rows.iter().enumerate() {
-            let (placements, places) = (self.placements_of(number, row).await?, services.settings().places.clone());
-            services.blocking(move || placements.iter().try_for_each(|placement| placement.check(&places))).await?;
-        }
+        let places = services.settings().places.clone();
+        services
+            .blocking(move || {
+                check_nested(&members)?;
+                all.iter().try_for_each(|placement| placement.check(&places))
+            })
+            .await?;
         let former = |one: &mut Move| one.had_former = Path::new(&one.target).symlink_metadata().is_ok();
         self.members.iter_mut().flat_map(Member::moves_mut).for_each(former);
-        control.go_on()?;
-        self.row.phase = Phase::Switching;
-        self.save().await?;
-        failpoint::reach("failover.prepared");
-        Ok(())
+        Ok(control.go_on()?)
     }
 
     /// Puts each graph in place. Cannot be cancelled.
     async fn switch(&mut self) -> Result<(), Error> {
         let (services, rows) = (self.services, self.snapshots_of().await?);
-        for number in self.switching_order() {
-            let graph_id = self.members[number].graph_id.clone();
-            let (placements, places) = (self.placements_of(number, &rows[number]).await?, services.settings().places.clone());
-            let planned: Vec<Move> = self.members[number].moves().cloned().collect();
-            let placed = services.blocking(move || {
-                placements.iter().zip(&planned).try_for_each(|(placement, planned)| placement.ensure_placed(planned, &places))
-            });
-            self.step(StepKind::Switch, StepOf::Graph(&graph_id), placed).await?;
+        for (number, is_inputs) in self.switching_order() {
+            let member = self.members[number].clone();
+            let placement = self.placements_of(&member, &rows[number]).await?.into_iter().nth(usize::from(is_inputs));
+            let planned = if is_inputs { member.inputs.clone() } else { Some(member.source.clone()) };
+            let Some((placement, planned)) = placement.zip(planned) else { continue };
+            let places = services.settings().places.clone();
+            let placed = services.blocking(move || placement.ensure_placed(&planned, &places));
+            self.step(StepKind::Switch, StepOf::Graph(&member.graph_id), placed).await?;
             failpoint::reach("failover.graph_switched");
         }
-        self.row.phase = Phase::Switched;
-        let transaction = self.begin().await?;
-        self.register_places(&transaction, true).await?;
-        for row in &rows {
-            snapshots::update_restored(&*transaction, row.snapshot_id).await?;
+        let before = std::mem::replace(&mut self.row.phase, Phase::Switched);
+        let written = async {
+            let transaction = self.begin().await?;
+            self.register_places(&transaction, true).await?;
+            for row in &rows {
+                snapshots::update_restored(&*transaction, row.snapshot_id).await?;
+            }
+            self.write(&transaction).await?;
+            self.commit(transaction).await
+        };
+        if let Err(error) = written.await {
+            self.row.phase = before;
+            return Err(error);
         }
-        self.write(&transaction).await?;
-        self.commit(transaction).await?;
         failpoint::reach("failover.switched");
         Ok(())
     }
@@ -166,25 +185,24 @@ impl FailoverRun<'_> {
     /// Notes that what has been switched is put back, and why.
     async fn begin_to_put_back(&mut self, error: Error) -> Result<(), Error> {
         if matches!(error, Error::Store(_)) {
-            // Another worker has it, or the database is away: nothing has been decided.
+            // Another worker has it, or the database is away: nothing has been decided, and the next attempt goes on.
             return Err(error);
         }
         tracing::error!(failover_id = %self.row.failover_id, error = error.chain(), "a switch has failed, all is put back");
         self.row.error_message = Some(error.record().message);
-        self.row.phase = Phase::PuttingBack;
-        self.save().await
+        self.save_phase(Phase::PuttingBack).await
     }
 
     /// Tells the hooks that the graphs are the old ones after all, unless the next process goes on. Gives the error again.
-    async fn tell_failure(&mut self, error: Error) -> Error {
+    pub(super) async fn tell_failure(&mut self, error: Error) -> Error {
         let goes_on = error.kind() == ErrorKind::Cancelled && self.services.stopping().is_cancelled();
-        if goes_on || matches!(error, Error::Store(store::Error::LeaseLost { .. })) {
+        if goes_on || matches!(error, Error::Store(_)) {
             return error;
         }
         self.row.error_message = Some(error.record().message);
         // What was cancelled is not the telling.
-        match self.run_hooks(HookEvent::OnFailure, &Control::default()).await {
-            Err(lost @ Error::Store(store::Error::LeaseLost { .. })) => lost,
+        match self.run_hooks(HookEvent::OnFailure, &Control::new(self.services.stopping().child_token())).await {
+            Err(lost @ Error::Store(_)) => lost,
             Err(hook) => {
                 tracing::warn!(error = hook.chain(), "cannot run the hooks of a failure");
                 error
@@ -193,26 +211,28 @@ impl FailoverRun<'_> {
         }
     }
 
-    /// Asks the LightRAG server of each graph whether it is healthy: until it is, where hooks have been told to start it.
-    pub(super) async fn ask_servers(&mut self) -> Result<(), Error> {
+    /// Asks the LightRAG server of each graph whether it is healthy, and uses the graph's place: until it is and does, where hooks have
+    /// been told to start it.
+    pub(super) async fn ask_servers(&mut self, are_new: bool) -> Result<(), Error> {
         let waits = !self.services.settings().failover.hooks.of(HookEvent::AfterSwitch).is_empty();
         let limit = if waits { self.services.settings().failover.server_timeout } else { Duration::ZERO };
         for member in self.members.clone() {
-            let graph = self.services.find_graph(self.services.store().read(), &graph_id_of(&member)?).await?;
-            let Some(url) = &graph.server_url else { continue };
-            let server = Server::new(url, self.services.server_api_key(&graph).await?)?;
+            let graph = graphs::find(self.services.store().read(), &graph_id_of(&member)?).await?;
+            let Some((graph, url)) = graph.and_then(|graph| graph.server_url.clone().map(|url| (graph, url))) else { continue };
+            let server = Server::new(&url, self.services.server_api_key(&graph).await?)?;
+            let place = PathBuf::from(if are_new { &member.source.target } else { &member.source.from });
             self.begin_step(StepKind::Server, StepOf::Graph(&member.graph_id)).await?;
             let until = Instant::now() + limit;
-            let mut is_healthy = server.is_healthy().await;
-            while !is_healthy && Instant::now() < until {
+            let mut why_not = why_not_ready(&server, &place).await;
+            while why_not.is_some() && Instant::now() < until {
                 self.control.go_on()?;
                 sleep(POLL).await;
-                is_healthy = server.is_healthy().await;
+                why_not = why_not_ready(&server, &place).await;
             }
-            let (outcome, message) = match (is_healthy, waits) {
-                (true, _) => (StepOutcome::Done, None),
-                (false, true) => (StepOutcome::Failed, Some(format!("it is not healthy after {} s: {url}", limit.as_secs()))),
-                (false, false) => (StepOutcome::Skipped, Some(format!("it does not answer, start it: {url}"))),
+            let (outcome, message) = match (why_not, waits) {
+                (None, _) => (StepOutcome::Done, None),
+                (Some(why), true) => (StepOutcome::Failed, Some(format!("after {} s {why}: {url}", limit.as_secs()))),
+                (Some(why), false) => (StepOutcome::Skipped, Some(format!("{why}, start it over the graph's place: {url}"))),
             };
             self.end_step(outcome, message).await?;
         }
@@ -249,8 +269,7 @@ impl FailoverRun<'_> {
     }
 
     /// Where a graph's directories wait, and where they go; the source first.
-    async fn placements_of(&self, number: usize, row: &snapshot::Model) -> Result<Vec<Placement>, Error> {
-        let member = &self.members[number];
+    async fn placements_of(&self, member: &Member, row: &snapshot::Model) -> Result<Vec<Placement>, Error> {
         let payload = RestorePayload {
             target_dir: PathBuf::from(&member.source.target),
             force: self.row.force,
@@ -258,25 +277,25 @@ impl FailoverRun<'_> {
             fork_graph_id: None,
             inputs_target_dir: member.inputs.as_ref().map(|inputs| PathBuf::from(&inputs.target)),
         };
-        let id = self.row.failover_id;
-        let mut placements = vec![Placement::of_source(self.operation, &payload, row).of_failover(id, number, &member.source)];
+        let mut placements = vec![Placement::of_source(self.operation, &payload, row).of_failover(&member.source)];
         if let Some(inputs) = &member.inputs {
             let there = self.services.replaceable_inputs_at(Path::new(&inputs.target)).await?;
-            placements.push(Placement::of_inputs(self.operation, &payload, row, there).of_failover(id, number, inputs));
+            placements.push(Placement::of_inputs(self.operation, &payload, row, there).of_failover(inputs));
         }
         Ok(placements)
     }
 
-    /// What lies in another's target is put in place first: then it is a workspace, and stays there.
-    pub(super) fn switching_order(&self) -> Vec<usize> {
-        let target = |number: usize| Path::new(&self.members[number].source.target);
-        let depth = |number: usize| {
-            let around = (0..self.members.len()).filter(|other| *other != number && target(number).starts_with(target(*other)));
-            around.count()
+    /// The directories, by the number of their graph and whether they are its inputs, in the order in which they are put in place: what
+    /// lies in another's target first, so that it stands there and stays.
+    pub(super) fn switching_order(&self) -> Vec<(usize, bool)> {
+        let of = |(number, member): (usize, &Member)| {
+            let inputs = member.inputs.as_ref().map(|inputs| ((number, true), PathBuf::from(&inputs.target)));
+            std::iter::once(((number, false), PathBuf::from(&member.source.target))).chain(inputs).collect::<Vec<_>>()
         };
-        let mut order: Vec<usize> = (0..self.members.len()).collect();
-        order.sort_by_key(|number| std::cmp::Reverse(depth(*number)));
-        order
+        let mut order: Vec<((usize, bool), PathBuf)> = self.members.iter().enumerate().flat_map(of).collect();
+        let targets: Vec<PathBuf> = order.iter().map(|(_, target)| target.clone()).collect();
+        order.sort_by_key(|(_, target)| Reverse(targets.iter().filter(|around| target.starts_with(around)).count()));
+        order.into_iter().map(|(which, _)| which).collect()
     }
 
     /// Of a failback: refuses where the recovery site has been written to since its snapshots.
@@ -291,6 +310,28 @@ impl FailoverRun<'_> {
         }
         Ok(())
     }
+}
+
+/// Why a LightRAG server does not serve a graph's place; nothing where it does, as far as it tells.
+async fn why_not_ready(server: &Server, place: &Path) -> Option<String> {
+    if !server.is_healthy().await {
+        return Some("it is not healthy".to_owned());
+    }
+    let elsewhere = matches!(server.serves_directory(place).await, Ok(Some(false)));
+    elsewhere.then(|| format!("it uses another directory than `{}`", place.display()))
+}
+
+/// Refuses a workspace in another's target that would not stay there, because it lacks the file by which it is known.
+fn check_nested(members: &[Member]) -> Result<(), Error> {
+    for inner in members {
+        let target = Path::new(&inner.source.target);
+        let is_nested = members.iter().any(|outer| outer.graph_id != inner.graph_id && target.starts_with(&outer.source.target));
+        if is_nested && !Path::new(&inner.source.aside).join(Store::DocStatus.file_name()).is_file() {
+            let message = format!("it lies in another target and has no document status, fail it over apart: {}", target.display());
+            return Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_CONFLICT", message));
+        }
+    }
+    Ok(())
 }
 
 fn refuse_first(refusals: Vec<Error>) -> Result<(), Error> {

@@ -1,26 +1,27 @@
 //! Failovers: planned, asked for, looked at, waited for, rolled back and failed back. What they do is in `failover_work` and
 //! `rollback_work`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sea_orm::ConnectionTrait;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
-use super::failover_plan::{FailoverPlan, Site, graph_id_of, graph_ids_of, rows_of};
+use super::failover_plan::{FailoverPlan, Site, graph_id_of, graph_ids_of, refusal, rows_of};
 use super::failover_run::members_of;
 use super::hooks::Turn;
 use super::idempotency::Request;
 use super::operations::to_json;
 use super::rollback_work::rollback_payload;
 use crate::base::ids::{CheckpointId, FailoverId};
+use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::failover::{FailoverKind, FailoverState, Member, Phase, StepKind};
 use crate::domain::hook::HookEvent;
 use crate::domain::operation::OperationKind;
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::entity::failover::Model;
-use crate::store::{self, Transaction, checkpoints, failovers, fences};
+use crate::store::{self, Transaction, failovers, fences, operations};
 
 /// The failover of a checkpoint.
 #[derive(Debug, Clone)]
@@ -43,7 +44,8 @@ impl Services {
     pub async fn preview_failover(&self, new: &NewFailover) -> Result<FailoverPlan, Error> {
         let mut plan = self.plan_failover(&new.checkpoint_id, &new.site, new.force, self.now()).await?;
         let graph_ids = graph_ids_of(&plan.members)?;
-        plan.refusals.extend(self.check_not_held(self.store().read(), &graph_ids).await.err());
+        plan.refusals.extend(refusal(self.check_not_held(self.store().read(), &graph_ids).await)?);
+        plan.refusals.extend(refusal(self.check_apart_from_failovers(self.store().read(), &places_of(&plan.members)).await)?);
         Ok(plan)
     }
 
@@ -91,9 +93,11 @@ impl Services {
             return self.find_failover(&*transaction, &first).await;
         }
         self.check_not_held(&*transaction, &graph_ids).await?;
+        self.check_apart_from_failovers(&*transaction, &places_of(&plan.members)).await?;
         if let Some(refusal) = plan.refusals.into_iter().next() {
             return Err(refusal);
         }
+        self.check_not_changed(&transaction, &plan.members).await?;
         // Whoever deletes the checkpoint waits for this, and then sees the failover.
         self.find_checkpoint_to_update(&transaction, &new.checkpoint_id).await?;
         let first = plan.members.first().ok_or_else(|| Error::internal("fail over", "the checkpoint has no graph"))?;
@@ -116,7 +120,7 @@ impl Services {
         kind: FailoverKind,
         checkpoint_id: CheckpointId,
         members: &[Member],
-        now: crate::base::timestamp::Timestamp,
+        now: Timestamp,
     ) -> Result<Model, Error> {
         Ok(Model {
             failover_id: FailoverId::new(self.ids(), now),
@@ -196,12 +200,16 @@ impl Services {
     }
 
     async fn roll_back_once(&self, caller: &Caller, id: &str, force: bool, request: &Request<'_>) -> Result<Model, Error> {
+        let seen = self.get_failover(id).await?;
+        if seen.state.can_roll_back() {
+            self.check_rollback(&seen, force).await?;
+        }
         let transaction = self.store().begin().await?;
         let mut row = self.find_failover_to_update(&transaction, id).await?;
         if request.find_subject(&*transaction).await?.is_some() {
             return Ok(row);
         }
-        if !row.state.can_roll_back() {
+        if !row.state.can_roll_back() || row.state != seen.state {
             let message = format!("failover `{id}` cannot be rolled back: it is {}", row.state);
             return Err(Error::refused(ErrorKind::FailedPrecondition, "FAILOVER_NOT_SWITCHED", message));
         }
@@ -209,18 +217,14 @@ impl Services {
         let graph_ids = graph_ids_of(&members)?;
         if row.state != FailoverState::Incomplete {
             self.check_not_held(&*transaction, &graph_ids).await?;
+            self.check_apart_from_failovers(&*transaction, &places_of(&members)).await?;
             self.check_not_moved(&*transaction, &row, &members).await?;
-            check_former(&row, &members)?;
             fences::hold(&*transaction, &graph_ids, row.failover_id).await?;
-        }
-        if self.settings().failover.hooks.of(HookEvent::BeforeFence).is_empty()
-            && let Some(refusal) = self.servers_in_the_way(&members, force).await?.into_iter().next()
-        {
-            return Err(refusal);
         }
         let first = members.first().ok_or_else(|| Error::internal("roll back", "the failover has no graph"))?;
         let operation = self.new_operation(OperationKind::Rollback, &graph_id_of(first)?, None, rollback_payload(&row)?);
-        let operation = self.enqueue(&*transaction, operation).await?;
+        // However many wait for the graph: where some graphs are old and some new, they wait for this.
+        let operation = operations::insert(&*transaction, operation).await?;
         (row.operation_id, row.state, row.force, row.ended_at) = (Some(operation.operation_id), FailoverState::RollingBack, force, None);
         failovers::update(&*transaction, row.clone()).await?;
         request.remember(self, &*transaction, id.to_owned()).await?;
@@ -230,13 +234,45 @@ impl Services {
         Ok(row)
     }
 
+    /// Refuses what can be known to keep a rollback from being done, without keeping anybody from the database.
+    async fn check_rollback(&self, row: &Model, force: bool) -> Result<(), Error> {
+        let members = members_of(row)?;
+        if row.state != FailoverState::Incomplete {
+            let (row, looked_at) = (row.clone(), members.clone());
+            self.blocking(move || check_former(&row, &looked_at)).await?;
+        }
+        if self.settings().failover.hooks.of(HookEvent::BeforeFence).is_empty()
+            && let Some(refusal) = self.servers_in_the_way(&members, force).await?.into_iter().next()
+        {
+            return Err(refusal);
+        }
+        Ok(())
+    }
+
+    /// Refuses where a graph was changed since its failover was planned; nobody changes it before the transaction ends.
+    async fn check_not_changed(&self, transaction: &Transaction, members: &[Member]) -> Result<(), Error> {
+        let mut members: Vec<&Member> = members.iter().collect();
+        members.sort_unstable_by(|one, other| one.graph_id.cmp(&other.graph_id));
+        for member in members {
+            let graph = self.find_graph_to_update(transaction, &graph_id_of(member)?).await?;
+            let inputs = member.inputs.as_ref().map(|inputs| &inputs.from);
+            if graph.source_dir != member.source.from || inputs.is_some() && graph.inputs_dir.as_ref() != inputs {
+                let message = format!("graph `{}` was changed meanwhile, ask again", member.graph_id);
+                return Err(Error::refused(ErrorKind::Aborted, "GRAPH_CHANGED", message));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses where a graph is not any more where its failover has put it.
     pub(super) async fn check_not_moved(&self, connection: &impl ConnectionTrait, row: &Model, members: &[Member]) -> Result<(), Error> {
         let graphs = rows_of(connection, members).await?;
         for member in members {
             let graph_id = &member.graph_id;
-            let graph = graphs.get(graph_id).ok_or_else(|| Error::NotFound { kind: "Graph", id: graph_id.clone() })?;
-            if graph.source_dir != member.source.target {
+            // Whoever is not under our care any more is put back all the same.
+            let Some(graph) = graphs.get(graph_id) else { continue };
+            let inputs = member.inputs.as_ref().map(|inputs| &inputs.target);
+            if graph.source_dir != member.source.target || inputs.is_some() && graph.inputs_dir.as_ref() != inputs {
                 let message = format!(
                     "graph `{graph_id}` has been moved since failover `{}`, from `{}` to `{}`: restore a snapshot instead",
                     row.failover_id, member.source.target, graph.source_dir
@@ -284,23 +320,11 @@ impl Services {
     pub async fn is_failing_over(&self) -> Result<bool, Error> {
         Ok(failovers::has_open(self.store().read(), None).await?)
     }
+}
 
-    /// The snapshots of a checkpoint, by graph, for the plan of a failback.
-    pub(super) async fn fill_snapshots(
-        &self,
-        connection: &impl ConnectionTrait,
-        checkpoint_id: CheckpointId,
-        members: &mut [Member],
-    ) -> Result<(), Error> {
-        let joined = checkpoints::list_members(connection, &[checkpoint_id]).await?;
-        for member in members {
-            let of_graph = joined.iter().find(|one| one.graph_id.as_str() == member.graph_id);
-            let snapshot_id = of_graph.and_then(|one| one.snapshot_id);
-            let snapshot_id = snapshot_id.ok_or_else(|| Error::internal("fail back", "a graph did not join the checkpoint"))?;
-            member.snapshot_id = snapshot_id.to_string();
-        }
-        Ok(())
-    }
+/// The directories of all members.
+fn places_of(members: &[Member]) -> Vec<PathBuf> {
+    members.iter().flat_map(Member::moves).map(|one| PathBuf::from(&one.target)).collect()
 }
 
 /// Refuses where something that a failover has replaced is gone.

@@ -1,7 +1,8 @@
 //! Running hooks: a program that is killed at its timeout with all that it has started, or a webhook whose body is signed.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -121,10 +122,14 @@ impl Services {
     /// # Errors
     /// The operation was cancelled; the machine fails. How the hook ended is the answer.
     pub(super) async fn run_hook(&self, turn: &Turn<'_>, told: &Told<'_>, control: &Control) -> Result<Result<(), HookFailure>, Error> {
+        control.go_on()?;
         let body = told.body(turn.event, &self.now().to_string());
         match &turn.hook.action {
             HookAction::Command(command) => self.run_program(turn, told, command, &body, control).await,
-            HookAction::Webhook(url) => Ok(self.post_webhook(url, body, turn.hook.timeout).await),
+            HookAction::Webhook(url) => tokio::select! {
+                ended = self.post_webhook(url, body, turn.hook.timeout) => Ok(ended),
+                cancelled = control.cancelled() => Err(cancelled.into()),
+            },
         }
     }
 
@@ -137,7 +142,7 @@ impl Services {
         control: &Control,
     ) -> Result<Result<(), HookFailure>, Error> {
         let mark = Mark { variable: HOOK_VARIABLE, value: format!("{} {} {}", told.operation_id, turn.event, turn.number) };
-        let output = self.hook_output(turn);
+        let output = self.hook_output(turn, told.operation_id);
         // What an attempt has left that was interrupted goes first: two of one hook would be in each other's way.
         let earlier = mark.clone();
         self.blocking(move || {
@@ -174,8 +179,8 @@ impl Services {
     }
 
     /// Where a hook's output goes. What it has started and left running writes on.
-    fn hook_output(&self, turn: &Turn<'_>) -> PathBuf {
-        self.settings().places.storage.join(".hooks").join(format!("{}-{}.log", turn.event, turn.number))
+    fn hook_output(&self, turn: &Turn<'_>, operation_id: OperationId) -> PathBuf {
+        self.settings().places.storage.join(".hooks").join(format!("{operation_id}-{}-{}.log", turn.event, turn.number))
     }
 
     async fn post_webhook(&self, url: &str, body: String, limit: Duration) -> Result<(), HookFailure> {
@@ -200,7 +205,7 @@ fn start(command: &[String], told: &Told<'_>, event: HookEvent, mark: &Mark, out
     if let Some(directory) = output.parent() {
         fs::create_dir_all(directory)?;
     }
-    let output = File::create(output)?;
+    let output = OpenOptions::new().append(true).create(true).mode(0o600).open(output)?;
     let graph_ids: Vec<&str> = told.members.iter().map(|member| member.graph_id.as_str()).collect();
     Command::new(program)
         .args(arguments)
@@ -209,6 +214,10 @@ fn start(command: &[String], told: &Told<'_>, event: HookEvent, mark: &Mark, out
         .env("LIGHTKEEP_FAILOVER_ID", told.failover_id.to_string())
         .env("LIGHTKEEP_GRAPH_IDS", graph_ids.join(" "))
         .env(mark.variable, &mark.value)
+        // What they print may come into reports.
+        .env_remove("LIGHTKEEP_HOOK_SECRET")
+        .env_remove("LIGHTRAG_API_KEY")
+        .env_remove("LIGHTRAG_RECOVERY_DB_URL")
         .stdin(Stdio::piped())
         .stdout(output.try_clone()?)
         .stderr(output)

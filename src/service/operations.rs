@@ -18,10 +18,10 @@ use crate::domain::operation::{MAX_ATTEMPTS, MAX_QUEUED_PER_GRAPH, OperationKind
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::entity::operation::Model;
 use crate::store::operations::{Ending, OperationFilter};
-use crate::store::{self, drills, graphs, operations, pins, snapshots};
+use crate::store::{self, drills, fences, graphs, operations, pins, snapshots};
 
 /// The stages of a snapshot in which it stores what it reads.
-const STORING: [&str; 2] = ["store", "audit"];
+const STORING: [&str; 3] = ["store", "audit", "probe"];
 
 /// An operation and, while it waits, its place in its graph's queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,6 +212,13 @@ impl Services {
             Err(error) if error.is_unique_violation() => return Ok(None),
             result => result?,
         };
+        let is_held_off = |operation: &Model| !OperationKind::THROUGH_FENCES.contains(&operation.kind) && !self.store().is_sqlite();
+        if let Some(operation) = claimed.as_ref().filter(|operation| is_held_off(operation))
+            && fences::is_up(&*transaction, &operation.graph_id).await?
+        {
+            // Fenced by another transaction while this one claimed it: it waits.
+            return Ok(None);
+        }
         if let Some(operation) = claimed.as_ref().filter(|operation| operation.kind == OperationKind::Snapshot) {
             snapshots::update_started(&*transaction, operation.operation_id, now).await?;
         }
@@ -273,6 +280,14 @@ impl Services {
             | OperationKind::Reconcile => {}
         }
         Ok(())
+    }
+
+    /// Gives an operation back that must not end where the database has interrupted it.
+    ///
+    /// # Errors
+    /// The lease was lost.
+    pub async fn try_again(&self, operation: &Model) -> Result<(), Error> {
+        Ok(operations::give_back(self.store().read(), operation).await?)
     }
 
     /// Gives an operation back so that the next process goes on with it.

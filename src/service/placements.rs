@@ -23,6 +23,7 @@ use crate::repository::{self, RecordId, Repository, RestoreRequest};
 use crate::store::entity::{operation, snapshot};
 
 /// A directory of a snapshot and where it goes.
+#[derive(Clone)]
 pub(super) struct Placement {
     /// The field of the request that names the target.
     field: &'static str,
@@ -79,16 +80,10 @@ impl Placement {
         }
     }
 
-    /// As one of the directories of a failover, of the graph of this number in its plan.
-    pub(super) fn of_failover(mut self, failover_id: FailoverId, number: usize, planned: &Move) -> Self {
-        self.aside = failover_aside(&self.target, failover_id, self.inputs.is_some(), number);
-        self.kept_as = PathBuf::from(&planned.kept_as);
+    /// As one of the directories of a failover.
+    pub(super) fn of_failover(mut self, planned: &Move) -> Self {
+        (self.aside, self.kept_as) = (PathBuf::from(&planned.aside), PathBuf::from(&planned.kept_as));
         self
-    }
-
-    /// Where the restored tree is made.
-    pub(super) fn aside(&self) -> &Path {
-        &self.aside
     }
 
     /// Puts the restored tree in place, unless an earlier attempt has.
@@ -96,20 +91,21 @@ impl Placement {
     /// # Errors
     /// Somebody has removed it, or changed what it meets.
     pub(super) fn ensure_placed(&self, planned: &Move, places: &Places) -> Result<(), Error> {
-        if recover_apply(&self.target)? == Recovered::Completed {
-            return Ok(());
-        }
+        recover_apply(&self.target)?;
+        let conflict = |what: &str| {
+            let message = format!("{what}, fail over once more: {}", self.target.display());
+            Error::refused(ErrorKind::FailedPrecondition, "TARGET_CONFLICT", message)
+        };
         if self.aside.exists() {
+            if self.target.symlink_metadata().is_ok() != planned.had_former {
+                return Err(conflict("what stands at the target came or went since that was looked at"));
+            }
             self.check_again(places)?;
             // It stays where it is when that fails: it says that nothing was replaced.
             return self.place().map_err(|(error, _)| error);
         }
         let is_placed = if planned.had_former { former_of(planned).is_some() } else { self.target.exists() };
-        if is_placed {
-            return Ok(());
-        }
-        let message = format!("what was restored for it is gone, fail over once more: {}", self.target.display());
-        Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_CONFLICT", message))
+        if is_placed { Ok(()) } else { Err(conflict("what was restored for it is gone")) }
     }
 
     /// Whether a directory in the target is another's and stays.
@@ -209,11 +205,10 @@ pub(super) fn inputs_aside_path(target: &Path, operation: &operation::Model) -> 
     target.with_file_name(format!(".lightkeep-{}{INPUTS_SUFFIX}", operation.operation_id))
 }
 
-/// The directory beside a target where a failover makes the tree of the graph of this number. It outlives the failover's operation, where
-/// that leaves it: as long as it is there, nothing was replaced at the target.
-pub(super) fn failover_aside(target: &Path, failover_id: FailoverId, is_inputs: bool, number: usize) -> PathBuf {
+/// The directory beside a target where an attempt at a failover makes the tree of the graph of this number.
+pub(super) fn failover_aside(target: &Path, failover_id: FailoverId, attempt: i32, is_inputs: bool, number: usize) -> PathBuf {
     let what = if is_inputs { INPUTS_SUFFIX } else { "" };
-    target.with_file_name(format!("{OWN_PREFIX}{failover_id}{what}-{number}"))
+    target.with_file_name(format!("{OWN_PREFIX}{failover_id}-{attempt}{what}-{number}"))
 }
 
 /// A restore on the blocking side.

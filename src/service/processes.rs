@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::Child;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Services;
 use super::error::Error;
@@ -31,6 +31,15 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    /// Waits until none of its processes is left, or so long. Blocking.
+    fn wait_for_all(&self, limit: Duration) {
+        let mark = format!("{}={}", self.variable, self.value);
+        let until = Instant::now() + limit;
+        while !processes_with(mark.as_bytes()).is_empty() && Instant::now() < until {
+            thread::sleep(PAUSE);
+        }
+    }
+
     /// Kills all processes that were started with it, and waits until they are gone. Blocking.
     pub(super) fn kill_all(&self) {
         let mark = format!("{}={}", self.variable, self.value);
@@ -50,18 +59,22 @@ impl Mark {
 }
 
 impl Services {
-    /// Ends a program that leads a process group: asks it to, then kills whatever is left of it.
+    /// Ends a program that leads a process group, and all that it has started: asks them to, and kills whatever is left after a while.
     pub(super) async fn end_program(&self, child: &mut Child, mark: Mark) -> Result<(), Error> {
-        if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
-            // It has not been waited for, so its number is nobody else's.
-            let _ = kill_process_group(group, Signal::TERM);
-            let _ = timeout(GRACE, child.wait()).await;
-        }
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         self.blocking(move || {
+            // It has not been waited for, so its number is nobody else's.
+            if let Some(group) = group {
+                let _ = kill_process_group(group, Signal::TERM);
+                mark.wait_for_all(GRACE);
+                let _ = kill_process_group(group, Signal::KILL);
+            }
             mark.kill_all();
             Ok::<_, Error>(())
         })
-        .await
+        .await?;
+        let _ = timeout(GRACE, child.wait()).await;
+        Ok(())
     }
 }
 
@@ -84,7 +97,10 @@ pub(super) fn with_output(why: &str, output: &Path) -> String {
         file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
         let mut tail = Vec::new();
         file.take(TAIL_BYTES).read_to_end(&mut tail)?;
-        Ok::<_, io::Error>(String::from_utf8_lossy(&tail).trim().to_owned())
+        // A database takes no zeros, and a reader no other signs of control.
+        let is_shown = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+        let text: String = String::from_utf8_lossy(&tail).chars().filter(is_shown).collect();
+        Ok::<_, io::Error>(text.trim().to_owned())
     };
     match tail() {
         Ok(tail) if !tail.is_empty() => format!("{why}; it printed last: {tail}"),

@@ -5,81 +5,126 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, ErrorKind};
+use super::inputs::Inputs;
+use super::paths::Places;
 use crate::base::ids::FailoverId;
 use crate::domain::failover::Move;
-use crate::lightrag::apply::{apply, recover_apply};
-use crate::lightrag::workspace::OWN_PREFIX;
+use crate::lightrag::apply::{apply, check_apply, recover_apply};
+use crate::lightrag::workspace::{OWN_PREFIX, is_other_workspace};
 
 /// A directory that is put back.
 pub(super) struct PutBack {
+    pub(super) failover_id: FailoverId,
     /// What was done.
     pub(super) done: Move,
-    /// Where what was restored waits that has not been put in place.
-    pub(super) aside: PathBuf,
-    /// Where what stands at the target now goes.
+    /// The inputs that stand there now, with what stays in them; none for a source.
+    pub(super) inputs: Option<Inputs>,
+    /// Where what stands there now goes. It stands there once this has been done.
     pub(super) replaced_as: PathBuf,
-    pub(super) failover_id: FailoverId,
-    /// Whether what stands there now is of no use to anybody.
-    pub(super) removes_it: bool,
+    pub(super) places: Places,
 }
 
 /// Where what was replaced is kept: beside the target, or in it where that is a file system of its own.
 pub(super) fn former_of(done: &Move) -> Option<PathBuf> {
-    let kept_as = Path::new(&done.kept_as);
-    let inside = Path::new(&done.target).join(kept_as.file_name()?);
-    [kept_as.to_path_buf(), inside].into_iter().find(|place| place.symlink_metadata().is_ok_and(|found| found.is_dir()))
+    either(&done.target, Path::new(&done.kept_as))
+}
+
+/// A directory beside a target, or one of the same name in it.
+fn either(target: &str, place: &Path) -> Option<PathBuf> {
+    let inside = Path::new(target).join(place.file_name()?);
+    [place.to_path_buf(), inside].into_iter().find(|place| place.symlink_metadata().is_ok_and(|found| found.is_dir()))
 }
 
 impl PutBack {
+    /// Checks what would keep it from being done, as far as that can be known before.
+    ///
+    /// # Errors
+    /// What was replaced is gone; what it would meet is in its way.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.places.check_target_again("target_dir", Path::new(&self.done.target))?;
+        if self.was_not_switched() || self.was_put_back() {
+            return Ok(());
+        }
+        match self.former() {
+            Some(former) => Ok(check_apply(&former, Path::new(&self.done.target), &self.replaced_as, &|path| self.stays(path))?),
+            None if !self.done.had_former => Ok(()),
+            None => Err(self.gone()),
+        }
+    }
+
     /// Puts it back, unless that has been done. Blocking.
     ///
     /// # Errors
-    /// A rename failed. Then the target is the old tree or the new, and this can be done again.
-    pub(super) fn run(&self, stays: &dyn Fn(&Path) -> io::Result<bool>) -> Result<(), Error> {
+    /// What was replaced is gone; a rename failed. Then the target is the old tree or the new, and this can be done again.
+    pub(super) fn run(&self) -> Result<(), Error> {
         let target = Path::new(&self.done.target);
+        self.places.check_target_again("target_dir", target)?;
         recover_apply(target)?;
-        if self.aside.exists() {
-            // It has not been switched. That goes when all are put back: until then it says so.
+        if self.was_not_switched() {
             return Ok(());
         }
         if let Some(former) = self.former_to_apply()? {
-            apply(&former, target, &self.replaced_as, stays)?;
-        } else if !self.done.had_former && target.symlink_metadata().is_ok() {
-            fs::rename(target, &self.replaced_as).map_err(cannot_put_back)?;
+            apply(&former, target, &self.replaced_as, &|path| self.stays(path))?;
+        } else if !self.was_put_back() {
+            return Err(self.gone());
         }
-        if self.removes_it {
-            self.remove_replaced()?;
+        if !self.done.had_former {
+            // Where nothing stood, nothing is left, but for what is another's.
+            let _ = fs::remove_dir(target);
         }
         Ok(())
     }
 
-    /// What was replaced, under a name that a sweep and [`recover_apply`] know; none where it is in its place again.
+    /// What was restored for it still waits.
+    pub(super) fn was_not_switched(&self) -> bool {
+        Path::new(&self.done.aside).exists()
+    }
+
+    /// What stood there stands there again, and what was there is kept.
+    pub(super) fn was_put_back(&self) -> bool {
+        self.former().is_none() && either(&self.done.target, &self.replaced_as).is_some()
+    }
+
+    /// What was replaced, under either of its names.
+    fn former(&self) -> Option<PathBuf> {
+        former_of(&self.done).or_else(|| either(&self.done.target, &self.renamed()))
+    }
+
+    /// What was replaced, under a name that [`recover_apply`] knows; an empty directory where nothing was; none where it is in its place.
     fn former_to_apply(&self) -> Result<Option<PathBuf>, Error> {
-        let name = format!("{OWN_PREFIX}former-{}", self.failover_id);
-        let named = |place: &Path| {
-            // Sources and inputs may lie side by side.
-            let target_name = Path::new(&self.done.target).file_name().unwrap_or_default().to_string_lossy();
-            place.with_file_name(format!("{name}-{target_name}"))
-        };
+        let renamed = self.renamed();
         if let Some(kept) = former_of(&self.done) {
-            let former = named(&kept);
+            let former = kept.with_file_name(renamed.file_name().unwrap_or_default());
             fs::rename(&kept, &former).map_err(cannot_put_back)?;
             return Ok(Some(former));
         }
-        let (target, kept_as) = (Path::new(&self.done.target), Path::new(&self.done.kept_as));
-        let places = [named(kept_as), named(&target.join(kept_as.file_name().unwrap_or_default()))];
-        Ok(places.into_iter().find(|place| place.is_dir()))
+        if let Some(former) = either(&self.done.target, &renamed) {
+            return Ok(Some(former));
+        }
+        if self.done.had_former || self.was_put_back() || !Path::new(&self.done.target).exists() {
+            return Ok(None);
+        }
+        fs::create_dir(&renamed).map_err(cannot_put_back)?;
+        Ok(Some(renamed))
     }
 
-    fn remove_replaced(&self) -> Result<(), Error> {
-        let inside = Path::new(&self.done.target).join(self.replaced_as.file_name().unwrap_or_default());
-        for place in [self.replaced_as.clone(), inside] {
-            match fs::remove_dir_all(&place) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot_put_back(error)),
-                _ => {}
-            }
+    /// The second name: sources and inputs may lie side by side, so it has the target's.
+    fn renamed(&self) -> PathBuf {
+        let target = Path::new(&self.done.target).file_name().unwrap_or_default().to_string_lossy();
+        Path::new(&self.done.kept_as).with_file_name(format!("{OWN_PREFIX}former-{}-{target}", self.failover_id))
+    }
+
+    fn stays(&self, path: &Path) -> io::Result<bool> {
+        match &self.inputs {
+            Some(inputs) => Ok(inputs.is_anothers(path)),
+            None => is_other_workspace(path),
         }
-        Ok(())
+    }
+
+    fn gone(&self) -> Error {
+        let (id, kept_as) = (self.failover_id, &self.done.kept_as);
+        let message = format!("what failover `{id}` has replaced is gone, restore a snapshot instead: {kept_as}");
+        Error::refused(ErrorKind::FailedPrecondition, "FORMER_STATE_GONE", message)
     }
 }
 

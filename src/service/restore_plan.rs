@@ -13,7 +13,7 @@ use super::restores::{NewRestore, Prepared};
 use crate::base::control::Control;
 use crate::domain::estimate::expected_seconds;
 use crate::lightrag::apply::{free_bytes, is_writable, places_written};
-use crate::lightrag::workspace::{is_other_workspace, is_own};
+use crate::lightrag::workspace::{is_other_workspace, is_own, is_transient};
 use crate::repository::{ListedKind, RestorePlan as EnginePlan, RestoreRequest};
 use crate::store::entity::snapshot::Model;
 
@@ -50,6 +50,9 @@ pub struct RestorePlan {
     /// What it would do with the inputs, if they are to be restored.
     pub inputs: Option<Box<Self>>,
 }
+
+/// Says of a directory directly in a target whether it is another's.
+type Skips<'s> = &'s dyn Fn(&Path) -> std::io::Result<bool>;
 
 /// Says of files whether they are the same: size and time of the last change.
 type Files = HashMap<PathBuf, (u64, i64)>;
@@ -105,7 +108,7 @@ fn look(opened: &Opened, row: &Model, target: &Path, paths: &[PathBuf], control:
     let mut wanted = Files::new();
     list_snapshot(opened, Path::new(""), paths, &mut wanted, control)?;
     let mut there = Files::new();
-    list_target(target, Path::new(""), &mut there, control)?;
+    list_target(target, Path::new(""), &is_other_workspace, &mut there, control)?;
     compare(&wanted, there, &mut plan);
     plan.free_bytes = u64::MAX;
     let places = places_written(target);
@@ -123,10 +126,12 @@ fn look(opened: &Opened, row: &Model, target: &Path, paths: &[PathBuf], control:
 }
 
 /// Some file in which a directory is not as a snapshot has captured it; none where it is.
-pub(super) fn differs(opened: &Opened, directory: &Path, control: &Control) -> Result<Option<PathBuf>, Error> {
+pub(super) fn differs(opened: &Opened, directory: &Path, skips: Skips<'_>, control: &Control) -> Result<Option<PathBuf>, Error> {
     let (mut wanted, mut there, mut plan) = (Files::new(), Files::new(), RestorePlan::default());
     list_snapshot(opened, Path::new(""), &[], &mut wanted, control)?;
-    list_target(directory, Path::new(""), &mut there, control)?;
+    list_target(directory, Path::new(""), skips, &mut there, control)?;
+    // No snapshot holds an unfinished write, and a server that was stopped may leave one.
+    there.retain(|path, _| !path.file_name().is_some_and(is_transient));
     let added = wanted.keys().find(|path| !there.contains_key(*path)).cloned();
     compare(&wanted, there, &mut plan);
     Ok(added.or_else(|| plan.examples.first().map(PathBuf::from)))
@@ -165,7 +170,7 @@ fn list_snapshot(opened: &Opened, below: &Path, only: &[PathBuf], files: &mut Fi
 }
 
 /// The files that a restore would take away: not those of other workspaces, which stay.
-fn list_target(target: &Path, below: &Path, files: &mut Files, control: &Control) -> Result<(), Error> {
+fn list_target(target: &Path, below: &Path, skips: Skips<'_>, files: &mut Files, control: &Control) -> Result<(), Error> {
     control.go_on()?;
     let unreadable = |error: std::io::Error| Error::internal("look at the target", error);
     let entries = match std::fs::read_dir(target.join(below)) {
@@ -180,11 +185,11 @@ fn list_target(target: &Path, below: &Path, files: &mut Files, control: &Control
             other => other.map_err(unreadable)?,
         };
         let at_top = below.as_os_str().is_empty();
-        if is_own(&name) || metadata.is_dir() && at_top && is_other_workspace(&entry.path()).map_err(unreadable)? {
+        if is_own(&name) || metadata.is_dir() && at_top && skips(&entry.path()).map_err(unreadable)? {
             continue;
         }
         if metadata.is_dir() {
-            list_target(target, &path, files, control)?;
+            list_target(target, &path, skips, files, control)?;
         } else if metadata.is_file() {
             files.insert(path, (metadata.len(), metadata.mtime() * 1_000_000 + metadata.mtime_nsec() / 1000));
         }

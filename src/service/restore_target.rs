@@ -59,7 +59,7 @@ impl Services {
     }
 
     /// The graphs that are registered with this directory, as their source or for their inputs.
-    pub(super) async fn graphs_at(&self, directory: &Path) -> Result<Vec<graph::Model>, Error> {
+    async fn graphs_at(&self, directory: &Path) -> Result<Vec<graph::Model>, Error> {
         match directory.to_str() {
             Some(text) => Ok(graphs::list_by_directory(self.store().read(), text).await?),
             None => Ok(Vec::new()),

@@ -43,6 +43,13 @@ pub(super) struct RestorePayload {
     pub(super) inputs_target_dir: Option<PathBuf>,
 }
 
+impl RestorePayload {
+    /// The directories that it replaces.
+    pub(super) fn targets(&self) -> Vec<PathBuf> {
+        [&self.target_dir].into_iter().chain(&self.inputs_target_dir).cloned().collect()
+    }
+}
+
 /// What earlier attempts have left to be done.
 enum Left {
     All,
@@ -122,7 +129,7 @@ impl Services {
 
     /// Waits until no other restore works on the same directories.
     async fn reserve_targets(&self, operation: &operation::Model, payload: &RestorePayload, control: &Control) -> Result<(), Error> {
-        let targets: Vec<PathBuf> = [&payload.target_dir].into_iter().chain(&payload.inputs_target_dir).cloned().collect();
+        let targets = payload.targets();
         let mut changes = self.wakeup().changes();
         while !self.running().reserve(operation.operation_id, &targets) {
             control.go_on()?;

@@ -142,9 +142,8 @@ impl Services {
         if let Some(first) = request.find_subject(&*transaction).await? {
             return self.operation_of(&*transaction, &first).await;
         }
-        let mut concerned = vec![graph_id.clone()];
-        concerned.extend(self.graphs_at(&prepared.payload.target_dir).await?.into_iter().map(|graph| graph.graph_id));
-        self.check_not_held(&*transaction, &concerned).await?;
+        self.check_not_held(&*transaction, std::slice::from_ref(graph_id)).await?;
+        self.check_apart_from_failovers(&*transaction, &prepared.payload.targets()).await?;
         let mut after = self.now();
         if let Some((source, inputs)) = prepared.safety.clone() {
             let metadata = serde_json::json!({ "safety_snapshot_before_restore_of": snapshot.snapshot_id.to_string() });

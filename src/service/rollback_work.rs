@@ -1,7 +1,7 @@
 //! The rollback of a failover, and what is put back when a switch fails: each graph's former directory is exchanged with what stands in its
 //! place, whole.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +11,14 @@ use super::Services;
 use super::error::Error;
 use super::failover_run::FailoverRun;
 use super::operations::{payload, to_json};
-use super::placements::{Aside, failover_aside, kept_name};
+use super::placements::{Aside, kept_name};
 use super::put_back::PutBack;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::timestamp::Timestamp;
-use crate::domain::failover::{FailoverState, Phase, StepKind, StepOf};
+use crate::domain::failover::{FailoverState, Member, Phase, Step, StepKind, StepOf, mark_interrupted};
 use crate::domain::hook::HookEvent;
 use crate::domain::operation::OperationKind;
-use crate::lightrag::workspace::is_other_workspace;
 use crate::store::entity::failover::Model;
 use crate::store::entity::operation;
 use crate::store::{Transaction, failovers, fences};
@@ -42,38 +41,38 @@ impl Services {
     /// Whatever kept it from being done: before anything is put back the graphs stay the new ones, after that it is to be done again.
     pub async fn run_rollback(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         let mut run = FailoverRun::open(self, operation, control, Some("rollback")).await?;
-        if matches!(run.row.phase, Phase::Switched | Phase::Switching) {
-            run.run_hooks(HookEvent::BeforeFence, control).await?;
-            let (members, force) = (run.members.clone(), run.row.force);
-            let looked = async { self.servers_in_the_way(&members, force).await?.into_iter().next().map_or(Ok(()), Err) };
-            run.step(StepKind::Check, StepOf::All, looked).await?;
-            run.fence().await?;
-            run.row.phase = Phase::PuttingBack;
-            run.save().await?;
-            failpoint::reach("rollback.begun");
+        run.reserve_targets().await?;
+        if run.row.phase != Phase::PuttingBack
+            && run.row.phase != Phase::PutBack
+            && let Err(error) = run.prepare_to_put_back().await
+        {
+            return Err(run.tell_failure(error).await);
         }
         if run.row.phase == Phase::PuttingBack {
-            run.put_all_back(Some(operation.created_at)).await?;
+            run.put_all_back().await?;
         }
+        run.remove_asides().await?;
         run.run_hooks(HookEvent::AfterSwitch, control).await?;
-        run.ask_servers().await?;
+        run.ask_servers(false).await?;
         run.complete(FailoverState::RolledBack, FailoverState::RolledBack, StepKind::PutBack).await
     }
 
     /// Puts right what attempts at a failover or a rollback have left that is not tried again: all graphs are the old ones, or the new.
     pub(super) async fn abandon_failover(&self, operation: &operation::Model) {
-        let control = Arc::new(Control::default());
+        let control = Arc::new(Control::new(self.stopping().child_token()));
         let abandoned = async {
             let mut run = FailoverRun::open(self, operation, &control, None).await?;
-            match run.row.phase {
-                Phase::Preparing => run.remove_asides().await,
-                Phase::Switching | Phase::PuttingBack => {
-                    run.row.phase = Phase::PuttingBack;
-                    let is_rollback = operation.kind == OperationKind::Rollback;
-                    run.put_all_back(is_rollback.then_some(operation.created_at)).await
-                }
-                Phase::Switched | Phase::PutBack => Ok(()),
+            if run.row.phase == Phase::Switching {
+                run.save_phase(Phase::PuttingBack).await?;
             }
+            if run.row.phase == Phase::PuttingBack {
+                run.put_all_back().await?;
+            }
+            if run.row.phase != Phase::Switched {
+                run.remove_asides().await?;
+                run.run_hooks(HookEvent::OnFailure, &control).await?;
+            }
+            Ok::<_, Error>(())
         };
         if let Err(error) = abandoned.await {
             let operation_id = operation.operation_id;
@@ -85,6 +84,10 @@ impl Services {
     /// some new stay fenced.
     pub(super) async fn end_failover(&self, transaction: &Transaction, operation: &operation::Model, why: &str) -> Result<(), Error> {
         let Some(mut row) = failovers::find_by_operation(&**transaction, operation.operation_id).await? else { return Ok(()) };
+        let mut report: Vec<Step> =
+            serde_json::from_str(&row.report).map_err(|error| Error::internal("read the report of a failover", error))?;
+        mark_interrupted(&mut report);
+        row.report = to_json(&report)?;
         row.state = row.phase.state_without_success();
         row.error_message = Some(why.to_owned());
         match operation.kind {
@@ -105,52 +108,81 @@ impl Services {
 }
 
 impl FailoverRun<'_> {
-    /// Removes what an earlier attempt has restored and not put in place.
+    /// All of a rollback up to the moment from which it only goes on.
+    async fn prepare_to_put_back(&mut self) -> Result<(), Error> {
+        let (services, members, force, control) = (self.services, self.members.clone(), self.row.force, Arc::clone(self.control));
+        self.run_hooks(HookEvent::BeforeFence, &control).await?;
+        let looked = async { services.servers_in_the_way(&members, force).await?.into_iter().next().map_or(Ok(()), Err) };
+        self.step(StepKind::Check, StepOf::All, looked).await?;
+        self.fence().await?;
+        let works = self.works_to_put_back().await?;
+        let possible = services.blocking(move || works.iter().try_for_each(|(_, work)| work.check()));
+        self.step(StepKind::Check, StepOf::All, possible).await?;
+        self.save_phase(Phase::PuttingBack).await?;
+        failpoint::reach("rollback.begun");
+        Ok(())
+    }
+
+    /// By what is named that gives way to what stood there before: the time of the rollback, or of the failover whose switch has failed,
+    /// and in any case later than what was replaced.
+    fn put_back_at(&self) -> Timestamp {
+        let later = self.row.created_at.plus(Duration::from_micros(1));
+        if self.operation.kind == OperationKind::Rollback { later.max(self.operation.created_at) } else { later }
+    }
+
+    /// Removes what attempts have restored and not put in place.
     pub(super) async fn remove_asides(&self) -> Result<(), Error> {
-        let asides = self.asides();
+        let asides = self.members.iter().flat_map(Member::moves).map(|one| one.aside.clone()).filter(|aside| !aside.is_empty());
+        let asides: Vec<PathBuf> = asides.map(PathBuf::from).collect();
         self.services.blocking(move || asides.into_iter().try_for_each(|aside| Aside::make(aside).map(drop))).await
     }
 
-    fn asides(&self) -> Vec<PathBuf> {
-        let of = |(number, member): (usize, &crate::domain::failover::Member)| {
-            let id = self.row.failover_id;
-            let source = failover_aside(Path::new(&member.source.target), id, false, number);
-            let inputs = member.inputs.as_ref().map(|inputs| failover_aside(Path::new(&inputs.target), id, true, number));
-            std::iter::once(source).chain(inputs).collect::<Vec<_>>()
-        };
-        self.members.iter().enumerate().flat_map(of).collect()
+    /// What is to be done to put each directory back, what was switched last first.
+    async fn works_to_put_back(&mut self) -> Result<Vec<(usize, PutBack)>, Error> {
+        let (mut works, at) = (Vec::new(), self.put_back_at());
+        for (number, is_inputs) in self.switching_order().into_iter().rev() {
+            let services = self.services;
+            let Some(one) = self.members[number].move_mut(is_inputs) else { continue };
+            let target = PathBuf::from(&one.target);
+            let inputs = if is_inputs { Some(services.inputs_at(&target).await?) } else { None };
+            let work = |replaced_as: PathBuf| PutBack {
+                failover_id: self.row.failover_id,
+                done: one.clone(),
+                inputs: inputs.clone(),
+                replaced_as,
+                places: services.settings().places.clone(),
+            };
+            // One that an earlier rollback has put back has its name already.
+            let earlier = one.replaced_as.clone().map(|earlier| work(PathBuf::from(earlier))).filter(PutBack::was_put_back);
+            let work = earlier.unwrap_or_else(|| work(kept_name(&target, at)));
+            if !work.was_not_switched() {
+                one.replaced_as = Some(work.replaced_as.display().to_string());
+            }
+            works.push((number, work));
+        }
+        Ok(works)
     }
 
-    /// Puts the former directory of each graph back, what was switched last first. A rollback keeps what stands there now, by the time at
-    /// which it was asked for; what a failed switch has put there is of no use.
-    pub(super) async fn put_all_back(&mut self, keeps_since: Option<Timestamp>) -> Result<(), Error> {
-        let failover_id = self.row.failover_id;
-        let asked_at = keeps_since.unwrap_or(self.row.created_at.plus(Duration::from_micros(1)));
-        for number in self.switching_order().into_iter().rev() {
-            let (graph_id, is_rollback) = (self.members[number].graph_id.clone(), keeps_since.is_some());
-            let mut works = Vec::new();
-            for (is_inputs, one) in [false, true].into_iter().zip(self.members[number].moves_mut()) {
-                let (target, replaced_as) = (PathBuf::from(&one.target), kept_name(Path::new(&one.target), asked_at));
-                one.replaced_as = is_rollback.then(|| replaced_as.display().to_string());
-                let aside = failover_aside(&target, failover_id, is_inputs, number);
-                let inputs = if is_inputs { Some(self.services.inputs_at(&target).await?) } else { None };
-                works.push((PutBack { done: one.clone(), aside, replaced_as, failover_id, removes_it: !is_rollback }, inputs));
-            }
-            let put_back = self.services.blocking(move || {
-                works.iter().rev().try_for_each(|(work, inputs)| match inputs {
-                    Some(inputs) => work.run(&|path| Ok(inputs.is_anothers(path))),
-                    None => work.run(&is_other_workspace),
-                })
-            });
+    /// Puts the former directory of each graph back. What stands there now is kept.
+    pub(super) async fn put_all_back(&mut self) -> Result<(), Error> {
+        for (number, work) in self.works_to_put_back().await? {
+            let graph_id = self.members[number].graph_id.clone();
+            let put_back = self.services.blocking(move || work.run());
             self.step(StepKind::PutBack, StepOf::Graph(&graph_id), put_back).await?;
             failpoint::reach("failover.graph_put_back");
         }
-        self.row.phase = Phase::PutBack;
-        let transaction = self.begin().await?;
-        self.register_places(&transaction, false).await?;
-        self.write(&transaction).await?;
-        self.commit(transaction).await?;
+        let before = std::mem::replace(&mut self.row.phase, Phase::PutBack);
+        let written = async {
+            let transaction = self.begin().await?;
+            self.register_places(&transaction, false).await?;
+            self.write(&transaction).await?;
+            self.commit(transaction).await
+        };
+        if let Err(error) = written.await {
+            self.row.phase = before;
+            return Err(error);
+        }
         failpoint::reach("failover.put_back");
-        self.remove_asides().await
+        Ok(())
     }
 }

@@ -17,8 +17,11 @@ use crate::domain::operation::OperationState;
 /// # Errors
 /// A unique violation when another one holds one of them.
 pub async fn hold(connection: &impl ConnectionTrait, graph_ids: &[GraphId], failover_id: FailoverId) -> Result<(), Error> {
+    // By their names: two that want the same graphs do not wait for each other.
+    let mut graph_ids: Vec<&GraphId> = graph_ids.iter().collect();
+    graph_ids.sort_unstable();
     let row = |graph_id: &GraphId| Model { graph_id: graph_id.clone(), failover_id, is_up: false }.into_active_model();
-    let insert = Entity::insert_many(graph_ids.iter().map(row));
+    let insert = Entity::insert_many(graph_ids.into_iter().map(row));
     insert.exec_without_returning(connection).await.map_err(Error::during("hold graphs for a failover"))?;
     Ok(())
 }
@@ -30,6 +33,27 @@ pub async fn hold(connection: &impl ConnectionTrait, graph_ids: &[GraphId], fail
 pub async fn list_of(connection: &impl ConnectionTrait, graph_ids: &[GraphId]) -> Result<Vec<Model>, Error> {
     let query = Entity::find().filter(Column::GraphId.is_in(graph_ids.iter().cloned()));
     query.all(connection).await.map_err(Error::during("list fences"))
+}
+
+/// The failovers that hold graphs.
+///
+/// # Errors
+/// The database's.
+pub async fn list_failovers(connection: &impl ConnectionTrait) -> Result<Vec<FailoverId>, Error> {
+    let query = Entity::find().select_only().column(Column::FailoverId).distinct();
+    query.into_tuple().all(connection).await.map_err(Error::during("list fences"))
+}
+
+/// Whether nothing but its failover works on a graph, asked when nobody changes that before the transaction ends.
+///
+/// # Errors
+/// The database's.
+pub async fn is_up(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<bool, Error> {
+    // Whoever raises a fence writes the graph's row first. SQLite has no such clause and needs none.
+    let graph = graph::Entity::find_by_id(graph_id.clone()).lock_shared().one(connection).await;
+    graph.map_err(Error::during("find a graph"))?;
+    let fence = Entity::find_by_id(graph_id.clone()).one(connection).await.map_err(Error::during("find a fence"))?;
+    Ok(fence.is_some_and(|fence| fence.is_up))
 }
 
 /// Fences the graphs of a failover: from now on no other operation of theirs is begun. Each raising has a higher epoch.

@@ -28,8 +28,8 @@ use std::time::Duration;
 
 use migrations::Migrator;
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait as _,
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait as _,
 };
 use sea_orm_migration::MigratorTrait as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -128,6 +128,19 @@ impl Store {
             TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
         let inner = self.connection.begin_with_options(options).await.map_err(Error::during("begin a transaction"))?;
         Ok(Transaction { inner, _writer: writer })
+    }
+
+    /// Makes all that was committed last through a power cut, where the database does not do so by itself.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn flush(&self) -> Result<(), Error> {
+        if self.is_sqlite() {
+            // Before it copies pages, a checkpoint syncs the log that they are in.
+            let flushed = self.connection.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await;
+            flushed.map_err(Error::during("flush the database"))?;
+        }
+        Ok(())
     }
 
     /// Whether the database answers.

@@ -128,6 +128,15 @@ pub async fn has_open_of(connection: &impl ConnectionTrait, graph_id: Option<&Gr
     Ok(query.one(connection).await.map_err(Error::during("find an open operation"))?.is_some())
 }
 
+/// The operations of this kind that wait or work.
+///
+/// # Errors
+/// The database's.
+pub async fn list_open_of(connection: &impl ConnectionTrait, kind: OperationKind) -> Result<Vec<Model>, Error> {
+    let query = Entity::find().filter(Column::Kind.eq(kind)).filter(Column::State.is_in(OperationState::OPEN));
+    query.all(connection).await.map_err(Error::during("list open operations"))
+}
+
 /// The snapshots of a graph that an operation of these kinds waits to use or uses; and those that a restore has used, or failed to, since
 /// then.
 ///
@@ -309,6 +318,19 @@ pub async fn release(connection: &impl ConnectionTrait, operation: &Model) -> Re
         .exec(connection)
         .await
         .map_err(Error::during("release an operation"))?;
+    if result.rows_affected == 0 { Err(lease_lost(operation)) } else { Ok(()) }
+}
+
+/// Gives an operation back that the database has interrupted. The attempt counts.
+///
+/// # Errors
+/// [`Error::LeaseLost`] when another worker has it.
+pub async fn give_back(connection: &impl ConnectionTrait, operation: &Model) -> Result<(), Error> {
+    let update = Entity::update_many()
+        .col_expr(Column::State, Expr::value(OperationState::Queued))
+        .col_expr(Column::LeaseUntilAt, Expr::value(None::<Timestamp>))
+        .filter(fence(operation));
+    let result = update.exec(connection).await.map_err(Error::during("give an operation back"))?;
     if result.rows_affected == 0 { Err(lease_lost(operation)) } else { Ok(()) }
 }
 

@@ -209,6 +209,12 @@ async fn graphs_that_cannot_be_put_back_stay_fenced_until_they_are() {
     // Nothing else works on them.
     let request = v1::CreateSnapshotRequest { graph_id: "b".to_owned(), wait: Some(false), ..Default::default() };
     let waits = server.backup().await.create_snapshot(request).await.unwrap().into_inner();
+    // A graph that came later is worked on; this one waits.
+    let source_dir = files::small(&scene.directory.path().canonicalize().unwrap().join("d")).to_str().unwrap().to_owned();
+    let request = v1::CreateSnapshotRequest { graph_id: "d".to_owned(), source_dir, ..Default::default() };
+    server.backup().await.create_snapshot(request).await.unwrap();
+    let request = v1::GetSnapshotRequest { graph_id: "b".to_owned(), snapshot_id: waits.backup_id.clone() };
+    assert_eq!(server.backup().await.get_snapshot(request).await.unwrap().into_inner().status(), v1::SnapshotStatus::Pending);
     let again = v1::RunFailoverRequest { checkpoint_id: scene.checkpoint_id.clone(), ..Default::default() };
     let refused = recovery.run_failover(again).await.unwrap_err();
     assert_eq!(reason(&refused), "FAILOVER_IN_PROGRESS");

@@ -205,16 +205,46 @@ async fn servers_are_waited_for_that_hooks_start() {
     let gone = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let elsewhere = crate::restore_targets::server_of(&app.data("elsewhere"));
-    for (graph_id, url) in [("a", elsewhere), ("b", gone)] {
+    let there = crate::restore_targets::server_of(&sources[0]);
+    for (graph_id, url) in [("a", there), ("b", gone), ("c", elsewhere)] {
         let body = json!({ "server": { "url": url } }).to_string();
         send(&app, "PATCH", &format!("{GRAPHS}/{graph_id}"), &[("content-type", "application/json")], body).await.ok();
     }
     change(&sources);
-    let answer = fail_over(&app, &id, json!({})).await.ok();
+    let answer = fail_over(&app, &id, json!({ "force": true })).await.ok();
     assert_eq!(answer["failover"]["state"], json!("switched"), "{answer}");
     let outcomes: Vec<_> = steps(&answer["failover"], "server").into_iter().map(|(_, outcome)| outcome).collect();
-    assert_eq!(outcomes, ["failed", "done"], "in the order of the checkpoint: {answer}");
-    assert!(answer["failover"]["error_message"].as_str().unwrap().contains("graph `b`"), "{answer}");
+    assert_eq!(outcomes, ["failed", "done", "failed"], "in the order of the checkpoint: {answer}");
+    let why = answer["failover"]["error_message"].as_str().unwrap();
+    assert!(why.contains("graph `b`: after 1 s it is not healthy") && why.contains("graph `c`: after 1 s it uses another"), "{why}");
+    finish(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_that_cannot_be_done_leaves_the_new_graphs_and_is_told() {
+    let hooks = |home: &Path| {
+        let harm = format!("[ $LIGHTKEEP_HOOK_ACTION != rollback ] || rm -r $(readlink {}/kept)", home.display());
+        shell("before_fence", &harm, 10) + &shell("on_failure", &format!("cat > {}/told", home.display()), 10)
+    };
+    let (app, home) = start(hooks, &[]).await;
+    let sources = three(&app).await;
+    let id = checkpoint(&app).await;
+    change(&sources);
+    let answer = fail_over(&app, &id, json!({})).await.ok();
+    let after: Vec<Vec<String>> = sources.iter().map(|source| files::describe(source)).collect();
+    // What the hook removes is what was replaced.
+    let kept = answer["failover"]["graphs"][2]["source"]["kept_as"].as_str().unwrap();
+    std::os::unix::fs::symlink(kept, home.path().join("kept")).unwrap();
+    let rolled_back =
+        post(&app, &format!("{FAILOVERS}/{}/rollback", answer["failover"]["failover_id"].as_str().unwrap()), &json!({})).await.ok();
+    assert_eq!(rolled_back["state"], json!("succeeded"), "{rolled_back}");
+    let why = rolled_back["error_message"].as_str().unwrap();
+    assert!(why.starts_with("it could not be rolled back: what failover") && why.contains(kept), "{why}");
+    assert_eq!(sources.iter().map(|source| files::describe(source)).collect::<Vec<_>>(), after);
+    let told: Json = serde_json::from_str(&fs::read_to_string(home.path().join("told")).unwrap()).unwrap();
+    assert_eq!((&told["event"], &told["action"]), (&json!("on_failure"), &json!("rollback")));
+    // The graphs are anybody's again.
+    post(&app, &format!("{GRAPHS}/a/snapshots"), &json!({})).await.ok();
     finish(app).await;
 }
 

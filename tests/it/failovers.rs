@@ -56,6 +56,11 @@ fn describe(sources: &[PathBuf]) -> Vec<Vec<String>> {
     sources.iter().map(|source| files::describe(source)).collect()
 }
 
+/// What restores have kept left out.
+fn without_kept(lines: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    lines.into_iter().map(|lines| lines.into_iter().filter(|line| !line.contains("_pre_restore_")).collect()).collect()
+}
+
 async fn source_dir(app: &TestApp, graph_id: &str) -> Json {
     get(app, &format!("{GRAPHS}/{graph_id}")).await.ok()["source_dir"].clone()
 }
@@ -163,17 +168,19 @@ on_each_database!(one_at_a_time_has_a_graph_and_nothing_else_moves_it, async |ap
     let restore = format!("{GRAPHS}/b/snapshots/{}/restore", snapshot.backup_id);
     let update = format!("{GRAPHS}/a");
     let moved = json!({ "source_dir": sources[1] }).to_string();
-    for refused in [
-        fail_over(&app, &id, json!({})).await,
-        post(&app, &restore, &json!({ "target_dir": sources[1] })).await,
-        send(&app, "PATCH", &update, &[("content-type", "application/json")], moved).await,
-        delete(&app, &format!("{update}?repository=keep")).await,
-        delete(&app, &format!("{CHECKPOINTS}/{id}")).await,
-        post(&app, &path_of(&queued["failover"], "/rollback"), &json!({})).await,
+    post(&app, GRAPHS, &json!({ "graph_id": "d", "source_dir": files::small(&app.data("d")) })).await.ok();
+    let other = app.snapshot("d", &app.data("d")).await;
+    let into_ours = format!("{GRAPHS}/d/snapshots/{}/restore", other.backup_id);
+    for (refused, reason) in [
+        (fail_over(&app, &id, json!({})).await, "FAILOVER_IN_PROGRESS"),
+        (post(&app, &restore, &json!({ "target_dir": app.data("elsewhere") })).await, "FAILOVER_IN_PROGRESS"),
+        (post(&app, &into_ours, &json!({ "target_dir": sources[1].join("in_it"), "force": true })).await, "FAILOVER_IN_PROGRESS"),
+        (send(&app, "PATCH", &update, &[("content-type", "application/json")], moved).await, "FAILOVER_IN_PROGRESS"),
+        (delete(&app, &format!("{update}?repository=keep")).await, "FAILOVER_IN_PROGRESS"),
+        (delete(&app, &format!("{CHECKPOINTS}/{id}")).await, "FAILOVER_IN_PROGRESS"),
+        (post(&app, &path_of(&queued["failover"], "/rollback"), &json!({})).await, "FAILOVER_NOT_SWITCHED"),
     ] {
-        let expected = ["FAILOVER_IN_PROGRESS", "FAILOVER_NOT_SWITCHED"];
-        let reason = refused.json["reason"].as_str().unwrap_or_default();
-        assert!(refused.status == 409 && expected.contains(&reason), "{}", refused.text);
+        assert_eq!((refused.status, &refused.json["reason"]), (409, &json!(reason)), "{}", refused.text);
     }
     let status = get(&app, "/api/backup/recovery/status").await.ok();
     assert_eq!(status["failover_in_progress"], json!(true));
@@ -204,10 +211,14 @@ on_each_database!(what_cannot_be_recovered_leaves_all_graphs_as_they_are, async 
     assert_eq!((&last["kind"], &last["graph_id"], &last["outcome"]), (&json!("audit"), &json!("b"), &json!("failed")));
     assert_eq!(describe(&sources), before);
     // Damage that the checkpoint's validation has not seen.
+    let made = post(&app, CHECKPOINTS, &json!({ "graph_ids": ["a", "c"] })).await.ok();
     let packs = files_below(&app.storage().join("c/data"));
     packs.iter().for_each(|pack| flip(pack));
-    let answer = fail_over(&app, &id, json!({})).await.ok();
+    let answer = fail_over(&app, made["checkpoint_id"].as_str().unwrap(), json!({})).await.ok();
     assert_eq!(answer["failover"]["state"], json!("failed"), "{answer}");
+    let last = answer["failover"]["steps"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["graph_id"], &last["outcome"]), (&json!("c"), &json!("failed")), "{answer}");
+    assert!(answer["failover"]["error_message"].as_str().unwrap().contains("damaged"), "{answer}");
     assert_eq!(describe(&sources), before);
     assert_eq!(files::staged(&app.data("")), Vec::<PathBuf>::new());
     app
@@ -310,10 +321,6 @@ on_each_database!(a_place_that_is_a_file_system_of_its_own_is_put_back_to_the_by
     let changed = describe(&sources);
     let answer = fail_over(&app, made["checkpoint_id"].as_str().unwrap(), json!({})).await.ok();
     assert_eq!(answer["success"], json!(true), "{answer}");
-    let without_kept = |lines: Vec<Vec<String>>| -> Vec<Vec<String>> {
-        let is_kept = |line: &String| line.contains("_pre_restore_");
-        lines.into_iter().map(|lines| lines.into_iter().filter(|line| !is_kept(line)).collect()).collect()
-    };
     assert_eq!(without_kept(describe(&sources)), before);
     let rolled_back = post(&app, &path_of(&answer["failover"], "/rollback"), &json!({})).await.ok();
     assert_eq!(rolled_back["state"], json!("rolled_back"), "{rolled_back}");
@@ -322,5 +329,44 @@ on_each_database!(a_place_that_is_a_file_system_of_its_own_is_put_back_to_the_by
         fs::read_dir(&disk.0).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.join("more").exists()).collect();
     assert_eq!(kept.len(), 1, "what the failover had put there is kept in it");
     drop(disk);
+    app
+});
+
+on_each_database!(workspaces_in_each_other_and_inputs_go_along, async |app: TestApp| {
+    let outer = app.sample("rag");
+    let inner = outer.join("tenant_b");
+    let inputs = app.data("inputs");
+    fs::create_dir_all(inputs.join("__parsed__")).unwrap();
+    fs::write(inputs.join("upload.txt"), "an upload").unwrap();
+    post(&app, GRAPHS, &json!({ "graph_id": "outer", "source_dir": outer, "inputs_dir": inputs })).await.ok();
+    post(&app, GRAPHS, &json!({ "graph_id": "inner", "source_dir": inner })).await.ok();
+    let places = vec![outer.clone(), inputs.clone()];
+    let before = describe(&places);
+    let made = post(&app, CHECKPOINTS, &json!({ "graph_ids": ["outer", "inner"] })).await.ok();
+    let id = made["checkpoint_id"].as_str().unwrap();
+    // Without this file the directory is no workspace that stays in another's.
+    fs::remove_file(inner.join("kv_store_doc_status.json")).unwrap();
+    fs::write(inputs.join("upload.txt"), "another").unwrap();
+    fs::write(outer.join("changed"), "x").unwrap();
+    let changed = describe(&places);
+    let answer = fail_over(&app, id, json!({})).await.ok();
+    assert_eq!(answer["success"], json!(true), "{answer}");
+    assert_eq!(without_kept(describe(&places)), before);
+    let rolled_back = post(&app, &path_of(&answer["failover"], "/rollback"), &json!({})).await.ok();
+    assert_eq!(rolled_back["state"], json!("rolled_back"), "{rolled_back}");
+    assert_eq!(without_kept(describe(&places)), changed);
+    // To a site and back, with an upload that came there.
+    app.clock.advance(Duration::from_secs(1));
+    let body = json!({ "target_dirs": { "outer": app.data("site") }, "inputs_target_dirs": { "outer": app.data("site_inputs") } });
+    let answer = fail_over(&app, id, body).await.ok();
+    assert_eq!(answer["success"], json!(true), "{answer}");
+    let graph = get(&app, &format!("{GRAPHS}/outer")).await.ok();
+    assert_eq!((&graph["source_dir"], &graph["inputs_dir"]), (&json!(app.data("site")), &json!(app.data("site_inputs"))));
+    fs::write(app.data("site_inputs").join("later.txt"), "later").unwrap();
+    let back = post(&app, &path_of(&answer["failover"], "/failback"), &json!({})).await.ok();
+    assert_eq!(back["state"], json!("succeeded"), "{back}");
+    assert!(inputs.join("later.txt").exists() && inner.join("kv_store_doc_status.json").exists());
+    let refused = fail_over(&app, id, json!({ "inputs_target_dirs": { "inner": app.data("x") } })).await;
+    assert_eq!((refused.status, &refused.json["reason"]), (400, &json!("INVALID_ARGUMENT")), "{}", refused.text);
     app
 });

@@ -20,11 +20,17 @@ pub(super) fn hooks(sources: &mut Sources<'_>, working_dir: &Path) -> Hooks {
             return Hooks::default();
         }
     };
-    match toml::from_str::<HookFile>(&text).map_err(|error| vec![error.to_string()]).and_then(HookFile::check) {
+    match toml::from_str::<HookFile>(&text).map_err(|error| vec![without_text(&error, &text)]).and_then(HookFile::check) {
         Ok(hooks) => hooks,
         Err(problems) => {
             problems.into_iter().for_each(|problem| sources.problems.add(format!("`LIGHTKEEP_HOOKS_FILE` {shown}: {problem}")));
             Hooks::default()
         }
     }
+}
+
+/// What is wrong and in which line, without what stands there: it may hold a token.
+fn without_text(error: &toml::de::Error, text: &str) -> String {
+    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+    format!("line {line}: {}", error.message())
 }

@@ -49,16 +49,8 @@ pub(in crate::api::grpc) fn parse_new(request: v1::RegisterGraphRequest) -> Resu
     let inputs_dir = Some(request.inputs_dir).filter(|inputs| !inputs.is_empty());
     let source_dir = request.source_dir;
     let objectives = objectives(&mut violations, request.objectives.unwrap_or_default());
-    let new = graph_id.map(|graph_id| NewGraph {
-        graph_id,
-        source_dir,
-        inputs_dir,
-        server,
-        inconsistent_policy,
-        labels,
-        objectives,
-        request_id,
-    });
+    let new =
+        graph_id.map(|graph_id| NewGraph { graph_id, source_dir, inputs_dir, server, inconsistent_policy, labels, objectives, request_id });
     all_there(violations, new)
 }
 
