@@ -72,8 +72,11 @@ pub struct DrillReport {
 }
 
 impl DrillReport {
-    /// How long it took to recover the graph, seconds: all stages together. None where it was not restored.
+    /// How long it took to recover the graph, seconds: all stages together. None where it was not restored, or not to its end.
     pub fn rto_seconds(&self) -> Option<f64> {
+        if self.unhealthy.is_some() || self.not_asked.is_some() {
+            return None;
+        }
         let Stages { restore, audit, start, probes } = &self.stages;
         Some(restore.as_ref()? + [audit, start, probes].into_iter().flatten().sum::<f64>())
     }
@@ -140,6 +143,8 @@ mod tests {
         assert_eq!((nothing.rto_seconds(), nothing.bytes_per_second(), nothing.recall()), (None, None, None));
         let at_once = DrillReport { stages: Stages { restore: Some(0.0), ..Stages::default() }, ..DrillReport::default() };
         assert_eq!((at_once.rto_seconds(), at_once.bytes_per_second()), (Some(0.0), None));
+        let stopped = DrillReport { unhealthy: Some("the command ended".to_owned()), ..at_once };
+        assert_eq!(stopped.rto_seconds(), None, "no time in which the graph was recovered");
     }
 
     #[test]

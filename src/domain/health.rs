@@ -63,6 +63,8 @@ pub struct SourceFacts {
     pub files: u64,
     /// Sum of their sizes, bytes.
     pub size_bytes: u64,
+    /// Its store files were compared with those of its newest good snapshot.
+    pub is_compared: bool,
     /// Store files that its newest good snapshot has and it has not.
     pub missing_stores: Vec<String>,
     /// The size of its newest good snapshot, bytes.
@@ -98,7 +100,9 @@ pub struct BackupFacts {
     pub size_bytes: u64,
     /// How long ago a checkpoint with this graph passed its validation, seconds; none where none ever has.
     pub validated_seconds: Option<u64>,
-    /// How long a validation counts, seconds; none where there are no checkpoints.
+    /// How long ago the newest checkpoint with this graph was made, where none was ever validated, seconds.
+    pub unvalidated_seconds: Option<u64>,
+    /// How long a validation counts, seconds.
     pub validation_counts_seconds: Option<u64>,
     /// How long the graph's recovery took in its last drill that has passed.
     pub rto: Option<Duration>,
@@ -130,8 +134,11 @@ impl SourceFacts {
             found.add(HealthStatus::Critical, format!("stores of the last good snapshot are missing in the source, restore them: {names}"));
         }
         let before = self.snapshot_size_bytes.unwrap_or_default();
+        if self.unreadable.is_none() && self.files == 0 && before > 0 {
+            found.add(HealthStatus::Critical, "the source is empty, mount or restore it".to_owned());
+        }
         #[expect(clippy::cast_precision_loss, reason = "a share needs no more")]
-        if self.unreadable.is_none() && (self.size_bytes as f64) < before as f64 * SHRUNK {
+        if self.unreadable.is_none() && self.files > 0 && (self.size_bytes as f64) < before as f64 * SHRUNK {
             found.add(
                 HealthStatus::Degraded,
                 format!("the source has shrunk from {before} to {} bytes, compare it with the last good snapshot", self.size_bytes),
@@ -148,7 +155,8 @@ impl SourceFacts {
         if let Some(answer) = self.server {
             found.details.insert("lightrag_server", answer.map_or("answers", |_| "does not answer").to_owned());
         }
-        found.health("the source is complete")
+        let well = if self.is_compared { "the source is complete" } else { "the source can be listed" };
+        found.health(well)
     }
 }
 
@@ -176,11 +184,15 @@ impl BackupFacts {
         if let Some(why) = &self.last_failure {
             found.add(HealthStatus::Degraded, format!("the last snapshot has failed: {why}"));
         }
+        if self.free_bytes.is_none() {
+            found.add(HealthStatus::Degraded, "nobody knows how much room the storage has: is it mounted?".to_owned());
+        }
         if let Some(free) = self.free_bytes.filter(|free| *free < self.size_bytes) {
             let message = format!("the storage has {free} bytes free, less than the {} of one snapshot: make room", self.size_bytes);
             found.add(HealthStatus::Degraded, message);
         }
-        if let Some((age, counts)) = self.validated_seconds.zip(self.validation_counts_seconds).filter(|(age, counts)| age > counts) {
+        let since = self.validated_seconds.or(self.unvalidated_seconds);
+        if let Some((age, counts)) = since.zip(self.validation_counts_seconds).filter(|(age, counts)| age > counts) {
             found.add(
                 HealthStatus::Degraded,
                 format!("no checkpoint was validated for {age} s, which is more than {counts} s: validate one"),
@@ -263,6 +275,8 @@ mod tests {
         assert_eq!(whole.clone().judge().status, HealthStatus::Healthy);
         let shrunk = SourceFacts { size_bytes: 97, ..whole.clone() };
         assert_eq!(shrunk.judge().status, HealthStatus::Degraded);
+        let empty = SourceFacts { files: 0, size_bytes: 0, ..whole.clone() };
+        assert_eq!(empty.judge().status, HealthStatus::Critical);
         let broken = SourceFacts {
             missing_stores: vec!["kv_store_full_docs.json".into()],
             server: Some(Some("connection refused".into())),
@@ -277,7 +291,8 @@ mod tests {
     #[test]
     fn a_backup_is_judged_by_all_that_was_found() {
         assert_eq!(BackupFacts::default().judge().status, HealthStatus::Critical);
-        let fresh = BackupFacts { newest_good: Some(("s".into(), 60)), objective_seconds: Some(60), ..BackupFacts::default() };
+        let (newest_good, free_bytes) = (Some(("s".into(), 60)), Some(100));
+        let fresh = BackupFacts { newest_good, free_bytes, objective_seconds: Some(60), ..BackupFacts::default() };
         assert_eq!(fresh.clone().judge().status, HealthStatus::Healthy);
         let later = Duration::from_millis(5001);
         for (status, worse) in [
@@ -287,6 +302,9 @@ mod tests {
             (HealthStatus::Degraded, BackupFacts { invalid_checkpoint: Some("c".into()), ..fresh.clone() }),
             (HealthStatus::Healthy, BackupFacts { is_busy: true, ..fresh.clone() }),
             (HealthStatus::Degraded, BackupFacts { last_failure: Some("no source".into()), ..fresh.clone() }),
+            (HealthStatus::Degraded, BackupFacts { free_bytes: None, ..fresh.clone() }),
+            (HealthStatus::Degraded, BackupFacts { unvalidated_seconds: Some(2), validation_counts_seconds: Some(1), ..fresh.clone() }),
+            (HealthStatus::Healthy, BackupFacts { unvalidated_seconds: Some(1), validation_counts_seconds: Some(1), ..fresh.clone() }),
             (HealthStatus::Degraded, BackupFacts { free_bytes: Some(9), size_bytes: 10, ..fresh.clone() }),
             (HealthStatus::Degraded, BackupFacts { validated_seconds: Some(2), validation_counts_seconds: Some(1), ..fresh.clone() }),
             (HealthStatus::Degraded, BackupFacts { rto_objective_seconds: Some(5), ..fresh.clone() }),

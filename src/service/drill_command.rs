@@ -3,20 +3,20 @@
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Services;
-use super::drill_place::{DRILL_VARIABLE, Scratch, mark_of};
+use super::drill_place::Scratch;
 use super::drills::DrillSettings;
 use super::error::{Error, ErrorKind};
-use super::processes::with_output;
+use super::processes::{Mark, with_output};
 use crate::base::control::Control;
 use crate::base::failpoint;
-use crate::base::ids::OperationId;
 use crate::base::secret::Secret;
 use crate::lightrag::server::Server;
 use crate::store::entity::operation;
@@ -31,14 +31,13 @@ const ANSWER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Started {
     child: Child,
-    operation_id: OperationId,
+    mark: Mark,
     port: u16,
 }
 
 impl Started {
     /// Starts the command in a process group of its own.
     pub(super) fn start(command: &Secret, scratch: &Scratch, operation: &operation::Model) -> io::Result<Self> {
-        let operation_id = operation.operation_id;
         // Free just now: another program may take it first, and then the command says so.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let output = File::create(scratch.output())?;
@@ -53,28 +52,29 @@ impl Started {
             .env("HOST", Ipv4Addr::LOCALHOST.to_string())
             .env("PORT", port.to_string())
             .env("LIGHTKEEP_DRILL_GRAPH_ID", operation.graph_id.as_str())
-            .env(DRILL_VARIABLE, operation_id.to_string())
+            .env(scratch.mark().variable, &scratch.mark().value)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
-        Ok(Self { child, operation_id, port })
+        Ok(Self { child, mark: scratch.mark().clone(), port })
     }
 
     /// Asks until it is healthy; gives why it is not when it has ended, or the time is over.
-    pub(super) async fn wait_until_healthy(&mut self, limit: Duration, control: &Control) -> Result<Option<String>, Error> {
+    pub(super) async fn wait_until_healthy(&mut self, graph: &Path, limit: Duration, control: &Control) -> Result<Option<String>, Error> {
         let until = Instant::now() + limit;
         let server = Server::new(&format!("http://{}:{}", Ipv4Addr::LOCALHOST, self.port), None)?;
         loop {
             control.go_on()?;
-            let ended = self.child.try_wait().map_err(|error| Error::internal("look at the command of a drill", error))?;
-            if let Some(status) = ended {
+            if let Some(status) = self.ended()? {
                 return Ok(Some(format!("the command ended before it was healthy: {status}")));
             }
             let answer_until = until.min(Instant::now() + ANSWER);
-            if timeout_at(answer_until, server.is_healthy()).await.unwrap_or(false) {
+            // Another program may have taken the port; one that tells its directory is known by it.
+            let is_healthy = async { server.is_healthy().await && !matches!(server.serves_directory(graph).await, Ok(Some(false))) };
+            if timeout_at(answer_until, is_healthy).await.unwrap_or(false) && self.is_running()? {
                 return Ok(None);
             }
             if Instant::now() >= until {
@@ -84,9 +84,17 @@ impl Started {
         }
     }
 
+    fn ended(&mut self) -> Result<Option<ExitStatus>, Error> {
+        self.child.try_wait().map_err(|error| Error::internal("look at the command of a drill", error))
+    }
+
+    fn is_running(&mut self) -> Result<bool, Error> {
+        Ok(self.ended()?.is_none())
+    }
+
     /// Ends it: asks it to, then kills whatever is left of it.
     pub(super) async fn end(mut self, services: &Services) -> Result<(), Error> {
-        services.end_program(&mut self.child, mark_of(self.operation_id)).await
+        services.end_program(&mut self.child, self.mark).await
     }
 }
 
@@ -101,13 +109,13 @@ impl Services {
         control: &Control,
     ) -> Result<(Option<String>, Duration), Error> {
         let DrillSettings { timeout: limit, .. } = &self.settings().drill;
-        let begun = self.now();
+        let begun = Instant::now();
         let mut started = Started::start(command, scratch, operation).map_err(|error| {
             let message = format!("the command of `LIGHTKEEP_DRILL_COMMAND` cannot be started: {error}");
             Error::refused(ErrorKind::FailedPrecondition, "FILE_SYSTEM", message)
         })?;
-        let unhealthy = started.wait_until_healthy(*limit, control).await;
-        let took = self.now().since(begun);
+        let unhealthy = started.wait_until_healthy(&scratch.graph(), *limit, control).await;
+        let took = begun.elapsed();
         failpoint::reach("drill.started");
         started.end(self).await?;
         Ok((unhealthy?.map(|why| with_output(&why, &scratch.output())), took))

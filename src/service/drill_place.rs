@@ -12,6 +12,7 @@ use super::Services;
 use super::error::{Error, ErrorKind};
 use super::processes::Mark;
 use crate::base::ids::OperationId;
+use crate::store::entity::operation;
 use crate::store::{graphs, operations};
 
 /// The variable by which a drill's processes are known, whatever group they have moved to.
@@ -21,15 +22,16 @@ pub(super) const DRILL_VARIABLE: &str = "LIGHTKEEP_DRILL_OPERATION_ID";
 #[derive(Debug)]
 pub(super) struct Scratch {
     path: PathBuf,
-    operation_id: OperationId,
+    mark: Mark,
 }
 
 impl Scratch {
-    /// Makes the place of an operation. What an earlier attempt has left of it is taken away. Blocking.
+    /// Makes the place of an attempt. What earlier ones have left is taken away: that of a worker that still runs although it has lost its
+    /// lease is another place than this. Blocking.
     ///
     /// # Errors
     /// It cannot be made.
-    pub(super) fn make(directory: &Path, operation_id: OperationId) -> Result<Self, Error> {
+    pub(super) fn make(directory: &Path, operation: &operation::Model) -> Result<Self, Error> {
         let cannot = |error: std::io::Error| {
             let message = format!("the place for drills cannot be used, set `LIGHTKEEP_DRILL_DIR`: {}: {error}", directory.display());
             Error::refused(ErrorKind::FailedPrecondition, "FILE_SYSTEM", message)
@@ -37,10 +39,22 @@ impl Scratch {
         // What lies in it has left its encryption: nobody else may look.
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(cannot)?;
         let directory = directory.canonicalize().map_err(cannot)?;
-        let scratch = Self { path: directory.join(operation_id.to_string()), operation_id };
-        scratch.clear().map_err(cannot)?;
+        for attempt in 1..=operation.attempt {
+            Self::of(&directory, operation.operation_id, attempt).clear().map_err(cannot)?;
+        }
+        let scratch = Self::of(&directory, operation.operation_id, operation.attempt);
         DirBuilder::new().mode(0o700).create(&scratch.path).map_err(cannot)?;
         Ok(scratch)
+    }
+
+    fn of(directory: &Path, operation_id: OperationId, attempt: i32) -> Self {
+        let name = format!("{operation_id}-{attempt}");
+        Self { path: directory.join(&name), mark: Mark { variable: DRILL_VARIABLE, value: name } }
+    }
+
+    /// By what the processes that work in it are known.
+    pub(super) fn mark(&self) -> &Mark {
+        &self.mark
     }
 
     /// The place itself, links resolved.
@@ -64,7 +78,7 @@ impl Scratch {
     }
 
     fn clear(&self) -> std::io::Result<()> {
-        mark_of(self.operation_id).kill_all();
+        self.mark.kill_all();
         match fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() == NotFound => Ok(()),
             result => result,
@@ -81,8 +95,10 @@ impl Drop for Scratch {
 }
 
 impl Services {
-    /// Refuses a place for drills that lies in a graph: its snapshots would hold what is restored there.
-    pub(super) async fn check_apart_from_graphs(&self, place: &Path) -> Result<(), Error> {
+    /// Refuses a place for drills that lies in a graph, before anything is made there: its snapshots would hold what is restored.
+    pub(super) async fn check_apart_from_graphs(&self) -> Result<(), Error> {
+        let directory = self.settings().drill.directory.clone();
+        let place = self.blocking(move || Ok::<_, Error>(resolved(&directory))).await?;
         for graph in graphs::list_all(self.store().read()).await? {
             let mut directories = [Some(&graph.source_dir), graph.inputs_dir.as_ref()].into_iter().flatten();
             if directories.any(|directory| place.starts_with(directory)) {
@@ -107,10 +123,11 @@ impl Services {
                 other => other.map_err(|error| Error::internal("list the place for drills", error))?,
             };
             for entry in entries.flatten() {
-                let Some(operation_id) = entry.file_name().to_str().and_then(OperationId::parse) else { continue };
-                let operation = runtime.block_on(operations::find(services.store().read(), operation_id))?;
-                if operation.is_none_or(|operation| operation.state.is_ended()) {
-                    drop(Scratch { path: entry.path(), operation_id });
+                let Some((id, attempt)) = entry.file_name().to_str().and_then(parse_name) else { continue };
+                // One that this database does not know is another's, and may be at work.
+                let operation = runtime.block_on(operations::find(services.store().read(), id))?;
+                if operation.is_some_and(|operation| operation.state.is_ended()) {
+                    drop(Scratch::of(&directory, id, attempt));
                 }
             }
             Ok::<_, Error>(())
@@ -119,7 +136,14 @@ impl Services {
     }
 }
 
-/// By what the processes of a drill are known.
-pub(super) fn mark_of(operation_id: OperationId) -> Mark {
-    Mark { variable: DRILL_VARIABLE, value: operation_id.to_string() }
+/// The operation and the attempt that a scratch place is named by.
+fn parse_name(name: &str) -> Option<(OperationId, i32)> {
+    let (id, attempt) = name.rsplit_once('-')?;
+    Some((OperationId::parse(id)?, attempt.parse().ok()?))
+}
+
+/// A path with the links in what there is of it resolved.
+fn resolved(path: &Path) -> PathBuf {
+    let there = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    there.map_or_else(|| path.to_path_buf(), |(ancestor, real)| real.join(path.strip_prefix(ancestor).unwrap_or(Path::new(""))))
 }

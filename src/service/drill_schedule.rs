@@ -1,5 +1,7 @@
 //! Drills by themselves: the newest good snapshot of each graph, so long after its last drill. One at a time: they need room and work.
 
+use std::collections::HashSet;
+
 use super::Services;
 use super::drills::NewDrill;
 use super::error::{Error, ErrorKind};
@@ -7,7 +9,7 @@ use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
-use crate::store::{drills, graphs, operations, snapshots};
+use crate::store::{drills, fences, graphs, operations, snapshots};
 
 /// Whose doing they are.
 const HOUSEKEEPING: Caller = Caller { name: "housekeeping", request_id: None };
@@ -20,7 +22,10 @@ impl Services {
     /// The database's.
     pub async fn drill_next(&self) -> Result<(), Error> {
         let interval = self.settings().drill.interval;
-        if interval.is_zero() || operations::has_open_of(self.store().read(), None, OperationKind::Drill).await? {
+        if interval.is_zero() {
+            return Ok(());
+        }
+        if self.has_open_work(OperationKind::Drill).await? {
             return Ok(());
         }
         for graph_id in self.graphs_to_drill(self.now().minus(interval)).await? {
@@ -37,14 +42,28 @@ impl Services {
         Ok(())
     }
 
+    /// Whether an operation of a kind of which one is done at a time waits or works; one of a graph that a failover holds may wait for long.
+    pub(super) async fn has_open_work(&self, kind: OperationKind) -> Result<bool, Error> {
+        let open = operations::list_open_of(self.store().read(), kind).await?;
+        let held = self.held_graphs().await?;
+        Ok(open.iter().any(|operation| !held.contains(&operation.graph_id)))
+    }
+
+    async fn held_graphs(&self) -> Result<HashSet<GraphId>, Error> {
+        Ok(fences::list(self.store().read()).await?.into_iter().map(|fence| fence.graph_id).collect())
+    }
+
     /// The graphs with a good snapshot and without a drill since then, those first that have waited longest.
     async fn graphs_to_drill(&self, since: Timestamp) -> Result<Vec<GraphId>, Error> {
-        let mut waiting: Vec<(Option<Timestamp>, GraphId)> = Vec::new();
+        let (mut waiting, held): (Vec<(Option<Timestamp>, GraphId)>, _) = (Vec::new(), self.held_graphs().await?);
         for graph in graphs::list_all(self.store().read()).await? {
-            let last = drills::find_newest(self.store().read(), &graph.graph_id).await?.map(|drill| drill.created_at);
-            // One of the future is left by a clock that ran ahead.
-            let is_due = last.is_none_or(|last| last <= since || last > self.now());
-            if is_due && snapshots::find_newest_good(self.store().read(), &graph.graph_id, self.now()).await?.is_some() {
+            let last = drills::find_newest(self.store().read(), &graph.graph_id, self.now()).await?.map(|drill| drill.created_at);
+            if held.contains(&graph.graph_id) {
+                continue;
+            }
+            if last.is_none_or(|last| last <= since)
+                && snapshots::find_newest_good(self.store().read(), &graph.graph_id, self.now()).await?.is_some()
+            {
                 waiting.push((last, graph.graph_id));
             }
         }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout};
+
 use super::Services;
 use super::drill_place::Scratch;
 use super::error::{Error, ErrorKind};
@@ -15,7 +17,7 @@ use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::domain::drill::{DrillReport, DrillState, ProbeResult};
 use crate::domain::finding::Consistency;
-use crate::domain::probe::{Probe, Retrieved, compare};
+use crate::domain::probe::{Index, Probe, Retrieved, compare};
 use crate::domain::report::DrillOutcome;
 use crate::lightrag::apply::preflight_target;
 use crate::lightrag::audit::audit_directory;
@@ -26,6 +28,9 @@ use crate::repository::{LockKind, RecordId, Repository, RestoreRequest};
 use crate::store::entity::{operation, snapshot};
 use crate::store::operations::Ending;
 use crate::store::{self, drills, operations, probes};
+
+/// How long a graph's source has to answer.
+const LOOK_LIMIT: Duration = Duration::from_secs(60);
 
 /// What probes retrieved when the snapshot was taken.
 type Asked = (Vec<Probe>, Vec<Retrieved>);
@@ -40,8 +45,9 @@ impl Services {
         let mut row = row.ok_or_else(|| Error::internal("do a drill", "its operation has no drill"))?;
         let snapshot = self.snapshot_of_operation(operation).await?;
         check_restorable(&snapshot)?;
-        let (directory, operation_id) = (self.settings().drill.directory.clone(), operation.operation_id);
-        let scratch = self.blocking(move || Scratch::make(&directory, operation_id)).await?;
+        self.check_apart_from_graphs().await?;
+        let (directory, attempt) = (self.settings().drill.directory.clone(), operation.clone());
+        let scratch = self.blocking(move || Scratch::make(&directory, &attempt)).await?;
         let drilled = self.drill(operation, &snapshot, &scratch, control).await;
         self.blocking(move || {
             drop(scratch);
@@ -52,7 +58,9 @@ impl Services {
         let failures = report.failures(self.settings().drill.minimum_recall);
         if !failures.is_empty() {
             let (graph_id, snapshot_id) = (row.graph_id.as_str(), snapshot.snapshot_id);
-            tracing::error!(graph_id, %snapshot_id, ?failures, "a drill has failed: the graph cannot be recovered as it was");
+            // Not what has failed: probes are people's questions.
+            let (drill_id, failures) = (row.drill_id, failures.len());
+            tracing::error!(graph_id, %snapshot_id, %drill_id, failures, "a drill has failed: the graph cannot be recovered as it was");
         }
         row.state = if failures.is_empty() { DrillState::Passed } else { DrillState::Failed };
         (row.reasons, row.report, row.ended_at) = (to_json(&failures)?, Some(to_json(&report)?), Some(self.now()));
@@ -71,7 +79,6 @@ impl Services {
         scratch: &Scratch,
         control: &Arc<Control>,
     ) -> Result<DrillReport, Error> {
-        self.check_apart_from_graphs(scratch.path()).await?;
         let mut report = DrillReport::default();
         self.measure_loss(snapshot, &mut report, control).await?;
         match self.restore_into(snapshot, scratch, &mut report, control).await {
@@ -82,17 +89,18 @@ impl Services {
             result => result?,
         }
         failpoint::reach("drill.restored");
-        let (graph, watched, begun) = (scratch.graph(), Arc::clone(control), self.now());
+        let (graph, watched, begun) = (scratch.graph(), Arc::clone(control), Instant::now());
         control.begin_stage("audit", 0);
         let verdict = self.blocking(move || audit_directory(&graph, &watched)).await?;
-        report.stages.audit = Some(self.now().since(begun).as_secs_f64());
+        report.stages.audit = Some(begun.elapsed().as_secs_f64());
         let is_workspace = verdict.consistency != Consistency::NotApplicable;
         report.verdict = Some(verdict);
         match &self.settings().drill.command {
             Some(command) if is_workspace => {
                 control.begin_stage("start", 0);
                 let (unhealthy, took) = self.start_over(command, scratch, operation, control).await?;
-                (report.unhealthy, report.stages.start) = (unhealthy, Some(took.as_secs_f64()));
+                report.stages.start = unhealthy.is_none().then_some(took.as_secs_f64());
+                report.unhealthy = unhealthy;
             }
             Some(_) => report.remarks.push("the command was not started: it is a plain directory".to_owned()),
             None => report.remarks.push("nothing was started over it: `LIGHTKEEP_DRILL_COMMAND` is not set".to_owned()),
@@ -107,15 +115,18 @@ impl Services {
         control.begin_stage("look", 0);
         let source = PathBuf::from(self.find_graph(self.store().read(), &snapshot.graph_id).await?.source_dir);
         let watched = Arc::clone(control);
-        match self.blocking(move || look(&source, &watched)).await {
-            Ok(seen) => {
-                let captured = snapshot.captured_at.unwrap_or(snapshot.created_at).micros();
-                let newer = seen.modified_micros.unwrap_or(captured).saturating_sub(captured);
-                report.rpo_seconds = Some(Duration::from_micros(u64::try_from(newer).unwrap_or(0)).as_secs_f64());
-            }
-            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
-            // The source may be what was lost.
-            Err(error) => report.remarks.push(format!("the graph's source cannot be looked at: {error}")),
+        // The source may be what was lost.
+        match timeout(LOOK_LIMIT, self.blocking(move || look(&source, &watched))).await {
+            Ok(Ok(seen)) => match seen.modified_micros {
+                Some(modified) => {
+                    let newer = modified.saturating_sub(snapshot.captured_at.unwrap_or(snapshot.created_at).micros());
+                    report.rpo_seconds = Some(Duration::from_micros(u64::try_from(newer).unwrap_or(0)).as_secs_f64());
+                }
+                None => report.remarks.push("the graph's source is empty: is it mounted?".to_owned()),
+            },
+            Ok(Err(error)) if error.kind() == ErrorKind::Cancelled => return Err(error),
+            Ok(Err(error)) => report.remarks.push(format!("the graph's source cannot be looked at: {error}")),
+            Err(_) => report.remarks.push("the graph's source does not answer: does a mount hang?".to_owned()),
         }
         Ok(())
     }
@@ -127,8 +138,10 @@ impl Services {
         report: &mut DrillReport,
         control: &Arc<Control>,
     ) -> Result<(), Error> {
-        let (services, root) = (self.clone(), self.repository_root(&snapshot.graph_id));
+        let (services, root, begun) = (self.clone(), self.repository_root(&snapshot.graph_id), Instant::now());
         let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
+        // A recovery opens the repository too; waiting for whoever has it is none of its time.
+        let opened = begun.elapsed();
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
         let work = RestoreScratch {
             repository,
@@ -139,9 +152,9 @@ impl Services {
             sync: self.settings().restore_sync,
             control: Arc::clone(control),
         };
-        let begun = self.now();
+        let begun = Instant::now();
         (report.files, report.size_bytes) = self.blocking(move || work.run()).await?;
-        report.stages.restore = Some(self.now().since(begun).as_secs_f64());
+        report.stages.restore = Some((opened + begun.elapsed()).as_secs_f64());
         lock.release(self).await;
         Ok(())
     }
@@ -161,24 +174,32 @@ impl Services {
                 return Ok(());
             }
         };
-        let (files, asked, watched, begun) = (Directory(graph.to_path_buf()), probes.clone(), Arc::clone(control), self.now());
+        let (files, asked, watched, begun) = (Directory(graph.to_path_buf()), probes.clone(), Arc::clone(control), Instant::now());
         match self.blocking(move || retrieve(&files, &asked, &watched)).await {
             Ok(after) => {
                 let compared = probes.into_iter().zip(before.iter().zip(&after));
                 let result = |(probe, (before, after)): (Probe, _)| ProbeResult { name: probe.name, comparison: compare(before, after) };
                 report.probes = compared.map(result).collect();
+                report.stages.probes = Some(begun.elapsed().as_secs_f64());
+                let empty = report
+                    .probes
+                    .iter()
+                    .zip(&before)
+                    .filter(|(_, before)| Index::ALL.iter().all(|index| before.of(*index).is_empty()))
+                    .map(|(probe, _)| &probe.name);
+                let remark = |name| format!("probe `{name}` proves nothing: the snapshot retrieved nothing for it");
+                report.remarks.extend(empty.map(remark));
             }
             Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
             Err(error) => report.not_asked = Some(error.record().message),
         }
-        report.stages.probes = Some(self.now().since(begun).as_secs_f64());
         Ok(())
     }
 
     /// The probes that a snapshot was asked and what it retrieved; else why that is not known.
     async fn asked_of(&self, snapshot: &snapshot::Model) -> Result<Result<Asked, String>, Error> {
         let Some(asked) = probes::find_retrieval(self.store().read(), snapshot.snapshot_id).await? else {
-            return Ok(Err("no probes were asked: its graph had none when the snapshot was taken".to_owned()));
+            return Ok(Err("no probes were asked: the snapshot was asked none when it was taken".to_owned()));
         };
         let set = probes::find(self.store().read(), asked.probe_set_id).await?;
         let (Some(set), Some(json)) = (set, &asked.retrieved) else {
@@ -196,8 +217,8 @@ impl Services {
 
     /// Removes what attempts at a drill have left that is not tried again.
     pub(super) async fn abandon_drill(&self, operation: &operation::Model) {
-        let (directory, operation_id) = (self.settings().drill.directory.clone(), operation.operation_id);
-        if let Err(error) = self.blocking(move || Scratch::make(&directory, operation_id).map(drop)).await {
+        let (directory, attempt, operation_id) = (self.settings().drill.directory.clone(), operation.clone(), operation.operation_id);
+        if let Err(error) = self.blocking(move || Scratch::make(&directory, &attempt).map(drop)).await {
             tracing::error!(%operation_id, error = error.chain(), "cannot remove the scratch place of a drill");
         }
     }

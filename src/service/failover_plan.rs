@@ -19,7 +19,7 @@ use crate::domain::failover::{Member, Move};
 use crate::domain::finding::Consistency;
 use crate::domain::graph_id::GraphId;
 use crate::domain::hook::HookEvent;
-use crate::domain::operation::OperationKind;
+use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::page::PageRequest;
 use crate::lightrag::apply::{free_bytes, places_written};
 use crate::store::drills::DrillFilter;
@@ -171,7 +171,7 @@ impl Services {
         }
         refusals.extend(self.restores_in_the_way(members).await?);
         for graph_id in graph_ids_of(members)? {
-            if operations::has_open_of(self.store().read(), Some(&graph_id), OperationKind::Unregister).await? {
+            if operations::exists(self.store().read(), &graph_id, Some(&[OperationKind::Unregister]), &OperationState::OPEN).await? {
                 let message = format!("the care of graph `{graph_id}` is being ended, cancel that or leave the graph out");
                 refusals.push(Error::refused(ErrorKind::FailedPrecondition, "RESTORE_IN_PROGRESS", message));
             }

@@ -1,8 +1,12 @@
 //! Recovery health: each component is really looked at. Nothing is healthy because nobody complained, or because nobody looks any more.
 
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::Services;
@@ -10,6 +14,7 @@ use super::error::Error;
 use super::operations::to_json;
 use crate::base::ids::HealthCheckId;
 use crate::base::timestamp::Timestamp;
+use crate::domain::graph_id::GraphId;
 use crate::domain::health::{ComponentType, Health, HealthStatus};
 use crate::store::entity::graph;
 use crate::store::entity::health_check::Model;
@@ -25,9 +30,12 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 const COUNTS_INTERVALS: u32 = 3;
 const COUNTS_OTHERWISE: Duration = Duration::from_secs(3600);
 
-/// Who looks now, and when the last one was done.
+/// Who looks now, when the last one was done, and the looks that have not come back.
 #[derive(Debug, Default)]
-pub(super) struct Looking(Mutex<Option<Instant>>);
+pub(super) struct Looking {
+    last: Mutex<Option<Instant>>,
+    hanging: StdMutex<HashMap<(GraphId, ComponentType), JoinHandle<()>>>,
+}
 
 /// How everything is that recovery needs.
 #[derive(Debug, Clone)]
@@ -49,7 +57,7 @@ impl Services {
         let (mut components, mut unseen) = (Vec::new(), false);
         for graph in graphs::list_all(self.store().read()).await? {
             for component_type in [ComponentType::Graph, ComponentType::Backup] {
-                let found = health_checks::find_newest(self.store().read(), component_type, graph.graph_id.as_str()).await?;
+                let found = health_checks::find_newest(self.store().read(), component_type, graph.graph_id.as_str(), self.now()).await?;
                 match found.filter(|check| check.checked_at >= graph.created_at) {
                     Some(check) => components.push(self.aged(check)),
                     None => unseen = true,
@@ -78,7 +86,7 @@ impl Services {
     /// The database's. What is wrong with a component is what is found.
     pub async fn check_recovery_health(&self) -> Result<RecoveryHealth, Error> {
         let asked = Instant::now();
-        let mut last = self.health().0.lock().await;
+        let mut last = self.health().last.lock().await;
         if last.is_none_or(|last| last < asked) {
             for graph in graphs::list_all(self.store().read()).await? {
                 if self.stopping().is_cancelled() {
@@ -94,19 +102,49 @@ impl Services {
     }
 
     async fn check_graph(&self, graph: &graph::Model) -> Result<(), Error> {
-        let known = self.known_of(graph).await?;
-        let backup = timeout(ANSWER_LIMIT, self.look_at_backup(graph, &known)).await;
-        let (backup, stores) = match backup {
-            Ok(looked) => looked.map(|(facts, stores)| (facts.judge(), stores))?,
-            Err(_) => (did_not_answer(), Vec::new()),
+        let known = Arc::new(self.known_of(graph).await?);
+        let (services, looked_at, knows) = (self.clone(), graph.clone(), Arc::clone(&known));
+        let look = async move { services.look_at_backup(&looked_at, &knows).await };
+        let (backup, stores) = match self.answer_of(graph, ComponentType::Backup, look).await {
+            Some(looked) => looked.map(|(facts, stores)| (facts.judge(), stores))?,
+            None => (did_not_answer(), Vec::new()),
         };
-        let source = match timeout(ANSWER_LIMIT, self.look_at_source(graph, &known, stores)).await {
-            Ok(facts) => facts?.judge(),
-            Err(_) => did_not_answer(),
+        let (services, looked_at) = (self.clone(), graph.clone());
+        let look = async move { services.look_at_source(&looked_at, &known, stores).await };
+        let source = match self.answer_of(graph, ComponentType::Graph, look).await {
+            Some(facts) => facts?.judge(),
+            None => did_not_answer(),
         };
         let found = [(ComponentType::Graph, source), (ComponentType::Backup, backup)];
         let rows: Result<Vec<Model>, Error> = found.into_iter().map(|(kind, health)| self.health_row(graph, kind, &health)).collect();
         Ok(health_checks::insert(self.store().read(), rows?).await?)
+    }
+
+    /// What a look at a component gives; none where that takes too long, or an earlier one has not come back: a mount that hangs holds one
+    /// thread of ours, not one more with each look.
+    async fn answer_of<T: Send + 'static>(
+        &self,
+        graph: &graph::Model,
+        component_type: ComponentType,
+        look: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let key = (graph.graph_id.clone(), component_type);
+        let hanging = || self.health().hanging.lock().unwrap_or_else(PoisonError::into_inner);
+        if hanging().get(&key).is_some_and(|earlier| !earlier.is_finished()) {
+            return None;
+        }
+        let (tell, told) = oneshot::channel();
+        let looking = self.tasks().spawn(async move {
+            // Whoever has asked may be gone.
+            let _ = tell.send(look.await);
+        });
+        match timeout(ANSWER_LIMIT, told).await {
+            Ok(answer) => answer.ok(),
+            Err(_) => {
+                hanging().insert(key, looking);
+                None
+            }
+        }
     }
 
     fn health_row(&self, graph: &graph::Model, component_type: ComponentType, health: &Health) -> Result<Model, Error> {

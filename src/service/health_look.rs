@@ -14,7 +14,7 @@ use crate::domain::drill::{DrillReport, DrillState};
 use crate::domain::failover::FailoverState;
 use crate::domain::finding::Consistency;
 use crate::domain::health::{BackupFacts, SourceFacts};
-use crate::domain::operation::OperationKind;
+use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::lightrag::apply::free_bytes;
 use crate::lightrag::server::Server;
@@ -65,6 +65,7 @@ impl Services {
             ..SourceFacts::default()
         };
         let source = PathBuf::from(&graph.source_dir);
+        facts.is_compared = same_source.is_some() && !stores.is_empty();
         let stores = if same_source.is_some() { stores } else { Vec::new() };
         let looked = self.blocking(move || {
             let seen = look(&source, &Control::default())?;
@@ -106,8 +107,10 @@ impl Services {
         let age = |row: &snapshot::Model| now.since(row.captured_at.unwrap_or(row.created_at)).as_secs();
         let validated_at = checkpoints::find_last_validated(read, &graph.graph_id).await?;
         let checkpoint = checkpoints::find_newest_of(read, &graph.graph_id).await?;
+        let made_at = checkpoint.as_ref().map(|row| row.created_at);
         let newest_good = known.newest_good.as_ref();
-        let (storage, size_bytes) = (self.settings().places.storage.clone(), newest_good.map_or(0, |row| row.size_bytes));
+        let (storage, size_bytes) =
+            (self.settings().places.storage.clone(), newest_good.map_or(0, |row| row.size_bytes + row.inputs_size_bytes.unwrap_or(0)));
         let mut facts = BackupFacts {
             newest_good: newest_good.map(|row| (row.snapshot_id.to_string(), age(row))),
             objective_seconds: objective(graph.rpo_objective_seconds)
@@ -118,15 +121,14 @@ impl Services {
             free_bytes: self.blocking(move || free_bytes(&storage)).await.ok(),
             size_bytes: u64::try_from(size_bytes).unwrap_or_default(),
             validated_seconds: validated_at.map(|at| now.since(at).as_secs()),
+            unvalidated_seconds: made_at.filter(|_| validated_at.is_none()).map(|at| now.since(at).as_secs()),
             validation_counts_seconds: Some(recovery.validation_max_age.as_secs()),
             rto_objective_seconds: objective(graph.rto_objective_seconds),
             ..BackupFacts::default()
         };
         self.look_at_drills(graph, newest_good, &mut facts).await?;
         let Some(row) = newest_good else { return Ok((facts, Vec::new())) };
-        for kind in ALONE {
-            facts.is_busy |= operations::has_open_of(read, Some(&graph.graph_id), kind).await?;
-        }
+        facts.is_busy = operations::exists(read, &graph.graph_id, Some(&ALONE), &[OperationState::Running]).await?;
         if facts.is_busy {
             return Ok((facts, Vec::new()));
         }
@@ -154,11 +156,11 @@ impl Services {
         facts: &mut BackupFacts,
     ) -> Result<(), Error> {
         let (read, ended) = (self.store().read(), [DrillState::Passed, DrillState::Failed]);
-        if let Some(drill) = drills::find_newest_in(read, &graph.graph_id, &[DrillState::Passed]).await? {
+        if let Some(drill) = drills::find_newest_in(read, &graph.graph_id, &[DrillState::Passed], self.now()).await? {
             let report: Option<DrillReport> = drill.report.as_deref().and_then(|json| serde_json::from_str(json).ok());
             facts.rto = report.and_then(|report| report.rto_seconds()).map(Duration::from_secs_f64);
         }
-        let last = drills::find_newest_in(read, &graph.graph_id, &ended).await?;
+        let last = drills::find_newest_in(read, &graph.graph_id, &ended, self.now()).await?;
         if let Some(drill) = last.filter(|drill| drill.state == DrillState::Failed) {
             let reasons: Vec<String> = serde_json::from_str(&drill.reasons).unwrap_or_default();
             let is_newest = newest_good.is_some_and(|snapshot| snapshot.snapshot_id == drill.snapshot_id);
@@ -198,7 +200,15 @@ impl Services {
 fn sample(repository: &Arc<Repository>, root: &SnapshotRoot, lock: &HeldLock) -> Result<(), repository::Error> {
     let Some(mut file) = repository.open_file(root, Path::new(Store::DocStatus.file_name()), lock.lock())? else { return Ok(()) };
     let wanted = usize::try_from(file.size_bytes()).unwrap_or(usize::MAX).min(SAMPLE_BYTES);
-    file.read_at(0, &mut vec![0; wanted]).map(|_| ())
+    let (mut buffer, mut filled) = (vec![0; wanted], 0);
+    while filled < wanted {
+        // Each call tells of damage only where it begins.
+        match file.read_at(filled as u64, &mut buffer[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(())
 }
 
 fn objective(seconds: Option<i64>) -> Option<u64> {

@@ -37,7 +37,7 @@ impl Services {
     /// The database's.
     pub async fn prune_next(&self) -> Result<(), Error> {
         let PruneSettings { interval, .. } = self.settings().prune;
-        if interval.is_zero() || operations::has_open_of(self.store().read(), None, OperationKind::Prune).await? {
+        if interval.is_zero() || self.has_open_work(OperationKind::Prune).await? {
             return Ok(());
         }
         let since = self.now().minus(interval);
@@ -58,7 +58,7 @@ impl Services {
         }
         let transaction = self.store().begin().await?;
         self.find_graph_to_update(&transaction, graph_id).await?;
-        if operations::has_open_of(&*transaction, Some(graph_id), OperationKind::Prune).await? {
+        if operations::exists(&*transaction, graph_id, Some(&[OperationKind::Prune]), &OperationState::OPEN).await? {
             return Ok(false);
         }
         let last = operations::find_newest(&*transaction, graph_id, OperationKind::Prune).await?;

@@ -7,6 +7,7 @@ use super::error::Error;
 use super::repositories::{ReconcileWish, RepositoryWish};
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
+use crate::domain::operation::OperationState;
 use crate::repository::{RecordId, Repository};
 use crate::store::entity::snapshot::Model;
 use crate::store::{graphs, operations, snapshots};
@@ -19,7 +20,7 @@ impl Services {
     /// The database's. A repository that cannot be listed is logged.
     pub async fn sweep_records(&self) -> Result<(), Error> {
         for graph_id in graphs::list_ids(self.store().read()).await? {
-            if operations::has_open(self.store().read(), &graph_id).await? {
+            if operations::exists(self.store().read(), &graph_id, None, &OperationState::OPEN).await? {
                 continue;
             }
             if let Err(error) = self.sweep_graph(&graph_id).await {
@@ -42,7 +43,7 @@ impl Services {
         };
         let (unknown, missing) = differences(&rows, &names);
         // What has begun meanwhile may be what differs.
-        if unknown + missing == 0 || operations::has_open(self.store().read(), graph_id).await? {
+        if unknown + missing == 0 || operations::exists(self.store().read(), graph_id, None, &OperationState::OPEN).await? {
             return Ok(());
         }
         tracing::warn!(

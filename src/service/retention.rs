@@ -132,7 +132,7 @@ impl Services {
     }
 
     async fn enqueue_expiry(&self, transaction: &Transaction, graph_id: &GraphId) -> Result<(), Error> {
-        if operations::has_open_of(&**transaction, Some(graph_id), OperationKind::Cleanup).await? {
+        if operations::exists(&**transaction, graph_id, Some(&[OperationKind::Cleanup]), &OperationState::OPEN).await? {
             return Ok(());
         }
         let last = operations::find_newest(&**transaction, graph_id, OperationKind::Cleanup).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Services;
-use super::error::Error;
+use super::error::{Error, ErrorKind};
 use super::operations::to_json;
 use super::repository_lock::HeldLock;
 use super::snapshot_files::SnapshotFiles;
@@ -20,26 +20,35 @@ const REPLACED: &str = "the graph got other probes meanwhile";
 
 impl Services {
     /// Asks a snapshot whose record is written the probes of its graph, under a lock that is held or is taken; nothing where there are none.
-    /// Never an error: the snapshot is good without, and what went wrong is told with it.
+    /// What went wrong is told with it, as the snapshot is good without.
+    ///
+    /// # Errors
+    /// The work is to end: whoever goes on asks.
     pub(super) async fn retrieve_from(
         &self,
         row: &snapshot::Model,
         repository: &Arc<Repository>,
         lock: Option<HeldLock>,
         control: &Arc<Control>,
-    ) -> Option<retrieval::Model> {
+    ) -> Result<Option<retrieval::Model>, Error> {
         let set = match probes::find_newest(self.store().read(), &row.graph_id).await {
-            Ok(set) => set?,
+            Ok(None) => return Ok(None),
+            Ok(Some(set)) => set,
             Err(error) => {
                 tracing::warn!(snapshot_id = %row.snapshot_id, error = Error::from(error).chain(), "cannot find a graph's probes");
-                return None;
+                return Ok(None);
             }
         };
         let asked = match probes_of(&set) {
-            Ok(probes) if probes.is_empty() => return None,
+            Ok(probes) if probes.is_empty() => return Ok(None),
             Ok(probes) => self.retrieve_probes(row, probes, repository, lock, control).await,
             Err(error) => Err(error),
         };
+        if let Err(error) = asked.as_ref().map_err(Error::kind)
+            && error == ErrorKind::Cancelled
+        {
+            return Err(crate::base::control::Cancelled.into());
+        }
         if let Err(error) = &asked {
             tracing::warn!(snapshot_id = %row.snapshot_id, error = error.chain(), "cannot tell what a snapshot retrieves");
         }
@@ -48,7 +57,7 @@ impl Services {
             Err(error) => (None, Some(error.record().message)),
         };
         let (snapshot_id, probe_set_id, created_at) = (row.snapshot_id, set.probe_set_id, self.now());
-        Some(retrieval::Model { snapshot_id, probe_set_id, retrieved, error_message, created_at })
+        Ok(Some(retrieval::Model { snapshot_id, probe_set_id, retrieved, error_message, created_at }))
     }
 
     async fn retrieve_probes(

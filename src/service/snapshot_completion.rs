@@ -19,14 +19,14 @@ impl Services {
         operation: &operation::Model,
         row: &mut snapshot::Model,
         repository: &Arc<Repository>,
+        control: &Arc<Control>,
     ) -> Result<bool, Error> {
         let (found_in, tag) = (Arc::clone(repository), snapshot_tag(row));
         let found = self.blocking(move || found_in.find_record_by_tag(&tag)).await?;
         let Some(record) = found else { return Ok(false) };
         row.record_id = Some(record.id.to_string());
-        let control = Arc::new(Control::default());
-        let retrieved = self.retrieve_from(row, repository, None, &control).await;
-        self.complete_snapshot(operation, row.clone(), retrieved, &Control::default()).await?;
+        let retrieved = self.retrieve_from(row, repository, None, control).await?;
+        self.complete_snapshot(operation, row.clone(), retrieved, control).await?;
         Ok(true)
     }
 

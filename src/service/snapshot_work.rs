@@ -63,7 +63,7 @@ impl Services {
                 false => services.repositories().get_or_init(&root, now, &instance),
             })
             .await?;
-        if operation.attempt > 1 && row.data_hash.is_some() && self.adopt_record(operation, &mut row, &repository).await? {
+        if operation.attempt > 1 && row.data_hash.is_some() && self.adopt_record(operation, &mut row, &repository, control).await? {
             return Ok(());
         }
         let server = self.wait_until_quiet(&graph, control).await?;
@@ -108,7 +108,7 @@ impl Services {
         let record_id = self.blocking(move || store_into.write_record(&taken.stored, &record, held.lock())).await?;
         failpoint::reach("snapshot.recorded");
         row.record_id = Some(record_id.to_string());
-        let retrieved = self.retrieve_from(&row, &repository, Some(lock.clone()), control).await;
+        let retrieved = self.retrieve_from(&row, &repository, Some(lock.clone()), control).await?;
         lock.release(self).await;
         self.complete_snapshot(operation, row, retrieved, control).await
     }

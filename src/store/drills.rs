@@ -36,12 +36,12 @@ pub async fn find_by_operation(connection: &impl ConnectionTrait, id: OperationI
     Entity::find().filter(Column::OperationId.eq(id)).one(connection).await.map_err(Error::during("find a drill"))
 }
 
-/// The drill of a graph that was asked for last.
+/// The drill of a graph that was asked for last; one that is dated later than now is left by a clock that ran ahead.
 ///
 /// # Errors
 /// The database's.
-pub async fn find_newest(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<Option<Model>, Error> {
-    let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone()));
+pub async fn find_newest(connection: &impl ConnectionTrait, graph_id: &GraphId, now: Timestamp) -> Result<Option<Model>, Error> {
+    let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(Column::CreatedAt.lte(now));
     let query = query.order_by_desc(Column::CreatedAt).order_by_desc(Column::DrillId);
     query.one(connection).await.map_err(Error::during("find the last drill"))
 }
@@ -50,8 +50,14 @@ pub async fn find_newest(connection: &impl ConnectionTrait, graph_id: &GraphId) 
 ///
 /// # Errors
 /// The database's.
-pub async fn find_newest_in(connection: &impl ConnectionTrait, graph_id: &GraphId, states: &[DrillState]) -> Result<Option<Model>, Error> {
+pub async fn find_newest_in(
+    connection: &impl ConnectionTrait,
+    graph_id: &GraphId,
+    states: &[DrillState],
+    now: Timestamp,
+) -> Result<Option<Model>, Error> {
     let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(Column::State.is_in(states.iter().copied()));
+    let query = query.filter(Column::CreatedAt.lte(now));
     let query = query.order_by_desc(Column::CreatedAt).order_by_desc(Column::DrillId);
     query.one(connection).await.map_err(Error::during("find the last drill"))
 }

@@ -35,6 +35,14 @@ pub async fn list_of(connection: &impl ConnectionTrait, graph_ids: &[GraphId]) -
     query.all(connection).await.map_err(Error::during("list fences"))
 }
 
+/// All graphs that failovers hold.
+///
+/// # Errors
+/// The database's.
+pub async fn list(connection: &impl ConnectionTrait) -> Result<Vec<Model>, Error> {
+    Entity::find().all(connection).await.map_err(Error::during("list fences"))
+}
+
 /// The failovers that hold graphs.
 ///
 /// # Errors

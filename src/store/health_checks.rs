@@ -17,12 +17,18 @@ pub async fn insert(connection: &impl ConnectionTrait, checks: Vec<Model>) -> Re
     Ok(())
 }
 
-/// What was found of a component last.
+/// What was found of a component last; what is dated later than now is left by a clock that ran ahead.
 ///
 /// # Errors
 /// The database's.
-pub async fn find_newest(connection: &impl ConnectionTrait, component_type: ComponentType, id: &str) -> Result<Option<Model>, Error> {
+pub async fn find_newest(
+    connection: &impl ConnectionTrait,
+    component_type: ComponentType,
+    id: &str,
+    now: Timestamp,
+) -> Result<Option<Model>, Error> {
     let query = Entity::find().filter(Column::ComponentType.eq(component_type)).filter(Column::ComponentId.eq(id));
+    let query = query.filter(Column::CheckedAt.lte(now));
     let query = query.order_by_desc(Column::CheckedAt).order_by_desc(Column::HealthCheckId);
     query.one(connection).await.map_err(Error::during("find a health check"))
 }

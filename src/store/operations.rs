@@ -118,14 +118,20 @@ pub async fn count_queued(connection: &impl ConnectionTrait, graph_id: &GraphId)
     queued.count(connection).await.map_err(Error::during("count waiting operations"))
 }
 
-/// Whether an operation of this kind waits or works, for this graph or for any.
+/// Whether a graph has an operation in one of these states, of one of these kinds or of any.
 ///
 /// # Errors
 /// The database's.
-pub async fn has_open_of(connection: &impl ConnectionTrait, graph_id: Option<&GraphId>, kind: OperationKind) -> Result<bool, Error> {
-    let query = Entity::find().filter(Column::Kind.eq(kind)).filter(Column::State.is_in(OperationState::OPEN));
-    let query = query.filter(Condition::all().add_option(graph_id.map(|graph_id| Column::GraphId.eq(graph_id.clone()))));
-    Ok(query.one(connection).await.map_err(Error::during("find an open operation"))?.is_some())
+pub async fn exists(
+    connection: &impl ConnectionTrait,
+    graph_id: &GraphId,
+    kinds: Option<&[OperationKind]>,
+    states: &[OperationState],
+) -> Result<bool, Error> {
+    let of_kinds = kinds.map(|kinds| Column::Kind.is_in(kinds.iter().copied()));
+    let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(Column::State.is_in(states.iter().copied()));
+    let query = query.filter(Condition::all().add_option(of_kinds));
+    Ok(query.one(connection).await.map_err(Error::during("find an operation"))?.is_some())
 }
 
 /// The operations of this kind that wait or work.
@@ -160,16 +166,6 @@ pub async fn find_newest(connection: &impl ConnectionTrait, graph_id: &GraphId, 
     let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(Column::Kind.eq(kind));
     let query = query.order_by_desc(Column::CreatedAt).order_by_desc(Column::OperationId);
     query.one(connection).await.map_err(Error::during("find the last operation"))
-}
-
-/// Whether any operation waits for a graph or works on it.
-///
-/// # Errors
-/// The database's.
-pub async fn has_open(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<bool, Error> {
-    let open = Column::State.is_in(OperationState::OPEN);
-    let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(open);
-    Ok(query.one(connection).await.map_err(Error::during("find an open operation"))?.is_some())
 }
 
 /// The place of a waiting operation among those of its graph, from 1.

@@ -79,6 +79,9 @@ fn reasons() -> BTreeSet<String> {
         "LIGHTKEEP_HOOK_ACTION",
         "LIGHTKEEP_HOOK_EVENT",
         "LIGHTKEEP_HOOK_RUN",
+        "LIGHTKEEP_HOOK_SECRET",
+        "LIGHTRAG_API_KEY",
+        "LIGHTRAG_RECOVERY_DB_URL",
     ] {
         assert!(reasons.remove(name), "{name} is not there any more");
     }
