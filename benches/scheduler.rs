@@ -16,6 +16,7 @@ use lightkeep::domain::caller::Caller;
 use lightkeep::domain::graph_id::GraphId;
 use lightkeep::domain::policy::{BusyPolicy, InconsistentPolicy};
 use lightkeep::domain::schedule::ScheduleFields;
+use lightkeep::domain::schedule_run::ScheduleAction;
 use lightkeep::domain::tag::Tags;
 use lightkeep::service::checkpoint_schedule::RecoverySettings;
 use lightkeep::service::drills::DrillSettings;
@@ -73,7 +74,13 @@ async fn fill(services: &Services, count: u64) -> Result<(), Box<dyn Error>> {
     let transaction = services.store().begin().await?;
     graphs::insert(&*transaction, row(&model, services.now())).await?;
     store::commit(transaction).await?;
-    let new = NewSchedule { subject: Subject::Graph(model.clone()), fields, tags: Tags::default(), request_id: None };
+    let new = NewSchedule {
+        subject: Subject::Graph(model.clone()),
+        fields,
+        tags: Tags::default(),
+        action: ScheduleAction::Snapshot,
+        request_id: None,
+    };
     let schedule = services.create_schedule(&caller, &new).await?;
     schedules::delete(services.store().read(), schedule.schedule_id).await?;
     let transaction = services.store().begin().await?;

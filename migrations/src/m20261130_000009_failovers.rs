@@ -1,4 +1,4 @@
-//! Failovers, the graphs that they hold, and the objectives of graphs.
+//! Failovers, the graphs that they hold, the objectives of graphs, and what schedules do.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, big_integer_null, boolean, string, string_null, text, text_null};
@@ -24,6 +24,8 @@ impl MigrationTrait for Migration {
         }
         let epoch = big_integer("fence_epoch").default(0).to_owned();
         manager.alter_table(Table::alter().table("graphs").add_column(epoch).to_owned()).await?;
+        let action = string("action").default("snapshot").to_owned();
+        manager.alter_table(Table::alter().table("schedules").add_column(action).to_owned()).await?;
         let indexes: [(&str, &str, &[&'static str]); 5] = [
             ("failovers_by_time", "failovers", &["created_at", "failover_id"]),
             ("failovers_by_checkpoint", "failovers", &["checkpoint_id", "created_at"]),
@@ -45,6 +47,7 @@ impl MigrationTrait for Migration {
         for column in OBJECTIVES.into_iter().chain(["fence_epoch"]) {
             manager.alter_table(Table::alter().table("graphs").drop_column(column).to_owned()).await?;
         }
+        manager.alter_table(Table::alter().table("schedules").drop_column("action").to_owned()).await?;
         for table in ["fences", "failovers"] {
             manager.drop_table(Table::drop().table(table).to_owned()).await?;
         }

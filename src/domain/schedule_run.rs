@@ -15,15 +15,25 @@ words! {
 }
 
 words! {
+    /// What a schedule does with its graphs.
+    pub enum ScheduleAction {
+        /// Takes a snapshot.
+        Snapshot = "snapshot",
+        /// Drills the newest good snapshot.
+        Drill = "drill",
+    }
+}
+
+words! {
     /// What came of a firing of a schedule for one graph.
     pub enum RunOutcome {
-        /// A snapshot was queued; its operation says the rest.
+        /// A snapshot or a drill was queued; its operation says the rest.
         Queued = "queued",
         /// Left out, since the run before was not over.
         Overlapped = "overlapped",
         /// Left out, since nothing ran in time.
         Missed = "missed",
-        /// The snapshot could not be queued.
+        /// It could not be queued.
         Refused = "refused",
     }
 }

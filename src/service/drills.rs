@@ -21,6 +21,7 @@ use crate::domain::operation::OperationKind;
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::drills::DrillFilter;
 use crate::store::entity::drill::Model;
+use crate::store::entity::snapshot;
 use crate::store::{self, Transaction, checkpoints, drills, snapshots};
 
 /// How drills are done, and how often by themselves.
@@ -77,15 +78,24 @@ impl Services {
             }
         };
         check_restorable(&snapshot)?;
-        let operation = self.new_operation(OperationKind::Drill, &new.graph_id, Some(snapshot.snapshot_id), "{}".to_owned());
-        let operation = self.enqueue(&*transaction, operation).await?;
-        let row = self.new_drill(&new.graph_id, snapshot.snapshot_id, DrillRunId::new(self.ids(), self.now()), None);
-        let row = drills::insert(&*transaction, Model { operation_id: Some(operation.operation_id), ..row }).await?;
+        let row = self.insert_drill(&transaction, &snapshot).await?;
         request.remember(self, &*transaction, row.drill_id.to_string()).await?;
         self.record_audit(&*transaction, caller, request.action, &new.graph_id, Some(snapshot.snapshot_id.to_string())).await?;
         store::commit(transaction).await?;
         self.wakeup().announce_work();
         Ok(row)
+    }
+
+    /// Queues the drill of a snapshot. Announce the work after the commit.
+    ///
+    /// # Errors
+    /// Too many operations wait for the graph.
+    pub(super) async fn insert_drill(&self, transaction: &Transaction, snapshot: &snapshot::Model) -> Result<Model, Error> {
+        let (graph_id, snapshot_id) = (&snapshot.graph_id, snapshot.snapshot_id);
+        let operation = self.new_operation(OperationKind::Drill, graph_id, Some(snapshot_id), "{}".to_owned());
+        let operation = self.enqueue(&**transaction, operation).await?;
+        let row = self.new_drill(graph_id, snapshot_id, DrillRunId::new(self.ids(), self.now()), None);
+        Ok(drills::insert(&**transaction, Model { operation_id: Some(operation.operation_id), ..row }).await?)
     }
 
     /// The row of a drill without an operation.

@@ -4,6 +4,7 @@ use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::label::Selector;
 use crate::domain::schedule::{OnChangeFields, Schedule, ScheduleFields};
+use crate::domain::schedule_run::ScheduleAction;
 use crate::domain::tag::Tags;
 use crate::service::error::Error;
 use crate::store::entity::schedule::Model;
@@ -26,6 +27,8 @@ pub struct NewSchedule {
     pub fields: ScheduleFields,
     /// What its snapshots are tagged with.
     pub tags: Tags,
+    /// What it does.
+    pub action: ScheduleAction,
     /// The caller's name for the request.
     pub request_id: Option<String>,
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::Services;
 use super::error::{Error, ErrorKind};
 use super::idempotency::Request;
+use super::probes::no_good_snapshot;
 use super::schedule_rows::schedule_of;
 use super::snapshots::NewSnapshot;
 use crate::base::ids::{OperationId, ScheduleRunId};
@@ -17,13 +18,13 @@ use crate::domain::operation::OperationState;
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::domain::schedule::missed::Missed;
 use crate::domain::schedule::overlap::{OverlapDecision, OverlapPolicy};
-use crate::domain::schedule_run::RunOutcome;
+use crate::domain::schedule_run::{RunOutcome, ScheduleAction};
 use crate::domain::tag::Tags;
 use crate::store::entity::graph;
 use crate::store::entity::operation::Model as OperationRow;
 use crate::store::entity::schedule::Model as ScheduleRow;
 use crate::store::entity::schedule_run::Model;
-use crate::store::{self, Transaction, graphs, operations, schedule_runs, schedules};
+use crate::store::{self, Transaction, graphs, operations, schedule_runs, schedules, snapshots};
 
 /// How many schedules fire in one transaction: so many share the cost of a commit, and others wait no longer for it.
 const FIRED_TOGETHER: u64 = 100;
@@ -127,7 +128,7 @@ impl Services {
         Ok(())
     }
 
-    /// Queues a snapshot for a firing, in the transaction that advances the schedule; gives the run, new or as another has made it.
+    /// Queues a snapshot or a drill for a firing, in the transaction that advances the schedule; gives the run, new or as another has made it.
     pub(super) async fn start_run(
         &self,
         transaction: &Transaction,
@@ -141,6 +142,9 @@ impl Services {
             OverlapDecision::LeaveOut => {
                 let message = "the run before is not over".to_owned();
                 Model { message: Some(message), ..self.new_run(row, &graph.graph_id, fire_at, RunOutcome::Overlapped) }
+            }
+            OverlapDecision::Queue if row.action == ScheduleAction::Drill => {
+                self.start_drill(transaction, row, &graph.graph_id, fire_at).await?
             }
             OverlapDecision::Queue => {
                 let tags = Tags::from_json(row.tags.as_deref());
@@ -164,6 +168,31 @@ impl Services {
         };
         schedule_runs::insert(&**transaction, run.clone()).await?;
         Ok(run)
+    }
+
+    /// Queues the drill of a graph's newest good snapshot.
+    async fn start_drill(
+        &self,
+        transaction: &Transaction,
+        row: &ScheduleRow,
+        graph_id: &GraphId,
+        fire_at: Timestamp,
+    ) -> Result<Model, Error> {
+        let run = |outcome| self.new_run(row, graph_id, fire_at, outcome);
+        let Some(snapshot) = snapshots::find_newest_good(&**transaction, graph_id, self.now()).await? else {
+            return Ok(Model { message: Some(no_good_snapshot(graph_id).to_string()), ..run(RunOutcome::Refused) });
+        };
+        match self.insert_drill(transaction, &snapshot).await {
+            Ok(drill) => {
+                self.record_audit(&**transaction, &SCHEDULER, "RunDrill", graph_id, Some(snapshot.snapshot_id.to_string())).await?;
+                let snapshot_id = Some(snapshot.snapshot_id);
+                Ok(Model { operation_id: drill.operation_id, snapshot_id, ..run(RunOutcome::Queued) })
+            }
+            Err(error) if error.kind() == ErrorKind::Exhausted => {
+                Ok(Model { message: Some(error.to_string()), ..run(RunOutcome::Refused) })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn last_run_state(

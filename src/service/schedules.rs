@@ -14,7 +14,8 @@ use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::domain::schedule::{Schedule, ScheduleFields};
-use crate::domain::schedule_run::ScheduleOrigin;
+use crate::domain::schedule_run::{ScheduleAction, ScheduleOrigin};
+use crate::domain::tag::Tags;
 use crate::store::entity::schedule::Model;
 use crate::store::{self, schedules};
 
@@ -28,7 +29,8 @@ impl Services {
     /// There is no such graph; something is wrong with the fields.
     pub async fn create_schedule(&self, caller: &Caller, new: &NewSchedule) -> Result<Model, Error> {
         let (subject, fields, tags) = (subject_text(&new.subject), format!("{:?}", new.fields), new.tags.to_json());
-        let body: Vec<&str> = [subject.as_str(), &fields].into_iter().chain(tags.as_deref()).collect();
+        let action = new.action.as_str();
+        let body: Vec<&str> = [subject.as_str(), &fields, action].into_iter().chain(tags.as_deref()).collect();
         let request = Request { request_id: new.request_id.as_deref(), action: "CreateSchedule", body: &body };
         match self.create_schedule_once(caller, new, &request).await {
             Err(error) if error.is_race() => self.create_schedule_once(caller, new, &request).await,
@@ -37,14 +39,16 @@ impl Services {
     }
 
     async fn create_schedule_once(&self, caller: &Caller, new: &NewSchedule, request: &Request<'_>) -> Result<Model, Error> {
-        let row = Model { tags: new.tags.to_json(), ..self.new_schedule_row(ScheduleOrigin::Created, &new.subject, &new.fields, false)? };
+        let row = self.created_row(new)?;
         let transaction = self.store().begin().await?;
         if let Some(first) = request.find_subject(&*transaction).await? {
             return self.find_schedule(&*transaction, &first).await;
         }
         if let Subject::Graph(graph_id) = &new.subject {
             self.find_graph(&*transaction, graph_id).await?;
-            schedules::delete_default(&*transaction, graph_id).await?;
+            if new.action == ScheduleAction::Snapshot {
+                schedules::delete_default(&*transaction, graph_id).await?;
+            }
         }
         let row = schedules::insert(&*transaction, row).await?;
         self.end_schedule_change(transaction, caller, &row, request).await
@@ -58,9 +62,14 @@ impl Services {
         if let Subject::Graph(graph_id) = &new.subject {
             self.find_graph(self.store().read(), graph_id).await?;
         }
-        let row = Model { tags: new.tags.to_json(), ..self.new_schedule_row(ScheduleOrigin::Created, &new.subject, &new.fields, false)? };
+        let row = self.created_row(new)?;
         let runs = self.next_runs(&row)?;
         Ok((row, runs))
+    }
+
+    fn created_row(&self, new: &NewSchedule) -> Result<Model, Error> {
+        let row = self.new_schedule_row(ScheduleOrigin::Created, &new.subject, &new.fields, false)?;
+        Ok(Model { tags: new.tags.to_json(), action: new.action, ..row })
     }
 
     /// The next times at which a schedule fires.
@@ -166,6 +175,11 @@ impl Services {
                 row.anchored_at = now;
             }
             let schedule = Schedule::parse(&fields, &row.schedule_id.to_string(), row.anchored_at)?;
+            if row.action == ScheduleAction::Drill
+                && (fields.on_change.is_some() || update.tags.as_ref().is_some_and(|tags| *tags != Tags::default()))
+            {
+                return Err(Error::invalid("on_change", "and `tags` are for schedules that take snapshots, this one drills"));
+            }
             if let Some(subject) = &update.subject {
                 (row.graph_id, row.graph_selector) = columns_of(subject);
             }
@@ -294,6 +308,7 @@ impl Services {
             created_at: now,
             revision: 1,
             tags: None,
+            action: ScheduleAction::Snapshot,
         };
         fill_in(&mut row, fields, &schedule, now);
         Ok(row)

@@ -16,7 +16,7 @@ use crate::domain::graph_id::GraphId;
 use crate::domain::health::{ComponentType, HealthStatus};
 use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
-use crate::domain::schedule_run::{RunOutcome, ScheduleOrigin};
+use crate::domain::schedule_run::{RunOutcome, ScheduleAction, ScheduleOrigin};
 use crate::domain::snapshot::SnapshotStatus;
 use crate::domain::verification::VerificationLevel;
 
@@ -94,6 +94,7 @@ text_columns! {
     FailoverState: FailoverState::parse,
     Phase: Phase::parse,
     ScheduleOrigin: ScheduleOrigin::parse,
+    ScheduleAction: ScheduleAction::parse,
     RunOutcome: RunOutcome::parse,
     GraphId: |text: &str| GraphId::parse(text).ok(),
     OperationKind: OperationKind::parse,

@@ -10,7 +10,7 @@ use crate::base::ids::ScheduleId;
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::{Page, PageRequest, TimeKey};
-use crate::domain::schedule_run::ScheduleOrigin;
+use crate::domain::schedule_run::{ScheduleAction, ScheduleOrigin};
 
 /// Adds a schedule.
 ///
@@ -37,12 +37,13 @@ pub async fn find_of_graph(connection: &impl ConnectionTrait, graph_id: &GraphId
     query.one(connection).await.map_err(Error::during("find a graph's schedule"))
 }
 
-/// Whether a schedule names this graph, the default one aside.
+/// Whether a schedule that takes snapshots names this graph, the default one aside.
 ///
 /// # Errors
 /// The database's.
 pub async fn is_named(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<bool, Error> {
     let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(Column::Origin.ne(ScheduleOrigin::Default));
+    let query = query.filter(Column::Action.eq(ScheduleAction::Snapshot));
     Ok(query.one(connection).await.map_err(Error::during("find a graph's schedules"))?.is_some())
 }
 
@@ -96,12 +97,13 @@ pub async fn list_default(connection: &impl ConnectionTrait) -> Result<Vec<Model
     query.all(connection).await.map_err(Error::during("list default schedules"))
 }
 
-/// The graphs that schedules name.
+/// The graphs that schedules name which take snapshots.
 ///
 /// # Errors
 /// The database's.
 pub async fn list_named_graphs(connection: &impl ConnectionTrait) -> Result<Vec<GraphId>, Error> {
     let query = Entity::find().select_only().column(Column::GraphId).filter(Column::GraphId.is_not_null()).distinct();
+    let query = query.filter(Column::Action.eq(ScheduleAction::Snapshot));
     query.into_tuple().all(connection).await.map_err(Error::during("list graphs with schedules"))
 }
 

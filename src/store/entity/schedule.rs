@@ -5,9 +5,9 @@ use sea_orm::entity::prelude::*;
 use crate::base::ids::ScheduleId;
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
-use crate::domain::schedule_run::ScheduleOrigin;
+use crate::domain::schedule_run::{ScheduleAction, ScheduleOrigin};
 
-/// When snapshots are taken by themselves. It goes with its graph.
+/// When snapshots are taken, or drilled, by themselves. It goes with its graph.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "schedules")]
 pub struct Model {
@@ -52,6 +52,8 @@ pub struct Model {
     pub revision: i64,
     /// JSON list of the tags that its snapshots get.
     pub tags: Option<String>,
+    /// What it does.
+    pub action: ScheduleAction,
 }
 
 /// No relations: queries name their keys.

@@ -8,7 +8,7 @@ use crate::domain::page::{PageRequest, TimeKey};
 use crate::domain::schedule::missed::MissedRunPolicy;
 use crate::domain::schedule::overlap::OverlapPolicy;
 use crate::domain::schedule::{OnChangeFields, ScheduleFields};
-use crate::domain::schedule_run::ScheduleOrigin;
+use crate::domain::schedule_run::{ScheduleAction, ScheduleOrigin};
 use crate::domain::tag::Tags;
 use crate::domain::validate::Violations;
 use crate::proto::v1;
@@ -26,7 +26,23 @@ pub(in crate::api::grpc) fn parse_new(request: v1::CreateScheduleRequest) -> Res
     let subject = subject(&mut violations, &schedule.graph_id, &schedule.graph_selector);
     let fields = fields(&mut violations, &schedule);
     let tags = Tags::parse(&mut violations, "tags", schedule.tags);
-    let new = subject.map(|subject| NewSchedule { subject, fields, tags, request_id });
+    let action = match v1::ScheduleAction::try_from(schedule.action) {
+        Ok(v1::ScheduleAction::Unspecified | v1::ScheduleAction::Snapshot) => ScheduleAction::Snapshot,
+        Ok(v1::ScheduleAction::Drill) => ScheduleAction::Drill,
+        Err(_) => {
+            violations.add("action", format_args!("is not an action that is known: {}", schedule.action));
+            ScheduleAction::Snapshot
+        }
+    };
+    if action == ScheduleAction::Drill {
+        if fields.on_change.is_some() {
+            violations.add("on_change", "is for snapshots, drills have `cron` or an interval");
+        }
+        if tags != Tags::default() {
+            violations.add("tags", "are for snapshots, drills have none");
+        }
+    }
+    let new = subject.map(|subject| NewSchedule { subject, fields, tags, action, request_id });
     all_there(violations, new)
 }
 
@@ -76,7 +92,7 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateScheduleRequest) -> 
             "overlap_policy" => parts.push(SchedulePart::Overlap),
             "tags" => wants_tags = true,
             // What comes back with an answer is no change.
-            "schedule_id" | "etag" | "origin" | "created_at" | "next_run_at" | "last_run_at" => {}
+            "schedule_id" | "action" | "etag" | "origin" | "created_at" | "next_run_at" | "last_run_at" => {}
             "paused" => violations.add("update_mask", "names `paused`: pause and resume have calls of their own"),
             other => violations.add("update_mask", format_args!("names a field that cannot be changed: `{other}`")),
         }
@@ -200,6 +216,10 @@ pub(in crate::api::grpc) fn to_proto(row: Model) -> v1::Schedule {
         debounce_seconds: on_change.debounce_seconds,
         minimum_interval_seconds: Some(on_change.minimum_interval_seconds),
     });
+    let action = match row.action {
+        ScheduleAction::Snapshot => v1::ScheduleAction::Snapshot,
+        ScheduleAction::Drill => v1::ScheduleAction::Drill,
+    };
     v1::Schedule {
         schedule_id: row.schedule_id.to_string(),
         graph_id: row.graph_id.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -220,6 +240,7 @@ pub(in crate::api::grpc) fn to_proto(row: Model) -> v1::Schedule {
         created_at: Some(timestamp(row.created_at)),
         etag: etag(&row),
         tags: Tags::from_json(row.tags.as_deref()).into_iter().collect(),
+        action: action.into(),
     }
 }
 
