@@ -15,6 +15,7 @@ mod damage;
 mod deleting;
 mod differences;
 mod documents;
+mod drill_schedules;
 mod drills;
 mod drills_started;
 mod failover_crash;

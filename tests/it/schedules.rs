@@ -8,29 +8,29 @@ use crate::support::app::{START, TestApp};
 use crate::support::database::{Kind, on_each_database};
 use crate::support::rest::{GRAPHS, delete, get, post, send};
 
-const SCHEDULES: &str = "/api/backup/backup/schedules";
-const SCHEDULE: &str = "/api/backup/backup/schedule";
+pub(crate) const SCHEDULES: &str = "/api/backup/backup/schedules";
+pub(crate) const SCHEDULE: &str = "/api/backup/backup/schedule";
 const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-async fn register(app: &TestApp, graph_id: &str, labels: Json) {
+pub(crate) async fn register(app: &TestApp, graph_id: &str, labels: Json) {
     let source = app.data(graph_id);
     std::fs::create_dir(&source).unwrap();
     std::fs::write(source.join("notes.txt"), graph_id).unwrap();
     post(app, GRAPHS, &json!({ "graph_id": graph_id, "source_dir": source, "labels": labels })).await.ok();
 }
 
-async fn create(app: &TestApp, schedule: Json) -> Json {
+pub(crate) async fn create(app: &TestApp, schedule: Json) -> Json {
     post(app, SCHEDULES, &json!({ "schedule": schedule })).await.ok()["schedule"].clone()
 }
 
-fn path(schedule: &Json) -> String {
+pub(crate) fn path(schedule: &Json) -> String {
     format!("{SCHEDULES}/{}", schedule["schedule_id"].as_str().unwrap())
 }
 
 /// Lets everything that is due now fire, and end.
-async fn fire(app: &TestApp) {
+pub(crate) async fn fire(app: &TestApp) {
     app.server.services().fire_due().await.unwrap();
     settle(app).await;
 }
@@ -46,7 +46,7 @@ async fn settle(app: &TestApp) {
 }
 
 /// Result and due time of each run, oldest first.
-async fn runs(app: &TestApp, schedule: &Json) -> Vec<(String, String)> {
+pub(crate) async fn runs(app: &TestApp, schedule: &Json) -> Vec<(String, String)> {
     let list = get(app, &format!("{}/runs?page_size=1000", path(schedule))).await.ok();
     let text = |run: &Json, field: &str| run[field].as_str().unwrap().to_owned();
     let mut runs: Vec<_> = list.as_array().unwrap().iter().map(|run| (text(run, "result"), text(run, "fire_at"))).collect();
@@ -54,7 +54,7 @@ async fn runs(app: &TestApp, schedule: &Json) -> Vec<(String, String)> {
     runs
 }
 
-fn succeeded(times: &[&str]) -> Vec<(String, String)> {
+pub(crate) fn succeeded(times: &[&str]) -> Vec<(String, String)> {
     times.iter().map(|time| ("succeeded".to_owned(), (*time).to_owned())).collect()
 }
 
@@ -356,47 +356,4 @@ async fn a_second_instance_doubles_nothing() {
     assert_eq!(app.server.services().now(), START.plus(HOUR * 3));
     second.stop().await.unwrap();
     crate::support::app::finish(app).await;
-}
-
-on_each_database!(drills_can_be_scheduled_beside_snapshots, async |app: TestApp| {
-    register(&app, "g", json!({})).await;
-    let drills = create(&app, json!({ "graph_selector": "*", "interval_hours": 24, "action": "drill" })).await;
-    let named = create(&app, json!({ "graph_id": "g", "interval_hours": 12, "action": "drill" })).await;
-    assert_eq!((&drills["action"], &named["action"]), (&json!("drill"), &json!("drill")));
-    app.clock.advance(HOUR * 12);
-    fire(&app).await;
-    assert_eq!(runs(&app, &named).await, [("refused".to_owned(), "2020-11-23T00:00:00Z".to_owned())], "there is no good snapshot");
-    let taken = app.snapshot("g", &app.data("g")).await;
-    app.clock.advance(HOUR * 12);
-    fire(&app).await;
-    assert_eq!(runs(&app, &drills).await, succeeded(&["2020-11-23T12:00:00Z"]));
-    let run = get(&app, &format!("{}/runs", path(&drills))).await.ok()[0].clone();
-    assert_eq!(run["snapshot_id"], json!(taken.backup_id));
-    let done = get(&app, "/api/backup/recovery/drills").await.ok();
-    assert_eq!((done.as_array().unwrap().len(), &done[0]["state"]), (2, &json!("passed")));
-    assert_eq!(app.list("g").await.len(), 1, "no snapshot was taken");
-    let changed = send(&app, "PATCH", &path(&named), &[], json!({ "on_change": {} }).to_string()).await;
-    assert_eq!(changed.json["reason"], json!("INVALID_ARGUMENT"), "{}", changed.text);
-    for wrong in [json!({ "on_change": {} }), json!({ "interval_hours": 1, "tags": ["a"] })] {
-        let mut schedule = json!({ "graph_id": "g", "action": "drill" });
-        schedule.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
-        assert_eq!(post(&app, SCHEDULES, &json!({ "schedule": schedule })).await.status, 400, "{wrong}");
-    }
-    app
-});
-
-async fn with_default(kind: Kind) {
-    let app = TestApp::start_with(kind, &[("LIGHTRAG_AUTO_BACKUP_INTERVAL", "24")]).await;
-    register(&app, "g", json!({})).await;
-    create(&app, json!({ "graph_id": "g", "interval_hours": 12, "action": "drill" })).await;
-    let default = get(&app, &format!("{SCHEDULE}/g")).await.ok();
-    assert_eq!((&default["origin"], &default["action"]), (&json!("default"), &json!("snapshot")));
-    let app = app.restart().await;
-    assert_eq!(get(&app, &format!("{SCHEDULE}/g")).await.ok()["schedule_id"], default["schedule_id"], "a drill takes nobody's place");
-    crate::support::app::finish(app).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_scheduled_drill_leaves_the_default_schedule_sqlite() {
-    with_default(Kind::Sqlite).await;
 }
