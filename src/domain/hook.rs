@@ -1,5 +1,6 @@
 //! Hooks: what an operator wants done around a failover, such as stopping and starting LightRAG servers.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,13 +25,22 @@ words! {
     }
 }
 
-/// What a hook does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a hook does. Its words and its address may hold tokens: `Debug` shows neither.
+#[derive(Clone, PartialEq, Eq)]
 pub enum HookAction {
     /// Runs a program with these arguments, without a shell.
     Command(Vec<String>),
     /// Posts to this address.
     Webhook(String),
+}
+
+impl fmt::Debug for HookAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Command(_) => "Command(..)",
+            Self::Webhook(_) => "Webhook(..)",
+        })
+    }
 }
 
 /// One thing that is to be done.
@@ -78,12 +88,6 @@ impl Hooks {
             HookEvent::AfterSwitch => &self.after_switch,
             HookEvent::OnFailure => &self.on_failure,
         }
-    }
-
-    /// Whether any of them posts to an address.
-    pub fn have_webhook(&self) -> bool {
-        let all = [&self.before_fence, &self.after_switch, &self.on_failure];
-        all.into_iter().flatten().any(|hook| matches!(hook.action, HookAction::Webhook(_)))
     }
 }
 

@@ -69,9 +69,12 @@ fn the_example_file_is_accepted_and_names_every_key() {
     // Commented-out settings are examples too.
     let whole: String = example.lines().map(|line| line.strip_prefix("# = ").unwrap_or(line).to_owned() + "\n").collect();
     let whole = whole.replace("\"/srv/lightrag\"", &format!("{:?}", dir.path()));
-    for (name, text) in [("some.toml", example), ("all.toml", whole.as_str())] {
+    let hooks = include_str!("../../../lightkeep.hooks.example.toml");
+    for (name, text) in [("hooks.toml", hooks), ("some.toml", example), ("all.toml", whole.as_str())] {
         fs::write(dir.path().join(name), text).expect("written");
-        load(&["lightkeep", "serve", "--config", name], &[], dir.path()).expect(name);
+        if name != "hooks.toml" {
+            load(&["lightkeep", "serve", "--config", name], &[], dir.path()).expect(name);
+        }
     }
     let table: toml::Table = whole.parse().expect("TOML");
     for key in table::ALL.iter().map(|names| names.key).filter(|key| !key.is_empty() && *key != "backup.repository_password_command") {
@@ -192,7 +195,11 @@ fn nothing_secret_is_shown() {
         ("LIGHTRAG_API_KEY", "hunter2"),
         ("LIGHTRAG_RECOVERY_DB_URL", "postgresql+psycopg2://u:hunter2@h/d"),
         ("LIGHTKEEP_REPOSITORY_PASSWORD_COMMAND", "vault --token hunter2"),
+        ("LIGHTKEEP_HOOK_SECRET", "hunter2"),
+        ("LIGHTKEEP_HOOKS_FILE", "hooks.toml"),
     ];
+    let hooks = "[[on_failure]]\nurl = \"https://h/hunter2\"\n[[on_failure]]\ncommand = [\"tell\", \"hunter2\"]\n";
+    fs::write(dir.path().join("hooks.toml"), hooks).expect("written");
     let config = load(NO_FLAGS, &environment, dir.path()).expect("a configuration");
     assert!(!format!("{config:?}").contains("hunter2"));
     assert_eq!(config.database.connect_url(), "postgres://u:hunter2@h/d");
@@ -205,6 +212,9 @@ fn a_broken_file_is_one_problem_without_its_content() {
     let problems = load(&["lightkeep", "serve", "--config", "c.toml"], &[], dir.path()).expect_err("must be refused");
     assert_eq!(problems.len(), 1);
     assert!(problems[0].contains("correct line 2") && !problems[0].contains("hunter2"), "{problems:?}");
+    fs::write(dir.path().join("hooks.toml"), "[[on_failure]]\nurl = hunter2\n").expect("written");
+    let problems = load(NO_FLAGS, &[("LIGHTKEEP_HOOKS_FILE", "hooks.toml")], dir.path()).expect_err("must be refused");
+    assert!(problems[0].contains("line 2") && !problems[0].contains("hunter2"), "{problems:?}");
     let problems = load(&["lightkeep", "serve", "--config", "none.toml"], &[], dir.path()).expect_err("must be refused");
     assert!(problems[0].starts_with("`--config` cannot be read, name an existing file"), "{problems:?}");
 }
