@@ -96,6 +96,9 @@ pub struct Move {
     /// Something stood there; known when the switch begins.
     #[serde(default)]
     pub had_former: bool,
+    /// It was left as the new one when the others were put back, as what it had replaced was gone.
+    #[serde(default)]
+    pub was_left: bool,
     /// Where that was put which the failover had put there, when what stood there was put back.
     #[serde(default)]
     pub replaced_as: Option<String>,

@@ -87,6 +87,9 @@ impl Worker {
 /// Works on one claimed operation to its end, and records how it ended.
 async fn work_on(services: &Services, operation: Model, cancel: CancellationToken) {
     let control = Arc::new(Control::new(cancel.clone()));
+    if operation.cancel_requested {
+        cancel.cancel();
+    }
     let id = operation.operation_id.to_string();
     tracing::info!(operation_id = id, kind = operation.kind.as_str(), graph_id = operation.graph_id.as_str(), "operation begins");
     let work = async {
@@ -148,6 +151,11 @@ async fn settle(services: &Services, operation: &Model, control: &Arc<Control>, 
         services.try_again(operation).await
     } else {
         if operation.attempt > 1 {
+            // A worker that was stopped may have lost its lease: then what is there is another's.
+            if services.check_lease(operation).await.is_err() {
+                tracing::warn!(operation_id = id, "another worker has the operation");
+                return;
+            }
             services.abandon(operation).await;
         }
         if error.is_hidden() {

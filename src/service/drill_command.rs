@@ -7,14 +7,14 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Services;
 use super::drill_place::Scratch;
 use super::drills::DrillSettings;
 use super::error::{Error, ErrorKind};
-use super::processes::{Mark, with_output};
+use super::processes::{Mark, program, with_output};
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::secret::Secret;
@@ -41,7 +41,7 @@ impl Started {
         // Free just now: another program may take it first, and then the command says so.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let output = File::create(scratch.output())?;
-        let child = Command::new("sh")
+        let child = program("sh")
             .arg("-c")
             .arg(command.expose())
             .current_dir(scratch.path())

@@ -167,6 +167,7 @@ fn reversed(member: Member, now: crate::base::timestamp::Timestamp) -> Member {
         target: one.from,
         aside: String::new(),
         had_former: false,
+        was_left: false,
         replaced_as: None,
         size_bytes: one.size_bytes,
     };

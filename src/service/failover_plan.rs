@@ -111,6 +111,7 @@ impl Services {
                 kept_as: text(&kept_name(target, now))?,
                 size_bytes: 0,
                 had_former: false,
+                was_left: false,
                 replaced_as: None,
             })
         };
@@ -160,16 +161,12 @@ impl Services {
 
     /// What speaks against putting these graphs in place now.
     pub(super) async fn refusals_of(&self, members: &[Member], force: bool) -> Result<Vec<Error>, Error> {
-        let mut refusals = Vec::new();
-        for (graph_id, target) in targets_of(members)? {
-            refusals.extend(refusal(self.check_place(&graph_id, &target).await)?);
-        }
+        let mut refusals = self.places_in_use(members).await?;
         refusals.extend(refusal(check_targets_apart(members))?);
         // Where hooks stop them, the servers are asked when that has been done.
         if self.settings().failover.hooks.of(HookEvent::BeforeFence).is_empty() {
             refusals.extend(self.servers_in_the_way(members, force).await?);
         }
-        refusals.extend(self.restores_in_the_way(members).await?);
         for graph_id in graph_ids_of(members)? {
             if operations::exists(self.store().read(), &graph_id, Some(&[OperationKind::Unregister]), &OperationState::OPEN).await? {
                 let message = format!("the care of graph `{graph_id}` is being ended, cancel that or leave the graph out");
@@ -178,6 +175,17 @@ impl Services {
         }
         let members = members.to_vec();
         refusals.extend(self.blocking(move || refusal(check_room(&members))).await?);
+        Ok(refusals)
+    }
+
+    /// A refusal for each place that is another graph's, and for each restore that would be met there.
+    pub(super) async fn places_in_use(&self, members: &[Member]) -> Result<Vec<Error>, Error> {
+        let mut refusals = Vec::new();
+        let known = graph_ids_of(members)?;
+        for (graph_id, target) in targets_of(members)? {
+            refusals.extend(refusal(self.check_place(&graph_id, &target, &known).await)?);
+        }
+        refusals.extend(self.restores_in_the_way(members).await?);
         Ok(refusals)
     }
 

@@ -241,7 +241,7 @@ impl<'a> FailoverRun<'a> {
         for (graph_id, member) in moved {
             // Unregistered graphs have no place.
             let Some(mut graph) = graphs::find_to_update(&**transaction, graph_id).await? else { continue };
-            let place = |one: &Move| if are_new { one.target.clone() } else { one.from.clone() };
+            let place = |one: &Move| if are_new || one.was_left { one.target.clone() } else { one.from.clone() };
             graph.source_dir = place(&member.source);
             if let Some(inputs) = &member.inputs {
                 graph.inputs_dir = Some(place(inputs));

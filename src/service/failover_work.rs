@@ -58,7 +58,7 @@ impl Services {
             run.put_all_back().await?;
         }
         if run.row.phase == Phase::PutBack {
-            run.remove_asides().await?;
+            run.remove_asides_if_possible().await;
             let why = run.row.error_message.clone().unwrap_or_default();
             return Err(run.tell_failure(Error::refused(ErrorKind::FailedPrecondition, "FAILOVER_FAILED", why)).await);
         }

@@ -237,9 +237,12 @@ impl Services {
     /// Refuses what can be known to keep a rollback from being done, without keeping anybody from the database.
     async fn check_rollback(&self, row: &Model, force: bool) -> Result<(), Error> {
         let members = members_of(row)?;
-        if row.state != FailoverState::Incomplete {
+        if row.state != FailoverState::Incomplete && !force {
             let (row, looked_at) = (row.clone(), members.clone());
             self.blocking(move || check_former(&row, &looked_at)).await?;
+        }
+        if let Some(refusal) = self.places_in_use(&members).await?.into_iter().next() {
+            return Err(refusal);
         }
         if self.settings().failover.hooks.of(HookEvent::BeforeFence).is_empty()
             && let Some(refusal) = self.servers_in_the_way(&members, force).await?.into_iter().next()
@@ -332,7 +335,7 @@ fn check_former(row: &Model, members: &[Member]) -> Result<(), Error> {
     for one in members.iter().flat_map(Member::moves).filter(|one| one.had_former) {
         if super::put_back::former_of(one).is_none() {
             let message = format!(
-                "what failover `{}` has replaced is gone, restore a snapshot instead: {}",
+                "what failover `{}` has replaced is gone, put it back, or set `force` to leave that graph as it is: {}",
                 row.failover_id,
                 Path::new(&one.kept_as).display()
             );

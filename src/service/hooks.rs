@@ -12,12 +12,12 @@ use reqwest::{Client, redirect};
 use serde_json::json;
 use sha2::Sha256;
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::timeout;
 
 use super::Services;
 use super::error::Error;
-use super::processes::{Mark, with_output};
+use super::processes::{Mark, program, with_output};
 use crate::base::control::Control;
 use crate::base::ids::{FailoverId, OperationId};
 use crate::base::secret::Secret;
@@ -29,9 +29,6 @@ const HOOK_VARIABLE: &str = "LIGHTKEEP_HOOK_RUN";
 
 /// The header that proves where a webhook comes from: `sha256=` and the HMAC-SHA256 of its body by the secret, in hex.
 const SIGNATURE: &str = "X-Lightkeep-Signature-256";
-
-/// How long a program may take to read what it is told.
-const READING: Duration = Duration::from_secs(5);
 
 /// What the operator has set for failovers.
 #[derive(Debug, Clone, Default)]
@@ -154,12 +151,16 @@ impl Services {
             Ok(child) => child,
             Err(error) => return Ok(Err(HookFailure::failed(format!("it cannot be started: {error}")))),
         };
-        if let Some(mut input) = child.stdin.take() {
-            // One that does not read it need not.
-            let _ = timeout(READING, input.write_all(body.as_bytes())).await;
-        }
+        let input = child.stdin.take();
+        let told = async {
+            if let Some(mut input) = input {
+                // One that does not read it need not.
+                let _ = input.write_all(body.as_bytes()).await;
+            }
+        };
+        let ended = async { tokio::join!(child.wait(), told).0 };
         let ended = tokio::select! {
-            ended = timeout(turn.hook.timeout, child.wait()) => Ok(ended),
+            ended = timeout(turn.hook.timeout, ended) => Ok(ended),
             cancelled = control.cancelled() => Err(cancelled),
         };
         match ended {
@@ -201,23 +202,21 @@ impl Services {
 }
 
 fn start(command: &[String], told: &Told<'_>, event: HookEvent, mark: &Mark, output: &Path) -> io::Result<Child> {
-    let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let (name, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     if let Some(directory) = output.parent() {
         fs::create_dir_all(directory)?;
     }
     let output = OpenOptions::new().append(true).create(true).mode(0o600).open(output)?;
     let graph_ids: Vec<&str> = told.members.iter().map(|member| member.graph_id.as_str()).collect();
-    Command::new(program)
+    program(name)
         .args(arguments)
         .env("LIGHTKEEP_HOOK_EVENT", event.as_str())
         .env("LIGHTKEEP_HOOK_ACTION", told.action)
         .env("LIGHTKEEP_FAILOVER_ID", told.failover_id.to_string())
         .env("LIGHTKEEP_GRAPH_IDS", graph_ids.join(" "))
         .env(mark.variable, &mark.value)
-        // What they print may come into reports.
-        .env_remove("LIGHTKEEP_HOOK_SECRET")
+        // LightRAG has a variable of this name too, but no hook is a LightRAG.
         .env_remove("LIGHTRAG_API_KEY")
-        .env_remove("LIGHTRAG_RECOVERY_DB_URL")
         .stdin(Stdio::piped())
         .stdout(output.try_clone()?)
         .stderr(output)

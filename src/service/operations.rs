@@ -169,7 +169,9 @@ impl Services {
         let operation = self.get_operation(id).await?.row;
         let id = operation.operation_id;
         let transaction = self.store().begin().await?;
-        if !operations::cancel_queued(&*transaction, id, self.now()).await? {
+        // One that was given back has something to put right: its worker ends it.
+        let was_given_back = operation.started_at.is_some() && OperationKind::THROUGH_FENCES.contains(&operation.kind);
+        if was_given_back || !operations::cancel_queued(&*transaction, id, self.now()).await? {
             operations::request_cancel(&*transaction, id).await?;
         } else {
             self.end_without_success(&transaction, &operation, "cancelled before it began").await?;
@@ -280,6 +282,14 @@ impl Services {
             | OperationKind::Reconcile => {}
         }
         Ok(())
+    }
+
+    /// That this attempt still owns an operation.
+    ///
+    /// # Errors
+    /// The lease was lost.
+    pub async fn check_lease(&self, operation: &Model) -> Result<(), Error> {
+        Ok(operations::confirm(self.store().read(), operation).await?)
     }
 
     /// Gives an operation back that must not end where the database has interrupted it.

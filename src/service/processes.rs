@@ -1,5 +1,6 @@
 //! Programs that we start: found again and ended with all that they have started, and what they printed.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
 use super::Services;
@@ -22,6 +23,19 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// How much of what it printed last is told, bytes.
 const TAIL_BYTES: u64 = 1000;
+
+/// What programs that we start need not know: what they print may come into reports.
+const SECRETS: [&str; 4] =
+    ["LIGHTKEEP_HOOK_SECRET", "LIGHTKEEP_DRILL_COMMAND", "LIGHTKEEP_REPOSITORY_PASSWORD_COMMAND", "LIGHTRAG_RECOVERY_DB_URL"];
+
+/// A program that is started without our secrets.
+pub(super) fn program(name: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(name);
+    for secret in SECRETS {
+        command.env_remove(secret);
+    }
+    command
+}
 
 /// A variable and its value by which the processes of one program are known, whatever group they have moved to.
 #[derive(Debug, Clone, PartialEq, Eq)]

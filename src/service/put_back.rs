@@ -10,11 +10,16 @@ use super::paths::Places;
 use crate::base::ids::FailoverId;
 use crate::domain::failover::Move;
 use crate::lightrag::apply::{apply, check_apply, recover_apply};
+use crate::lightrag::capture::INPUTS_SUFFIX;
 use crate::lightrag::workspace::{OWN_PREFIX, is_other_workspace};
 
 /// A directory that is put back.
 pub(super) struct PutBack {
     pub(super) failover_id: FailoverId,
+    /// The graph's number in the plan.
+    pub(super) number: usize,
+    /// Where what was replaced is gone, what stands there is left.
+    pub(super) leaves_gone: bool,
     /// What was done.
     pub(super) done: Move,
     /// The inputs that stand there now, with what stays in them; none for a source.
@@ -47,32 +52,32 @@ impl PutBack {
         }
         match self.former() {
             Some(former) => Ok(check_apply(&former, Path::new(&self.done.target), &self.replaced_as, &|path| self.stays(path))?),
-            None if !self.done.had_former => Ok(()),
+            None if !self.done.had_former || self.leaves_gone => Ok(()),
             None => Err(self.gone()),
         }
     }
 
-    /// Puts it back, unless that has been done. Blocking.
+    /// Puts it back, unless that has been done; gives why it was left as it is. Blocking.
     ///
     /// # Errors
     /// What was replaced is gone; a rename failed. Then the target is the old tree or the new, and this can be done again.
-    pub(super) fn run(&self) -> Result<(), Error> {
+    pub(super) fn run(&self) -> Result<Option<String>, Error> {
         let target = Path::new(&self.done.target);
         self.places.check_target_again("target_dir", target)?;
         recover_apply(target)?;
-        if self.was_not_switched() {
-            return Ok(());
+        if self.was_not_switched() || !self.done.had_former && !target.exists() {
+            return Ok(None);
         }
         if let Some(former) = self.former_to_apply()? {
             apply(&former, target, &self.replaced_as, &|path| self.stays(path))?;
         } else if !self.was_put_back() {
-            return Err(self.gone());
+            return if self.leaves_gone { Ok(Some(self.gone().to_string())) } else { Err(self.gone()) };
         }
         if !self.done.had_former {
             // Where nothing stood, nothing is left, but for what is another's.
             let _ = fs::remove_dir(target);
         }
-        Ok(())
+        Ok(None)
     }
 
     /// What was restored for it still waits.
@@ -108,10 +113,10 @@ impl PutBack {
         Ok(Some(renamed))
     }
 
-    /// The second name: sources and inputs may lie side by side, so it has the target's.
+    /// The second name: many may lie side by side.
     fn renamed(&self) -> PathBuf {
-        let target = Path::new(&self.done.target).file_name().unwrap_or_default().to_string_lossy();
-        Path::new(&self.done.kept_as).with_file_name(format!("{OWN_PREFIX}former-{}-{target}", self.failover_id))
+        let what = if self.inputs.is_some() { INPUTS_SUFFIX } else { "" };
+        Path::new(&self.done.kept_as).with_file_name(format!("{OWN_PREFIX}former-{}{what}-{}", self.failover_id, self.number))
     }
 
     fn stays(&self, path: &Path) -> io::Result<bool> {
@@ -123,7 +128,8 @@ impl PutBack {
 
     fn gone(&self) -> Error {
         let (id, kept_as) = (self.failover_id, &self.done.kept_as);
-        let message = format!("what failover `{id}` has replaced is gone, restore a snapshot instead: {kept_as}");
+        let message =
+            format!("what failover `{id}` has replaced is gone, put it back, or set `force` to leave that graph as it is: {kept_as}");
         Error::refused(ErrorKind::FailedPrecondition, "FORMER_STATE_GONE", message)
     }
 }

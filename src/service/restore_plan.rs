@@ -130,8 +130,8 @@ pub(super) fn differs(opened: &Opened, directory: &Path, skips: Skips<'_>, contr
     let (mut wanted, mut there, mut plan) = (Files::new(), Files::new(), RestorePlan::default());
     list_snapshot(opened, Path::new(""), &[], &mut wanted, control)?;
     list_target(directory, Path::new(""), skips, &mut there, control)?;
-    // No snapshot holds an unfinished write, and a server that was stopped may leave one.
-    there.retain(|path, _| !path.file_name().is_some_and(is_transient));
+    // No snapshot of a workspace holds an unfinished write, and a server that was stopped may leave one.
+    there.retain(|path, _| wanted.contains_key(path) || !path.file_name().is_some_and(is_transient));
     let added = wanted.keys().find(|path| !there.contains_key(*path)).cloned();
     compare(&wanted, there, &mut plan);
     Ok(added.or_else(|| plan.examples.first().map(PathBuf::from)))

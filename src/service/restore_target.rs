@@ -7,6 +7,7 @@ use super::error::{Error, ErrorKind};
 use super::restore_work::RestorePayload;
 use crate::domain::graph_id::GraphId;
 use crate::lightrag::server::Server;
+use crate::lightrag::workspace::is_other_workspace;
 use crate::store::entity::graph;
 use crate::store::graphs;
 
@@ -17,12 +18,14 @@ impl Services {
     /// Another graph is registered with one of the targets, and not this one.
     pub(super) async fn check_places(&self, graph_id: &GraphId, payload: &RestorePayload) -> Result<(), Error> {
         for target in [&payload.target_dir].into_iter().chain(&payload.inputs_target_dir).filter(|_| !payload.force) {
-            self.check_place(graph_id, target).await?;
+            self.check_place(graph_id, target, &[]).await?;
         }
         Ok(())
     }
 
-    pub(super) async fn check_place(&self, graph_id: &GraphId, target: &Path) -> Result<(), Error> {
+    /// As [`Services::check_places`], of one place; of these other graphs it is known what becomes of them.
+    pub(super) async fn check_place(&self, graph_id: &GraphId, target: &Path, known: &[GraphId]) -> Result<(), Error> {
+        self.check_holds_no_other(graph_id, target, known).await?;
         let there = self.graphs_at(target).await?;
         if there.iter().any(|graph| graph.graph_id == *graph_id) {
             return Ok(());
@@ -36,6 +39,27 @@ impl Services {
         Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_OF_OTHER_GRAPH", message))
     }
 
+    /// Refuses a target in which another graph lies that would go with what is replaced.
+    async fn check_holds_no_other(&self, graph_id: &GraphId, target: &Path, known: &[GraphId]) -> Result<(), Error> {
+        let is_other = |graph: &graph::Model| graph.graph_id != *graph_id && !known.contains(&graph.graph_id);
+        let others = graphs::list_all(self.store().read()).await?.into_iter().filter(is_other);
+        let sources = others.map(|graph| (PathBuf::from(graph.source_dir), graph.graph_id));
+        let nested: Vec<(PathBuf, GraphId)> = sources.filter(|(source, _)| source.starts_with(target) && source != target).collect();
+        let target = target.to_path_buf();
+        self.blocking(move || {
+            // A workspace directly in it stays there; what is gone cannot be taken away.
+            let stays = |source: &Path| !source.exists() || source.parent() == Some(&target) && is_other_workspace(source).unwrap_or(false);
+            match nested.iter().find(|(source, _)| !stays(source)) {
+                None => Ok(()),
+                Some((source, other)) => {
+                    let message = format!("graph `{other}` lies in the target, choose another: {}", source.display());
+                    Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_CONFLICT", message))
+                }
+            }
+        })
+        .await
+    }
+
     /// Refuses a target that a running LightRAG server uses: the server of the restore's own graph, unless forced, and of any other
     /// graph whose place it is, which whoever restores may not know of.
     ///
@@ -45,7 +69,7 @@ impl Services {
         let mut asked = self.graphs_at(target).await?;
         asked.retain(|graph| graph.graph_id != *graph_id);
         if !force {
-            asked.push(self.find_graph(self.store().read(), graph_id).await?);
+            asked.extend(graphs::find(self.store().read(), graph_id).await?);
         }
         for graph in asked {
             let Some(url) = &graph.server_url else { continue };

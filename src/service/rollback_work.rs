@@ -16,9 +16,10 @@ use super::put_back::PutBack;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::timestamp::Timestamp;
-use crate::domain::failover::{FailoverState, Member, Phase, Step, StepKind, StepOf, mark_interrupted};
+use crate::domain::failover::{FailoverState, Member, Phase, Step, StepKind, StepOf, StepOutcome, mark_interrupted};
 use crate::domain::hook::HookEvent;
 use crate::domain::operation::OperationKind;
+use crate::lightrag::apply::recover_apply;
 use crate::store::entity::failover::Model;
 use crate::store::entity::operation;
 use crate::store::{Transaction, failovers, fences};
@@ -42,8 +43,8 @@ impl Services {
     pub async fn run_rollback(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         let mut run = FailoverRun::open(self, operation, control, Some("rollback")).await?;
         run.reserve_targets().await?;
-        if run.row.phase != Phase::PuttingBack
-            && run.row.phase != Phase::PutBack
+        if run.row.phase != Phase::PutBack
+            && !run.has_begun_to_put_back()
             && let Err(error) = run.prepare_to_put_back().await
         {
             return Err(run.tell_failure(error).await);
@@ -51,7 +52,7 @@ impl Services {
         if run.row.phase == Phase::PuttingBack {
             run.put_all_back().await?;
         }
-        run.remove_asides().await?;
+        run.remove_asides_if_possible().await;
         run.run_hooks(HookEvent::AfterSwitch, control).await?;
         run.ask_servers(false).await?;
         run.complete(FailoverState::RolledBack, FailoverState::RolledBack, StepKind::PutBack).await
@@ -69,7 +70,7 @@ impl Services {
                 run.put_all_back().await?;
             }
             if run.row.phase != Phase::Switched {
-                run.remove_asides().await?;
+                run.remove_asides_if_possible().await;
                 run.run_hooks(HookEvent::OnFailure, &control).await?;
             }
             Ok::<_, Error>(())
@@ -108,11 +109,21 @@ impl Services {
 }
 
 impl FailoverRun<'_> {
+    /// Whether this rollback has begun to put back: then it only goes on.
+    fn has_begun_to_put_back(&self) -> bool {
+        let id = self.operation.operation_id.to_string();
+        self.report.iter().any(|step| step.kind == StepKind::PutBack && step.operation_id == id)
+    }
+
     /// All of a rollback up to the moment from which it only goes on.
     async fn prepare_to_put_back(&mut self) -> Result<(), Error> {
         let (services, members, force, control) = (self.services, self.members.clone(), self.row.force, Arc::clone(self.control));
         self.run_hooks(HookEvent::BeforeFence, &control).await?;
-        let looked = async { services.servers_in_the_way(&members, force).await?.into_iter().next().map_or(Ok(()), Err) };
+        let looked = async {
+            let mut refusals = services.places_in_use(&members).await?;
+            refusals.extend(services.servers_in_the_way(&members, force).await?);
+            refusals.into_iter().next().map_or(Ok(()), Err)
+        };
         self.step(StepKind::Check, StepOf::All, looked).await?;
         self.fence().await?;
         let works = self.works_to_put_back().await?;
@@ -137,9 +148,20 @@ impl FailoverRun<'_> {
         self.services.blocking(move || asides.into_iter().try_for_each(|aside| Aside::make(aside).map(drop))).await
     }
 
+    /// As [`Self::remove_asides`], where all that counts has been done: what cannot be removed is logged.
+    pub(super) async fn remove_asides_if_possible(&self) {
+        if let Err(error) = self.remove_asides().await {
+            let failover_id = self.row.failover_id;
+            tracing::warn!(%failover_id, error = error.chain(), "cannot remove what a failover has restored beside its places");
+        }
+    }
+
     /// What is to be done to put each directory back, what was switched last first.
     async fn works_to_put_back(&mut self) -> Result<Vec<(usize, PutBack)>, Error> {
-        let (mut works, at) = (Vec::new(), self.put_back_at());
+        let targets: Vec<PathBuf> = self.members.iter().flat_map(Member::moves).map(|one| PathBuf::from(&one.target)).collect();
+        // What is known of a place counts only where nothing is half done there.
+        self.services.blocking(move || targets.iter().try_for_each(|target| recover_apply(target).map(|_| ()))).await?;
+        let (mut works, at, leaves_gone) = (Vec::new(), self.put_back_at(), self.row.force);
         for (number, is_inputs) in self.switching_order().into_iter().rev() {
             let services = self.services;
             let Some(one) = self.members[number].move_mut(is_inputs) else { continue };
@@ -147,6 +169,8 @@ impl FailoverRun<'_> {
             let inputs = if is_inputs { Some(services.inputs_at(&target).await?) } else { None };
             let work = |replaced_as: PathBuf| PutBack {
                 failover_id: self.row.failover_id,
+                number,
+                leaves_gone,
                 done: one.clone(),
                 inputs: inputs.clone(),
                 replaced_as,
@@ -166,9 +190,15 @@ impl FailoverRun<'_> {
     /// Puts the former directory of each graph back. What stands there now is kept.
     pub(super) async fn put_all_back(&mut self) -> Result<(), Error> {
         for (number, work) in self.works_to_put_back().await? {
-            let graph_id = self.members[number].graph_id.clone();
+            let (graph_id, is_inputs) = (self.members[number].graph_id.clone(), work.inputs.is_some());
             let put_back = self.services.blocking(move || work.run());
-            self.step(StepKind::PutBack, StepOf::Graph(&graph_id), put_back).await?;
+            let left = self.step(StepKind::PutBack, StepOf::Graph(&graph_id), put_back).await?;
+            if let Some(one) = self.members[number].move_mut(is_inputs).filter(|_| left.is_some()) {
+                (one.was_left, one.replaced_as) = (true, None);
+            }
+            if let Some(why) = left {
+                self.end_step(StepOutcome::Skipped, Some(why)).await?;
+            }
             failpoint::reach("failover.graph_put_back");
         }
         let before = std::mem::replace(&mut self.row.phase, Phase::PutBack);

@@ -347,7 +347,7 @@ pub async fn cancel_queued(connection: &impl ConnectionTrait, id: OperationId, n
     Ok(result.rows_affected > 0)
 }
 
-/// Asks the worker of a running operation to stop.
+/// Asks the worker of an operation to stop, the one that runs it or the next.
 ///
 /// # Errors
 /// The database's.
@@ -355,7 +355,7 @@ pub async fn request_cancel(connection: &impl ConnectionTrait, id: OperationId) 
     Entity::update_many()
         .col_expr(Column::CancelRequested, Expr::value(true))
         .filter(Column::OperationId.eq(id))
-        .filter(Column::State.eq(OperationState::Running))
+        .filter(Column::State.is_in(OperationState::OPEN))
         .exec(connection)
         .await
         .map_err(Error::during("cancel an operation"))?;

@@ -79,7 +79,9 @@ fn reasons() -> BTreeSet<String> {
         "LIGHTKEEP_HOOK_ACTION",
         "LIGHTKEEP_HOOK_EVENT",
         "LIGHTKEEP_HOOK_RUN",
+        "LIGHTKEEP_DRILL_COMMAND",
         "LIGHTKEEP_HOOK_SECRET",
+        "LIGHTKEEP_REPOSITORY_PASSWORD_COMMAND",
         "LIGHTRAG_API_KEY",
         "LIGHTRAG_RECOVERY_DB_URL",
     ] {

@@ -260,6 +260,7 @@ on_each_database!(a_rollback_needs_what_was_replaced, async |app: TestApp| {
     let sources = three(&app).await;
     let id = checkpoint(&app).await;
     change(&sources);
+    let changed = describe(&sources);
     let answer = fail_over(&app, &id, json!({})).await.ok();
     let after = describe(&sources);
     let kept = Path::new(answer["failover"]["graphs"][1]["source"]["kept_as"].as_str().unwrap());
@@ -267,6 +268,15 @@ on_each_database!(a_rollback_needs_what_was_replaced, async |app: TestApp| {
     let refused = post(&app, &path_of(&answer["failover"], "/rollback"), &json!({})).await;
     assert_eq!((refused.status, &refused.json["reason"]), (409, &json!("FORMER_STATE_GONE")), "{}", refused.text);
     assert_eq!(describe(&sources), after);
+    // The others can be put back without it.
+    let rolled_back = post(&app, &path_of(&answer["failover"], "/rollback"), &json!({ "force": true })).await.ok();
+    assert_eq!(rolled_back["state"], json!("rolled_back"), "{rolled_back}");
+    let skipped: Vec<_> = rolled_back["steps"].as_array().unwrap().iter().filter(|step| step["outcome"] == "skipped").collect();
+    assert!(
+        skipped.len() == 1 && skipped[0]["graph_id"] == "a" && skipped[0]["message"].as_str().unwrap().contains("is gone"),
+        "{skipped:?}"
+    );
+    assert_eq!(describe(&sources), [after[0].clone(), changed[1].clone(), changed[2].clone()]);
     app
 });
 

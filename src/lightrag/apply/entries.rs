@@ -57,8 +57,10 @@ pub(super) fn check_names(restored: &Path, target: &Path, stays: Stays<'_>) -> R
 
 /// Plans the exchange, and brings the restored entries onto the target's file system.
 pub(super) fn plan(restored: &Path, target: &Path, keep_as: &Path, stays: Stays<'_>) -> Result<Journal, Error> {
+    // Before names are listed: it takes away what an attempt has left that ended while it tried.
+    let is_reached = restored.starts_with(target) || renames_reach(restored, target)?;
     let (new, others) = check_names(restored, target, stays)?;
-    let mut new: Vec<Name> = new.into_iter().collect();
+    let mut new: Vec<Name> = new.into_iter().filter(|name| !is_own(name.as_os_str())).collect();
     let stays = |name: &Name| others.contains(name) || is_own(name.as_os_str());
     let mut old: Vec<Name> = names_in(target)?.into_iter().filter(|name| !stays(name)).collect();
     // The commit record leaves first and comes last, as LightRAG writes it.
@@ -69,7 +71,7 @@ pub(super) fn plan(restored: &Path, target: &Path, keep_as: &Path, stays: Stays<
     let (from, keep_as) = if restored.starts_with(target) {
         // What was kept in a target that is a file system of its own comes back.
         (restored.to_path_buf(), inside(keep_as))
-    } else if renames_reach(restored, target)? {
+    } else if is_reached {
         (restored.to_path_buf(), keep_as.to_path_buf())
     } else {
         // The target is a file system of its own: everything stays on it.

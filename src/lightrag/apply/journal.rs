@@ -142,7 +142,11 @@ impl Journal {
                 continue;
             }
             let path = item.path();
-            let body = fs::read(&path).map_err(|source| Error::Apply { step: "reading journal", path: path.clone(), source })?;
+            let body = match fs::read(&path) {
+                // That of another target, which is done with it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(|source| Error::Apply { step: "reading journal", path: path.clone(), source })?,
+            };
             let journal: Self = serde_json::from_slice(&body).map_err(|source| Error::Journal { path, source })?;
             if journal.target == target {
                 journals.push(journal);
