@@ -1,4 +1,4 @@
-//! Completes checkpoints and validations.
+//! Completes checkpoints and validations, and goes on with failbacks.
 
 use crate::service::Services;
 

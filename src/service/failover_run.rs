@@ -15,8 +15,8 @@ use crate::domain::failover::{Member, Move, Phase, Step, StepKind, StepOf, StepO
 use crate::domain::graph_id::GraphId;
 use crate::domain::hook::HookEvent;
 use crate::store::entity::failover::Model;
-use crate::store::entity::operation;
-use crate::store::{self, Transaction, failovers, fences, graphs, operations};
+use crate::store::entity::{operation, snapshot};
+use crate::store::{self, Transaction, failovers, fences, graphs, operations, snapshots};
 
 /// A failover that is being done, failed back or rolled back.
 pub(super) struct FailoverRun<'a> {
@@ -70,6 +70,25 @@ impl<'a> FailoverRun<'a> {
             return Err(error);
         }
         Ok(self.services.store().flush().await?)
+    }
+
+    /// Writes that all graphs are the new ones, by these snapshots, or the old ones, and registers them where they are then.
+    pub(super) async fn save_places(&mut self, phase: Phase, restored: &[snapshot::Model]) -> Result<(), Error> {
+        let before = std::mem::replace(&mut self.row.phase, phase);
+        let written = async {
+            let transaction = self.begin().await?;
+            self.register_places(&transaction, phase == Phase::Switched).await?;
+            for row in restored {
+                snapshots::update_restored(&*transaction, row.snapshot_id).await?;
+            }
+            self.write(&transaction).await?;
+            self.commit(transaction).await
+        };
+        if let Err(error) = written.await {
+            self.row.phase = before;
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// Waits until no other work of this process is in the graphs' places.
@@ -233,7 +252,7 @@ impl<'a> FailoverRun<'a> {
     }
 
     /// Registers each graph where it is now: where the failover has put it, or where it was.
-    pub(super) async fn register_places(&self, transaction: &Transaction, are_new: bool) -> Result<(), Error> {
+    async fn register_places(&self, transaction: &Transaction, are_new: bool) -> Result<(), Error> {
         let ids = self.graph_ids()?;
         let mut moved: Vec<(&GraphId, &Member)> = ids.iter().zip(&self.members).filter(|(_, member)| member.is_moved()).collect();
         // By their names, as everybody takes them.

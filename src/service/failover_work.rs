@@ -164,20 +164,7 @@ impl FailoverRun<'_> {
             self.step(StepKind::Switch, StepOf::Graph(&member.graph_id), placed).await?;
             failpoint::reach("failover.graph_switched");
         }
-        let before = std::mem::replace(&mut self.row.phase, Phase::Switched);
-        let written = async {
-            let transaction = self.begin().await?;
-            self.register_places(&transaction, true).await?;
-            for row in &rows {
-                snapshots::update_restored(&*transaction, row.snapshot_id).await?;
-            }
-            self.write(&transaction).await?;
-            self.commit(transaction).await
-        };
-        if let Err(error) = written.await {
-            self.row.phase = before;
-            return Err(error);
-        }
+        self.save_places(Phase::Switched, &rows).await?;
         failpoint::reach("failover.switched");
         Ok(())
     }

@@ -201,17 +201,7 @@ impl FailoverRun<'_> {
             }
             failpoint::reach("failover.graph_put_back");
         }
-        let before = std::mem::replace(&mut self.row.phase, Phase::PutBack);
-        let written = async {
-            let transaction = self.begin().await?;
-            self.register_places(&transaction, false).await?;
-            self.write(&transaction).await?;
-            self.commit(transaction).await
-        };
-        if let Err(error) = written.await {
-            self.row.phase = before;
-            return Err(error);
-        }
+        self.save_places(Phase::PutBack, &[]).await?;
         failpoint::reach("failover.put_back");
         Ok(())
     }

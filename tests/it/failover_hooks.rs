@@ -19,18 +19,23 @@ use crate::support::process::{Process, run};
 use crate::support::rest::{GRAPHS, get, post, send};
 
 /// A hook that runs a shell script.
-fn shell(event: &str, script: &str, timeout_seconds: u32) -> String {
+pub(crate) fn shell(event: &str, script: &str, timeout_seconds: u32) -> String {
     format!("[[{event}]]\nname = \"script\"\ncommand = [\"sh\", \"-c\", {script:?}]\ntimeout_seconds = {timeout_seconds}\n")
 }
 
 /// A server with this file of hooks; and a directory for what they write.
 async fn start(hooks: impl FnOnce(&Path) -> String, more: &[(&str, &str)]) -> (TestApp, tempfile::TempDir) {
+    start_on(Kind::Sqlite, hooks, more).await
+}
+
+/// As [`start`], on this database.
+pub(crate) async fn start_on(kind: Kind, hooks: impl FnOnce(&Path) -> String, more: &[(&str, &str)]) -> (TestApp, tempfile::TempDir) {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("hooks.toml");
     fs::write(&file, hooks(home.path())).unwrap();
     let environment = [("LIGHTKEEP_HOOKS_FILE", file.to_str().unwrap())];
     let environment: Vec<(&str, &str)> = environment.into_iter().chain(more.iter().copied()).collect();
-    (TestApp::start_with(Kind::Sqlite, &environment).await, home)
+    (TestApp::start_with(kind, &environment).await, home)
 }
 
 fn steps(failover: &Json, kind: &str) -> Vec<(String, String)> {

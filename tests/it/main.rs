@@ -19,6 +19,7 @@ mod drill_schedules;
 mod drills;
 mod drills_started;
 mod failover_crash;
+mod failover_fences;
 mod failover_hooks;
 mod failovers;
 mod filters;
