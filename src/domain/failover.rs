@@ -278,8 +278,12 @@ pub fn problems_since(report: &[Step], last: StepKind) -> Vec<String> {
     let is_same = |one: &Step, other: &Step| (one.kind, &one.graph_id, &one.hook) == (other.kind, &other.graph_id, &other.hook);
     let is_last = |at: usize| !report[at + 1..].iter().any(|later| is_same(later, &report[at]));
     let named = |step: &Step| {
-        let what = step.hook.clone().or_else(|| step.graph_id.as_ref().map(|graph_id| format!("graph `{graph_id}`")));
-        format!("{} of {}: {}", step.kind, what.unwrap_or_default(), step.message.clone().unwrap_or_default())
+        let what = match (&step.hook, &step.graph_id) {
+            (Some(hook), _) => format!("hook `{hook}`"),
+            (None, Some(graph_id)) => format!("{} of graph `{graph_id}`", step.kind),
+            (None, None) => step.kind.to_string(),
+        };
+        format!("{what}: {}", step.message.as_deref().unwrap_or_default())
     };
     (after..report.len()).filter(|at| report[*at].has_failed() && is_last(*at)).map(|at| named(&report[at])).collect()
 }

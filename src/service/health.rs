@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use super::Services;
@@ -25,6 +25,9 @@ const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// How long a component has to answer: a mount that hangs must not keep the others from being looked at.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
+
+/// How many graphs are looked at at once.
+const LOOKS_AT_ONCE: usize = 4;
 
 /// A finding counts for so many intervals, and for an hour where nobody looks by himself.
 const COUNTS_INTERVALS: u32 = 3;
@@ -88,17 +91,34 @@ impl Services {
         let asked = Instant::now();
         let mut last = self.health().last.lock().await;
         if last.is_none_or(|last| last < asked) {
-            for graph in graphs::list_all(self.store().read()).await? {
-                if self.stopping().is_cancelled() {
-                    break;
-                }
-                self.check_graph(&graph).await?;
-            }
+            self.look_at_all().await?;
             health_checks::delete_before(self.store().read(), self.now().minus(KEPT)).await?;
             *last = Some(Instant::now());
         }
         drop(last);
         self.recovery_health().await
+    }
+
+    /// Looks at all graphs, at some at once: those that hang must not make the findings of the others too old.
+    async fn look_at_all(&self) -> Result<(), Error> {
+        let mut looking = JoinSet::new();
+        let lost = |error| Error::internal("look at a graph", error);
+        for graph in graphs::list_all(self.store().read()).await? {
+            if self.stopping().is_cancelled() {
+                break;
+            }
+            if looking.len() >= LOOKS_AT_ONCE
+                && let Some(looked) = looking.join_next().await
+            {
+                looked.map_err(lost)??;
+            }
+            let services = self.clone();
+            looking.spawn(async move { services.check_graph(&graph).await });
+        }
+        while let Some(looked) = looking.join_next().await {
+            looked.map_err(lost)??;
+        }
+        Ok(())
     }
 
     async fn check_graph(&self, graph: &graph::Model) -> Result<(), Error> {

@@ -106,7 +106,7 @@ impl RecoveryService for RecoveryGrpc {
         if wait {
             row = self.0.wait_for_drill(row).await?;
         }
-        Ok(Response::new(drill::to_proto(row)))
+        Ok(Response::new(drill::to_proto(row)?))
     }
 
     async fn run_checkpoint_drill(
@@ -120,17 +120,18 @@ impl RecoveryService for RecoveryGrpc {
             run = self.0.wait_for_drills(run).await?;
         }
         let passed = !run.is_empty() && run.iter().all(|row| row.state == DrillState::Passed);
-        Ok(Response::new(v1::RunCheckpointDrillResponse { passed, drills: run.into_iter().map(drill::to_proto).collect() }))
+        let drills = run.into_iter().map(drill::to_proto).collect::<Result<_, _>>()?;
+        Ok(Response::new(v1::RunCheckpointDrillResponse { passed, drills }))
     }
 
     async fn get_drill(&self, request: Request<v1::GetDrillRequest>) -> Result<Response<v1::Drill>, Status> {
-        Ok(Response::new(drill::to_proto(self.0.get_drill(&request.get_ref().drill_id).await?)))
+        Ok(Response::new(drill::to_proto(self.0.get_drill(&request.get_ref().drill_id).await?)?))
     }
 
     async fn list_drills(&self, request: Request<v1::ListDrillsRequest>) -> Result<Response<v1::ListDrillsResponse>, Status> {
         let (wanted, page) = drill::parse_list(request.get_ref())?;
         let page = self.0.list_drills(&wanted, &page).await?;
-        let drills = page.items.into_iter().map(drill::to_proto).collect();
+        let drills = page.items.into_iter().map(drill::to_proto).collect::<Result<_, _>>()?;
         Ok(Response::new(v1::ListDrillsResponse { drills, next_page_token: page.next_page_token.unwrap_or_default() }))
     }
 
@@ -145,17 +146,17 @@ impl RecoveryService for RecoveryGrpc {
         if wait {
             row = self.0.wait_for_failover(row.failover_id).await?;
         }
-        Ok(Response::new(failover::answer(row)))
+        Ok(Response::new(failover::answer(row)?))
     }
 
     async fn get_failover(&self, request: Request<v1::GetFailoverRequest>) -> Result<Response<v1::Failover>, Status> {
-        Ok(Response::new(failover::to_proto(self.0.get_failover(&request.get_ref().failover_id).await?)))
+        Ok(Response::new(failover::to_proto(self.0.get_failover(&request.get_ref().failover_id).await?)?))
     }
 
     async fn list_failovers(&self, request: Request<v1::ListFailoversRequest>) -> Result<Response<v1::ListFailoversResponse>, Status> {
         let (checkpoint_id, page) = failover::parse_list(request.get_ref())?;
         let page = self.0.list_failovers(checkpoint_id, &page).await?;
-        let failovers = page.items.into_iter().map(failover::to_proto).collect();
+        let failovers = page.items.into_iter().map(failover::to_proto).collect::<Result<_, _>>()?;
         Ok(Response::new(v1::ListFailoversResponse { failovers, next_page_token: page.next_page_token.unwrap_or_default() }))
     }
 
@@ -167,7 +168,7 @@ impl RecoveryService for RecoveryGrpc {
         if wait {
             row = self.0.wait_for_failover(row.failover_id).await?;
         }
-        Ok(Response::new(failover::to_proto(row)))
+        Ok(Response::new(failover::to_proto(row)?))
     }
 
     async fn fail_back(&self, request: Request<v1::FailBackRequest>) -> Result<Response<v1::Failover>, Status> {
@@ -178,7 +179,7 @@ impl RecoveryService for RecoveryGrpc {
         if wait {
             row = self.0.wait_for_failover(row.failover_id).await?;
         }
-        Ok(Response::new(failover::to_proto(row)))
+        Ok(Response::new(failover::to_proto(row)?))
     }
 
     async fn get_recovery_status(&self, _: Request<v1::GetRecoveryStatusRequest>) -> Result<Response<v1::RecoveryStatus>, Status> {

@@ -37,8 +37,9 @@ pub(in crate::api::grpc) fn parse_list(request: &v1::ListDrillsRequest) -> Resul
     Ok((DrillFilter { graph_id, checkpoint_id, passed: request.passed }, page))
 }
 
-pub(in crate::api::grpc) fn to_proto(row: Model) -> v1::Drill {
-    let report: Option<DrillReport> = row.report.as_deref().and_then(|json| serde_json::from_str(json).ok());
+pub(in crate::api::grpc) fn to_proto(row: Model) -> Result<v1::Drill, Error> {
+    let unreadable = |error| Error::internal("read a drill", error);
+    let report: Option<DrillReport> = row.report.as_deref().map(serde_json::from_str).transpose().map_err(unreadable)?;
     let state = match row.state {
         DrillState::Running => v1::DrillState::Running,
         DrillState::Passed => v1::DrillState::Passed,
@@ -52,15 +53,15 @@ pub(in crate::api::grpc) fn to_proto(row: Model) -> v1::Drill {
         checkpoint_id: row.checkpoint_id.map(|id| id.to_string()).unwrap_or_default(),
         operation_id: row.operation_id.map(|id| id.to_string()).unwrap_or_default(),
         state: state.into(),
-        reasons: serde_json::from_str(&row.reasons).unwrap_or_default(),
+        reasons: serde_json::from_str(&row.reasons).map_err(unreadable)?,
         created_at: Some(timestamp(row.created_at)),
         ended_at: row.ended_at.map(timestamp),
         ..v1::Drill::default()
     };
-    match report {
+    Ok(match report {
         Some(report) => with_report(drill, report),
         None => drill,
-    }
+    })
 }
 
 fn with_report(drill: v1::Drill, report: DrillReport) -> v1::Drill {

@@ -48,9 +48,9 @@ pub(in crate::api::grpc) fn parse_list(request: &v1::ListFailoversRequest) -> Re
     Ok((checkpoint_id, all_there(violations, page)?))
 }
 
-pub(in crate::api::grpc) fn answer(row: Model) -> v1::RunFailoverResponse {
+pub(in crate::api::grpc) fn answer(row: Model) -> Result<v1::RunFailoverResponse, Error> {
     let success = row.state == FailoverState::Succeeded;
-    v1::RunFailoverResponse { success, failover: Some(to_proto(row)), plan: None }
+    Ok(v1::RunFailoverResponse { success, failover: Some(to_proto(row)?), plan: None })
 }
 
 pub(in crate::api::grpc) fn planned(plan: FailoverPlan, steps: Vec<String>) -> v1::RunFailoverResponse {
@@ -65,14 +65,15 @@ pub(in crate::api::grpc) fn planned(plan: FailoverPlan, steps: Vec<String>) -> v
     v1::RunFailoverResponse { success: false, failover: None, plan: Some(plan) }
 }
 
-pub(in crate::api::grpc) fn to_proto(row: Model) -> v1::Failover {
-    let members: Vec<Member> = serde_json::from_str(&row.plan).unwrap_or_default();
-    let steps: Vec<Step> = serde_json::from_str(&row.report).unwrap_or_default();
+pub(in crate::api::grpc) fn to_proto(row: Model) -> Result<v1::Failover, Error> {
+    let unreadable = |error| Error::internal("read a failover", error);
+    let members: Vec<Member> = serde_json::from_str(&row.plan).map_err(unreadable)?;
+    let steps: Vec<Step> = serde_json::from_str(&row.report).map_err(unreadable)?;
     let kind = match row.kind {
         FailoverKind::Failover => v1::FailoverKind::Failover,
         FailoverKind::Failback => v1::FailoverKind::Failback,
     };
-    v1::Failover {
+    Ok(v1::Failover {
         failover_id: row.failover_id.to_string(),
         kind: kind.into(),
         checkpoint_id: row.checkpoint_id.to_string(),
@@ -84,7 +85,7 @@ pub(in crate::api::grpc) fn to_proto(row: Model) -> v1::Failover {
         error_message: row.error_message,
         created_at: Some(timestamp(row.created_at)),
         ended_at: row.ended_at.map(timestamp),
-    }
+    })
 }
 
 fn state_to_proto(state: FailoverState) -> v1::FailoverState {
