@@ -5,9 +5,10 @@ and after are compared, and a fork must answer as the original.
 Last: it must still retrieve what the tests of the probes are held against.
 
 Then a schedule follows the changes of a graph that documents are taken into.
-At the end a drill starts the real server over a restored graph, once as it was and once without an entity.
+At the end a drill starts the real server over a restored graph, once as it was and once without an entity; and a failover brings back an entity that was deleted by the real
+server, which its hooks stop and start.
 
-    run.py [PROGRAM] [--only live,agreement,growth,follow,retrievals,drill] [--megabytes 12]
+    run.py [PROGRAM] [--only live,agreement,growth,follow,retrievals,drill,failover] [--megabytes 12]
 
 Needs the program as argument or in LIGHTKEEP_BIN, and the packages of requirements.txt.
 """
@@ -25,6 +26,7 @@ import checks
 from agreement import agreeing
 from checks import check
 from drill import drilling
+from failover import failing_over
 from follow import following
 from growth import growing
 from retrievals import unchanged
@@ -169,7 +171,7 @@ def damaged(server, source, home):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", nargs="?", default=os.environ.get("LIGHTKEEP_BIN", ""))
-    parser.add_argument("--only", default="live,agreement,growth,follow,retrievals,drill")
+    parser.add_argument("--only", default="live,agreement,growth,follow,retrievals,drill,failover")
     parser.add_argument("--megabytes", type=int, default=12, help="size of the graph that grows")
     options = parser.parse_args()
     binary, only = Path(options.program).absolute(), options.only.split(",")
@@ -192,6 +194,8 @@ def main():
                 unchanged()
         if "drill" in only:
             drilling(binary, home, Ingestion)
+        if "failover" in only:
+            failing_over(binary, home, Ingestion)
     except Exception as error:
         check("the run came to its end", False, repr(error))
         raise
