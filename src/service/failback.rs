@@ -50,7 +50,8 @@ impl Services {
             return Err(Error::refused(ErrorKind::FailedPrecondition, "FAILOVER_IN_PLACE", message));
         }
         let graph_ids = graph_ids_of(&members)?;
-        self.check_not_held(&*transaction, &graph_ids).await?;
+        fences::lock(&*transaction).await?;
+        self.check_free(&transaction, &graph_ids, &members).await?;
         self.check_not_moved(&*transaction, &failover, &members_of(&failover)?).await?;
         let new = NewCheckpoint {
             graph_ids: graph_ids.clone(),

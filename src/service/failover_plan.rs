@@ -24,7 +24,7 @@ use crate::domain::page::PageRequest;
 use crate::lightrag::apply::{free_bytes, places_written};
 use crate::store::drills::DrillFilter;
 use crate::store::entity::{checkpoint, checkpoint_member, graph, snapshot};
-use crate::store::{checkpoints, drills, failovers, fences, graphs, operations, snapshots};
+use crate::store::{Transaction, checkpoints, drills, failovers, fences, graphs, operations, snapshots};
 
 /// Where graphs go that do not go to their own places, as the caller wrote it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -203,6 +203,13 @@ impl Services {
         Ok(refusals)
     }
 
+    /// Refuses graphs that another failover holds, and directories that one is at work in; asked under the lock of the fences, so that none
+    /// comes before the transaction ends.
+    pub(super) async fn check_free(&self, transaction: &Transaction, graph_ids: &[GraphId], members: &[Member]) -> Result<(), Error> {
+        self.check_not_held(&**transaction, graph_ids).await?;
+        self.check_apart_from_failovers(&**transaction, &places_of(members)).await
+    }
+
     /// Refuses directories that a failover is at work in.
     pub(super) async fn check_apart_from_failovers(
         &self,
@@ -243,6 +250,11 @@ impl Services {
             }
         }
     }
+}
+
+/// The directories of all members.
+pub(super) fn places_of(members: &[Member]) -> Vec<PathBuf> {
+    members.iter().flat_map(Member::moves).map(|one| PathBuf::from(&one.target)).collect()
 }
 
 /// Writes into a plan what a snapshot holds.

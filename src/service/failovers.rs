@@ -1,13 +1,13 @@
 //! Failovers: planned, asked for, looked at, waited for, rolled back and failed back. What they do is in `failover_work` and
 //! `rollback_work`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sea_orm::ConnectionTrait;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
-use super::failover_plan::{FailoverPlan, Site, graph_id_of, graph_ids_of, refusal, rows_of};
+use super::failover_plan::{FailoverPlan, Site, graph_id_of, graph_ids_of, places_of, refusal, rows_of};
 use super::failover_run::members_of;
 use super::hooks::Turn;
 use super::idempotency::Request;
@@ -89,11 +89,11 @@ impl Services {
         let plan = self.plan_failover(&new.checkpoint_id, &new.site, new.force, now).await?;
         let graph_ids = graph_ids_of(&plan.members)?;
         let transaction = self.store().begin().await?;
+        fences::lock(&*transaction).await?;
         if let Some(first) = request.find_subject(&*transaction).await? {
             return self.find_failover(&*transaction, &first).await;
         }
-        self.check_not_held(&*transaction, &graph_ids).await?;
-        self.check_apart_from_failovers(&*transaction, &places_of(&plan.members)).await?;
+        self.check_free(&transaction, &graph_ids, &plan.members).await?;
         if let Some(refusal) = plan.refusals.into_iter().next() {
             return Err(refusal);
         }
@@ -216,8 +216,8 @@ impl Services {
         let members = members_of(&row)?;
         let graph_ids = graph_ids_of(&members)?;
         if row.state != FailoverState::Incomplete {
-            self.check_not_held(&*transaction, &graph_ids).await?;
-            self.check_apart_from_failovers(&*transaction, &places_of(&members)).await?;
+            fences::lock(&*transaction).await?;
+            self.check_free(&transaction, &graph_ids, &members).await?;
             self.check_not_moved(&*transaction, &row, &members).await?;
             fences::hold(&*transaction, &graph_ids, row.failover_id).await?;
         }
@@ -323,11 +323,6 @@ impl Services {
     pub async fn is_failing_over(&self) -> Result<bool, Error> {
         Ok(failovers::has_open(self.store().read(), None).await?)
     }
-}
-
-/// The directories of all members.
-fn places_of(members: &[Member]) -> Vec<PathBuf> {
-    members.iter().flat_map(Member::moves).map(|one| PathBuf::from(&one.target)).collect()
 }
 
 /// Refuses where something that a failover has replaced is gone.

@@ -1,7 +1,7 @@
 //! Rows of `fences`: which failover holds which graph, and whether anything else may work on it.
 
 use sea_orm::sea_query::{Expr, ExprTrait as _, SelectStatement};
-use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel as _, QueryFilter as _};
+use sea_orm::{ColumnTrait as _, ConnectionTrait, DbBackend, EntityTrait as _, IntoActiveModel as _, QueryFilter as _};
 use sea_orm::{QuerySelect as _, QueryTrait as _};
 
 use super::Error;
@@ -11,6 +11,20 @@ use crate::base::ids::{FailoverId, OperationId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationState;
+
+/// Makes whoever else would give graphs to a failover wait for the end of this transaction: no key of the database says that the places of
+/// two failovers are apart.
+///
+/// # Errors
+/// The database's.
+pub async fn lock(connection: &impl ConnectionTrait) -> Result<(), Error> {
+    // SQLite has one writer at a time.
+    if connection.get_database_backend() == DbBackend::Postgres {
+        let lock = connection.execute_unprepared("LOCK TABLE fences IN SHARE ROW EXCLUSIVE MODE").await;
+        lock.map_err(Error::during("lock the fences"))?;
+    }
+    Ok(())
+}
 
 /// Gives graphs to a failover. They are not fenced yet.
 ///

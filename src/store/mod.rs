@@ -115,7 +115,7 @@ impl Store {
     }
 
     /// Begins a transaction: what is written in it is there after [`commit`], or not at all. What a transaction reads and then
-    /// relies on has a unique key or a fence behind it, so the databases' ordinary isolation is enough. (The number of waiting
+    /// relies on has a unique key, a lock or a fence behind it, so the databases' ordinary isolation is enough. (The number of waiting
     /// operations is no such thing: on PostgreSQL a few more than the limit may come to wait.)
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use lightkeep::proto::v1;
 use serde_json::{Value as Json, json};
 
 use crate::failover_hooks::{shell, start_on};
-use crate::failovers::{FAILOVERS, change, checkpoint, fail_over, three};
+use crate::failovers::{CHECKPOINTS, FAILOVERS, change, checkpoint, fail_over, three};
 use crate::support::app::{TestApp, finish, settled};
 use crate::support::database::Kind;
 use crate::support::files;
@@ -133,4 +133,40 @@ async fn one_that_is_cancelled_ends_its_hook_and_touches_nothing() {
     assert_eq!(sources.iter().map(|source| files::describe(source)).collect::<Vec<_>>(), before);
     fs::remove_file(home.path().join("hooks.toml")).unwrap();
     finish(app).await;
+}
+
+async fn apart(kind: Kind) {
+    let (app, home) = start_on(kind, |home| shell("before_fence", &wait_for(&home.join("go")), 60), &[]).await;
+    three(&app).await;
+    let mut ids = Vec::new();
+    for graph_id in ["a", "b", "c"] {
+        let made = post(&app, CHECKPOINTS, &json!({ "graph_ids": [graph_id] })).await.ok();
+        ids.push((graph_id, made["checkpoint_id"].as_str().unwrap().to_owned()));
+    }
+    let site = app.data("site");
+    let begin = |(graph_id, id): &(&str, String)| {
+        let body = json!({ "target_dirs": { *graph_id: site }, "wait": false });
+        let (app, id) = (&app, id.clone());
+        async move { fail_over(app, &id, body).await }
+    };
+    let (first, second, third) = tokio::join!(begin(&ids[0]), begin(&ids[1]), begin(&ids[2]));
+    let (begun, refused): (Vec<_>, Vec<_>) = [first, second, third].into_iter().partition(|answer| answer.status == 200);
+    assert_eq!(begun.len(), 1, "{}", refused[0].text);
+    for answer in refused {
+        assert_eq!((answer.status, &answer.json["reason"]), (409, &json!("FAILOVER_IN_PROGRESS")), "{}", answer.text);
+    }
+    fs::write(home.path().join("go"), "").unwrap();
+    settled(&app).await;
+    assert_eq!(failover_of(&app, &begun[0].json).await["state"], json!("succeeded"));
+    finish(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_failovers_to_one_place_at_once_one_is_begun_sqlite() {
+    apart(Kind::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_failovers_to_one_place_at_once_one_is_begun_postgres() {
+    apart(Kind::Postgres).await;
 }
