@@ -66,13 +66,8 @@ impl Services {
         };
         let checkpoint = self.insert_checkpoint(&transaction, caller, &new, CheckpointOrigin::Created).await?;
         let row = self.new_failover(FailoverKind::Failback, checkpoint.checkpoint_id, &members, now)?;
-        let row = failovers::insert(&*transaction, Model { failed_over_by: Some(failover.failover_id), force, ..row }).await?;
-        fences::hold(&*transaction, &graph_ids, row.failover_id).await?;
-        request.remember(self, &*transaction, row.failover_id.to_string()).await?;
-        self.record_audit(&*transaction, caller, request.action, None, Some(row.failover_id.to_string())).await?;
-        store::commit(transaction).await?;
-        self.wakeup().announce_work();
-        Ok(row)
+        let row = Model { failed_over_by: Some(failover.failover_id), force, ..row };
+        self.begin_failover(transaction, caller, request, &graph_ids, row).await
     }
 
     /// Queues the failbacks whose snapshots are there, and ends those whose are not coming.

@@ -182,8 +182,10 @@ impl Services {
     pub(super) async fn places_in_use(&self, members: &[Member]) -> Result<Vec<Error>, Error> {
         let mut refusals = Vec::new();
         let known = graph_ids_of(members)?;
-        for (graph_id, target) in targets_of(members)? {
-            refusals.extend(refusal(self.check_place(&graph_id, &target, &known).await)?);
+        for (member, graph_id) in members.iter().zip(&known) {
+            for one in member.moves() {
+                refusals.extend(refusal(self.check_place(graph_id, Path::new(&one.target), &known).await)?);
+            }
         }
         refusals.extend(self.restores_in_the_way(members).await?);
         Ok(refusals)
@@ -192,7 +194,7 @@ impl Services {
     /// A refusal for each restore that waits or runs and would meet these graphs in their places.
     async fn restores_in_the_way(&self, members: &[Member]) -> Result<Vec<Error>, Error> {
         let mut refusals = Vec::new();
-        let targets: Vec<PathBuf> = targets_of(members)?.into_iter().map(|(_, target)| target).collect();
+        let targets = places_of(members);
         for restore in operations::list_open_of(self.store().read(), OperationKind::Restore).await? {
             if meet(&targets, &payload::<RestorePayload>(&restore)?.targets()) {
                 let (id, graph_id) = (restore.operation_id, &restore.graph_id);
@@ -216,11 +218,9 @@ impl Services {
         connection: &impl sea_orm::ConnectionTrait,
         targets: &[PathBuf],
     ) -> Result<(), Error> {
-        for id in fences::list_failovers(connection).await? {
-            let Some(row) = failovers::find(connection, id).await? else { continue };
-            let held: Vec<PathBuf> = targets_of(&members_of(&row)?)?.into_iter().map(|(_, target)| target).collect();
-            if meet(targets, &held) {
-                let message = format!("failover `{id}` is at work in the target, wait for its end");
+        for row in failovers::list_holding(connection).await? {
+            if meet(targets, &places_of(&members_of(&row)?)) {
+                let message = format!("failover `{}` is at work in the target, wait for its end", row.failover_id);
                 return Err(Error::refused(ErrorKind::FailedPrecondition, "FAILOVER_IN_PROGRESS", message));
             }
         }
@@ -277,6 +277,11 @@ pub(super) fn refusal(result: Result<(), Error>) -> Result<Option<Error>, Error>
     }
 }
 
+/// Refuses with the first of what speaks against something.
+pub(super) fn refuse_first(refusals: Vec<Error>) -> Result<(), Error> {
+    refusals.into_iter().next().map_or(Ok(()), Err)
+}
+
 /// Whether a directory is in or around one of the others.
 fn meet(ours: &[PathBuf], theirs: &[PathBuf]) -> bool {
     theirs.iter().any(|their| ours.iter().any(|our| our.starts_with(their) || their.starts_with(our)))
@@ -290,15 +295,6 @@ pub(super) fn graph_id_of(member: &Member) -> Result<GraphId, Error> {
 /// The graphs of all members.
 pub(super) fn graph_ids_of(members: &[Member]) -> Result<Vec<GraphId>, Error> {
     members.iter().map(graph_id_of).collect()
-}
-
-fn targets_of(members: &[Member]) -> Result<Vec<(GraphId, PathBuf)>, Error> {
-    let mut targets = Vec::new();
-    for member in members {
-        let graph_id = graph_id_of(member)?;
-        targets.extend(member.moves().map(|one| (graph_id.clone(), PathBuf::from(&one.target))));
-    }
-    Ok(targets)
 }
 
 fn check_site(site: &Site, joined: &[checkpoint_member::Model]) -> Result<(), Error> {

@@ -1,12 +1,11 @@
 //! The work on one failover: its row, its plan, and its report, in which each step stands as soon as it begins.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
-use super::failover_plan::{graph_ids_of, rows_of};
+use super::failover_plan::{graph_ids_of, places_of, rows_of};
 use super::hooks::{HookFailure, Told, Turn};
 use super::operations::to_json;
 use crate::base::control::Control;
@@ -38,6 +37,17 @@ pub(super) fn members_of(row: &Model) -> Result<Vec<Member>, Error> {
     serde_json::from_str(&row.plan).map_err(|error| Error::internal("read the plan of a failover", error))
 }
 
+/// The steps of a failover that nobody works on: what was being done is marked as interrupted.
+///
+/// # Errors
+/// Its row holds something else, which is a bug.
+pub(super) fn interrupted_report_of(row: &Model) -> Result<Vec<Step>, Error> {
+    let report = serde_json::from_str(&row.report).map_err(|error| Error::internal("read the report of a failover", error));
+    let mut report: Vec<Step> = report?;
+    mark_interrupted(&mut report);
+    Ok(report)
+}
+
 impl<'a> FailoverRun<'a> {
     /// Takes up the failover of an operation. What an earlier process was at is marked as interrupted.
     pub(super) async fn open(
@@ -48,9 +58,7 @@ impl<'a> FailoverRun<'a> {
     ) -> Result<Self, Error> {
         let row = failovers::find_by_operation(services.store().read(), operation.operation_id).await?;
         let row = row.ok_or_else(|| Error::internal("fail over", "the operation has no failover"))?;
-        let mut report: Vec<Step> =
-            serde_json::from_str(&row.report).map_err(|error| Error::internal("read the report of a failover", error))?;
-        mark_interrupted(&mut report);
+        let report = interrupted_report_of(&row)?;
         let action = action.unwrap_or(row.kind.as_str());
         Ok(Self { services, operation, control, members: members_of(&row)?, row, report, action })
     }
@@ -93,7 +101,7 @@ impl<'a> FailoverRun<'a> {
 
     /// Waits until no other work of this process is in the graphs' places.
     pub(super) async fn reserve_targets(&self) -> Result<(), Error> {
-        let targets: Vec<PathBuf> = self.members.iter().flat_map(Member::moves).map(|one| PathBuf::from(&one.target)).collect();
+        let targets = places_of(&self.members);
         let mut changes = self.services.wakeup().changes();
         while !self.services.running().reserve(self.operation.operation_id, &targets) {
             self.control.go_on()?;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Services;
 use super::error::{Error, ErrorKind};
-use super::failover_plan::graph_id_of;
+use super::failover_plan::{graph_id_of, places_of, refuse_first};
 use super::failover_run::FailoverRun;
 use super::operations::to_json;
 use super::placements::{Aside, Placement, Restore, failover_aside};
@@ -109,7 +109,7 @@ impl FailoverRun<'_> {
 
     /// Takes what earlier attempts have left out of the way, and names where this one restores to.
     async fn begin_anew(&mut self) -> Result<(), Error> {
-        let targets: Vec<PathBuf> = self.members.iter().flat_map(Member::moves).map(|one| PathBuf::from(&one.target)).collect();
+        let targets = places_of(&self.members);
         self.services.blocking(move || targets.iter().try_for_each(|target| recover_apply(target).map(|_| ()))).await?;
         self.remove_asides().await?;
         let (failover_id, attempt) = (self.row.failover_id, self.operation.attempt);
@@ -140,14 +140,16 @@ impl FailoverRun<'_> {
         failpoint::reach("failover.audited");
         self.check_unchanged(rows).await?;
         let places = services.settings().places.clone();
-        services
+        self.members = services
             .blocking(move || {
                 check_nested(&members)?;
-                all.iter().try_for_each(|placement| placement.check(&places))
+                all.iter().try_for_each(|placement| placement.check(&places))?;
+                let mut members = members;
+                let former = |one: &mut Move| one.had_former = Path::new(&one.target).symlink_metadata().is_ok();
+                members.iter_mut().flat_map(Member::moves_mut).for_each(former);
+                Ok::<_, Error>(members)
             })
             .await?;
-        let former = |one: &mut Move| one.had_former = Path::new(&one.target).symlink_metadata().is_ok();
-        self.members.iter_mut().flat_map(Member::moves_mut).for_each(former);
         Ok(control.go_on()?)
     }
 
@@ -319,10 +321,6 @@ fn check_nested(members: &[Member]) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn refuse_first(refusals: Vec<Error>) -> Result<(), Error> {
-    refusals.into_iter().next().map_or(Ok(()), Err)
 }
 
 impl Services {

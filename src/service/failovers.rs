@@ -1,22 +1,22 @@
 //! Failovers: planned, asked for, looked at, waited for, rolled back and failed back. What they do is in `failover_work` and
 //! `rollback_work`.
 
-use std::path::Path;
-
 use sea_orm::ConnectionTrait;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
-use super::failover_plan::{FailoverPlan, Site, graph_id_of, graph_ids_of, places_of, refusal, rows_of};
+use super::failover_plan::{FailoverPlan, Site, graph_id_of, graph_ids_of, places_of, refusal, refuse_first, rows_of};
 use super::failover_run::members_of;
 use super::hooks::Turn;
 use super::idempotency::Request;
 use super::operations::to_json;
+use super::put_back::{former_gone, former_of};
 use super::rollback_work::rollback_payload;
 use crate::base::ids::{CheckpointId, FailoverId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::failover::{FailoverKind, FailoverState, Member, Phase, StepKind};
+use crate::domain::graph_id::GraphId;
 use crate::domain::hook::HookEvent;
 use crate::domain::operation::OperationKind;
 use crate::domain::page::{Page, PageRequest, TimeKey};
@@ -94,9 +94,7 @@ impl Services {
             return self.find_failover(&*transaction, &first).await;
         }
         self.check_free(&transaction, &graph_ids, &plan.members).await?;
-        if let Some(refusal) = plan.refusals.into_iter().next() {
-            return Err(refusal);
-        }
+        refuse_first(plan.refusals)?;
         self.check_not_changed(&transaction, &plan.members).await?;
         // Whoever deletes the checkpoint waits for this, and then sees the failover.
         self.find_checkpoint_to_update(&transaction, &new.checkpoint_id).await?;
@@ -105,8 +103,20 @@ impl Services {
         let operation = self.enqueue(&*transaction, operation).await?;
         let row = self.new_failover(FailoverKind::Failover, plan.checkpoint.checkpoint_id, &plan.members, now)?;
         let row = Model { operation_id: Some(operation.operation_id), force: new.force, state: FailoverState::Running, ..row };
+        self.begin_failover(transaction, caller, request, &graph_ids, row).await
+    }
+
+    /// Writes a failover that holds these graphs from now on.
+    pub(super) async fn begin_failover(
+        &self,
+        transaction: Transaction,
+        caller: &Caller,
+        request: &Request<'_>,
+        graph_ids: &[GraphId],
+        row: Model,
+    ) -> Result<Model, Error> {
         let row = failovers::insert(&*transaction, row).await?;
-        fences::hold(&*transaction, &graph_ids, row.failover_id).await?;
+        fences::hold(&*transaction, graph_ids, row.failover_id).await?;
         request.remember(self, &*transaction, row.failover_id.to_string()).await?;
         self.record_audit(&*transaction, caller, request.action, None, Some(row.failover_id.to_string())).await?;
         store::commit(transaction).await?;
@@ -241,13 +251,9 @@ impl Services {
             let (row, looked_at) = (row.clone(), members.clone());
             self.blocking(move || check_former(&row, &looked_at)).await?;
         }
-        if let Some(refusal) = self.places_in_use(&members).await?.into_iter().next() {
-            return Err(refusal);
-        }
-        if self.settings().failover.hooks.of(HookEvent::BeforeFence).is_empty()
-            && let Some(refusal) = self.servers_in_the_way(&members, force).await?.into_iter().next()
-        {
-            return Err(refusal);
+        refuse_first(self.places_in_use(&members).await?)?;
+        if self.settings().failover.hooks.of(HookEvent::BeforeFence).is_empty() {
+            refuse_first(self.servers_in_the_way(&members, force).await?)?;
         }
         Ok(())
     }
@@ -327,15 +333,6 @@ impl Services {
 
 /// Refuses where something that a failover has replaced is gone.
 fn check_former(row: &Model, members: &[Member]) -> Result<(), Error> {
-    for one in members.iter().flat_map(Member::moves).filter(|one| one.had_former) {
-        if super::put_back::former_of(one).is_none() {
-            let message = format!(
-                "what failover `{}` has replaced is gone, put it back, or set `force` to leave that graph as it is: {}",
-                row.failover_id,
-                Path::new(&one.kept_as).display()
-            );
-            return Err(Error::refused(ErrorKind::FailedPrecondition, "FORMER_STATE_GONE", message));
-        }
-    }
-    Ok(())
+    let mut replaced = members.iter().flat_map(Member::moves).filter(|one| one.had_former);
+    replaced.find(|one| former_of(one).is_none()).map_or(Ok(()), |one| Err(former_gone(row.failover_id, one)))
 }

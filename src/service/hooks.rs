@@ -1,6 +1,6 @@
 //! Running hooks: a program that is killed at its timeout with all that it has started, or a webhook whose body is signed.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -141,13 +141,13 @@ impl Services {
         let mark = Mark { variable: HOOK_VARIABLE, value: format!("{} {} {}", told.operation_id, turn.event, turn.number) };
         let output = self.hook_output(turn, told.operation_id);
         // What an attempt has left that was interrupted goes first: two of one hook would be in each other's way.
-        let earlier = mark.clone();
-        self.blocking(move || {
+        let (earlier, path) = (mark.clone(), output.clone());
+        let opened = self.blocking(move || {
             earlier.kill_all();
-            Ok::<_, Error>(())
-        })
-        .await?;
-        let mut child = match start(command, told, turn.event, &mark, &output) {
+            Ok::<_, Error>(open_output(&path))
+        });
+        let started = opened.await?.and_then(|file| start(command, told, turn.event, &mark, file));
+        let mut child = match started {
             Ok(child) => child,
             Err(error) => return Ok(Err(HookFailure::failed(format!("it cannot be started: {error}")))),
         };
@@ -201,12 +201,16 @@ impl Services {
     }
 }
 
-fn start(command: &[String], told: &Told<'_>, event: HookEvent, mark: &Mark, output: &Path) -> io::Result<Child> {
-    let (name, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    if let Some(directory) = output.parent() {
+/// The file that a hook's output is added to. Blocking.
+fn open_output(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
-    let output = OpenOptions::new().append(true).create(true).mode(0o600).open(output)?;
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+fn start(command: &[String], told: &Told<'_>, event: HookEvent, mark: &Mark, output: File) -> io::Result<Child> {
+    let (name, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let graph_ids: Vec<&str> = told.members.iter().map(|member| member.graph_id.as_str()).collect();
     program(name)
         .args(arguments)

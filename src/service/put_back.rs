@@ -34,6 +34,13 @@ pub(super) fn former_of(done: &Move) -> Option<PathBuf> {
     either(&done.target, Path::new(&done.kept_as))
 }
 
+/// That what was replaced is gone.
+pub(super) fn former_gone(id: FailoverId, done: &Move) -> Error {
+    let kept_as = &done.kept_as;
+    let message = format!("what failover `{id}` has replaced is gone, put it back, or set `force` to leave that graph as it is: {kept_as}");
+    Error::refused(ErrorKind::FailedPrecondition, "FORMER_STATE_GONE", message)
+}
+
 /// A directory beside a target, or one of the same name in it.
 fn either(target: &str, place: &Path) -> Option<PathBuf> {
     let inside = Path::new(target).join(place.file_name()?);
@@ -41,6 +48,15 @@ fn either(target: &str, place: &Path) -> Option<PathBuf> {
 }
 
 impl PutBack {
+    /// Under the name that an earlier rollback has given to what stood there, where that one has put it back already.
+    pub(super) fn named_as_before(self) -> Self {
+        let earlier = self.done.replaced_as.as_ref().map(PathBuf::from).filter(|earlier| self.was_put_back_as(earlier));
+        match earlier {
+            Some(replaced_as) => Self { replaced_as, ..self },
+            None => self,
+        }
+    }
+
     /// Checks what would keep it from being done, as far as that can be known before.
     ///
     /// # Errors
@@ -86,8 +102,12 @@ impl PutBack {
     }
 
     /// What stood there stands there again, and what was there is kept.
-    pub(super) fn was_put_back(&self) -> bool {
-        self.former().is_none() && either(&self.done.target, &self.replaced_as).is_some()
+    fn was_put_back(&self) -> bool {
+        self.was_put_back_as(&self.replaced_as)
+    }
+
+    fn was_put_back_as(&self, replaced_as: &Path) -> bool {
+        self.former().is_none() && either(&self.done.target, replaced_as).is_some()
     }
 
     /// What was replaced, under either of its names.
@@ -127,10 +147,7 @@ impl PutBack {
     }
 
     fn gone(&self) -> Error {
-        let (id, kept_as) = (self.failover_id, &self.done.kept_as);
-        let message =
-            format!("what failover `{id}` has replaced is gone, put it back, or set `force` to leave that graph as it is: {kept_as}");
-        Error::refused(ErrorKind::FailedPrecondition, "FORMER_STATE_GONE", message)
+        former_gone(self.failover_id, &self.done)
     }
 }
 

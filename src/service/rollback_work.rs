@@ -9,14 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use super::Services;
 use super::error::Error;
-use super::failover_run::FailoverRun;
+use super::failover_plan::{places_of, refuse_first};
+use super::failover_run::{FailoverRun, interrupted_report_of};
 use super::operations::{payload, to_json};
 use super::placements::{Aside, kept_name};
 use super::put_back::PutBack;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::timestamp::Timestamp;
-use crate::domain::failover::{FailoverState, Member, Phase, Step, StepKind, StepOf, StepOutcome, mark_interrupted};
+use crate::domain::failover::{FailoverState, Member, Phase, StepKind, StepOf, StepOutcome};
 use crate::domain::hook::HookEvent;
 use crate::domain::operation::OperationKind;
 use crate::lightrag::apply::recover_apply;
@@ -85,10 +86,7 @@ impl Services {
     /// some new stay fenced.
     pub(super) async fn end_failover(&self, transaction: &Transaction, operation: &operation::Model, why: &str) -> Result<(), Error> {
         let Some(mut row) = failovers::find_by_operation(&**transaction, operation.operation_id).await? else { return Ok(()) };
-        let mut report: Vec<Step> =
-            serde_json::from_str(&row.report).map_err(|error| Error::internal("read the report of a failover", error))?;
-        mark_interrupted(&mut report);
-        row.report = to_json(&report)?;
+        row.report = to_json(&interrupted_report_of(&row)?)?;
         row.state = row.phase.state_without_success();
         row.error_message = Some(why.to_owned());
         match operation.kind {
@@ -122,12 +120,12 @@ impl FailoverRun<'_> {
         let looked = async {
             let mut refusals = services.places_in_use(&members).await?;
             refusals.extend(services.servers_in_the_way(&members, force).await?);
-            refusals.into_iter().next().map_or(Ok(()), Err)
+            refuse_first(refusals)
         };
         self.step(StepKind::Check, StepOf::All, looked).await?;
         self.fence().await?;
         let works = self.works_to_put_back().await?;
-        let possible = services.blocking(move || works.iter().try_for_each(|(_, work)| work.check()));
+        let possible = services.blocking(move || works.iter().try_for_each(PutBack::check));
         self.step(StepKind::Check, StepOf::All, possible).await?;
         self.save_phase(Phase::PuttingBack).await?;
         failpoint::reach("rollback.begun");
@@ -157,40 +155,38 @@ impl FailoverRun<'_> {
     }
 
     /// What is to be done to put each directory back, what was switched last first.
-    async fn works_to_put_back(&mut self) -> Result<Vec<(usize, PutBack)>, Error> {
-        let targets: Vec<PathBuf> = self.members.iter().flat_map(Member::moves).map(|one| PathBuf::from(&one.target)).collect();
+    async fn works_to_put_back(&mut self) -> Result<Vec<PutBack>, Error> {
+        let targets = places_of(&self.members);
         // What is known of a place counts only where nothing is half done there.
         self.services.blocking(move || targets.iter().try_for_each(|target| recover_apply(target).map(|_| ()))).await?;
         let (mut works, at, leaves_gone) = (Vec::new(), self.put_back_at(), self.row.force);
         for (number, is_inputs) in self.switching_order().into_iter().rev() {
-            let services = self.services;
-            let Some(one) = self.members[number].move_mut(is_inputs) else { continue };
-            let target = PathBuf::from(&one.target);
-            let inputs = if is_inputs { Some(services.inputs_at(&target).await?) } else { None };
-            let work = |replaced_as: PathBuf| PutBack {
-                failover_id: self.row.failover_id,
-                number,
-                leaves_gone,
-                done: one.clone(),
-                inputs: inputs.clone(),
-                replaced_as,
-                places: services.settings().places.clone(),
-            };
-            // One that an earlier rollback has put back has its name already.
-            let earlier = one.replaced_as.clone().map(|earlier| work(PathBuf::from(earlier))).filter(PutBack::was_put_back);
-            let work = earlier.unwrap_or_else(|| work(kept_name(&target, at)));
-            if !work.was_not_switched() {
-                one.replaced_as = Some(work.replaced_as.display().to_string());
-            }
-            works.push((number, work));
+            let Some(done) = self.members[number].moves().nth(usize::from(is_inputs)).cloned() else { continue };
+            let target = PathBuf::from(&done.target);
+            let inputs = if is_inputs { Some(self.services.inputs_at(&target).await?) } else { None };
+            let (replaced_as, places) = (kept_name(&target, at), self.services.settings().places.clone());
+            works.push(PutBack { failover_id: self.row.failover_id, number, leaves_gone, done, inputs, replaced_as, places });
         }
+        let mut members = self.members.clone();
+        let named = self.services.blocking(move || {
+            let works: Vec<PutBack> = works.into_iter().map(PutBack::named_as_before).collect();
+            for work in works.iter().filter(|work| !work.was_not_switched()) {
+                if let Some(one) = members[work.number].move_mut(work.inputs.is_some()) {
+                    one.replaced_as = Some(work.replaced_as.display().to_string());
+                }
+            }
+            Ok::<_, Error>((members, works))
+        });
+        let (members, works) = named.await?;
+        self.members = members;
         Ok(works)
     }
 
     /// Puts the former directory of each graph back. What stands there now is kept.
     pub(super) async fn put_all_back(&mut self) -> Result<(), Error> {
-        for (number, work) in self.works_to_put_back().await? {
-            let (graph_id, is_inputs) = (self.members[number].graph_id.clone(), work.inputs.is_some());
+        for work in self.works_to_put_back().await? {
+            let (number, is_inputs) = (work.number, work.inputs.is_some());
+            let graph_id = self.members[number].graph_id.clone();
             let put_back = self.services.blocking(move || work.run());
             let left = self.step(StepKind::PutBack, StepOf::Graph(&graph_id), put_back).await?;
             if let Some(one) = self.members[number].move_mut(is_inputs).filter(|_| left.is_some()) {

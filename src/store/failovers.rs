@@ -4,8 +4,8 @@ use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, EntityTrait as _, IntoActiveModel as _};
 use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect as _};
 
-use super::Error;
 use super::entity::failover::{Column, Entity, Model};
+use super::{Error, fences};
 use crate::base::ids::{CheckpointId, FailoverId, OperationId};
 use crate::domain::failover::FailoverState;
 use crate::domain::page::{Page, PageRequest, TimeKey};
@@ -52,6 +52,15 @@ pub async fn find_by_operation(connection: &impl ConnectionTrait, id: OperationI
 /// The database's.
 pub async fn list_capturing(connection: &impl ConnectionTrait) -> Result<Vec<Model>, Error> {
     let query = Entity::find().filter(Column::State.eq(FailoverState::Capturing));
+    query.all(connection).await.map_err(Error::during("list failovers"))
+}
+
+/// The failovers that hold graphs.
+///
+/// # Errors
+/// The database's.
+pub async fn list_holding(connection: &impl ConnectionTrait) -> Result<Vec<Model>, Error> {
+    let query = Entity::find().filter(Column::FailoverId.in_subquery(fences::holding()));
     query.all(connection).await.map_err(Error::during("list failovers"))
 }
 

@@ -57,15 +57,6 @@ pub async fn list(connection: &impl ConnectionTrait) -> Result<Vec<Model>, Error
     Entity::find().all(connection).await.map_err(Error::during("list fences"))
 }
 
-/// The failovers that hold graphs.
-///
-/// # Errors
-/// The database's.
-pub async fn list_failovers(connection: &impl ConnectionTrait) -> Result<Vec<FailoverId>, Error> {
-    let query = Entity::find().select_only().column(Column::FailoverId).distinct();
-    query.into_tuple().all(connection).await.map_err(Error::during("list fences"))
-}
-
 /// Whether nothing but its failover works on a graph, asked when nobody changes that before the transaction ends.
 ///
 /// # Errors
@@ -102,6 +93,11 @@ pub async fn release(connection: &impl ConnectionTrait, failover_id: FailoverId)
     let delete = Entity::delete_many().filter(Column::FailoverId.eq(failover_id));
     delete.exec(connection).await.map_err(Error::during("release graphs"))?;
     Ok(())
+}
+
+/// The failovers that hold graphs, within a query.
+pub(super) fn holding() -> SelectStatement {
+    Entity::find().select_only().column(Column::FailoverId).into_query()
 }
 
 /// The graphs that nothing else works on, within a query.
