@@ -10,6 +10,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "lightkeep/v1/operation.proto",
         "lightkeep/v1/options.proto",
         "lightkeep/v1/recovery.proto",
+        "lightkeep/v1/replica.proto",
+        "lightkeep/v1/replication.proto",
         "lightkeep/v1/repository.proto",
         "lightkeep/v1/retention.proto",
         "lightkeep/v1/schedule.proto",
@@ -19,6 +21,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
-    tonic_prost_build::configure().build_client(true).build_server(true).compile_fds(compiler.file_descriptor_set())?;
+    // File contents are passed on without being copied.
+    let builder = tonic_prost_build::configure().build_client(true).build_server(true).bytes(".lightkeep.v1.PutFileRequest");
+    builder.bytes(".lightkeep.v1.GetFileResponse").compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

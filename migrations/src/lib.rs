@@ -15,6 +15,7 @@ mod m20261125_000006_checkpoints;
 mod m20261125_000007_health;
 mod m20261125_000008_drills;
 mod m20261130_000009_failovers;
+mod m20261130_000010_replication;
 
 /// All migrations, in their order.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000007_health::Migration),
             Box::new(m20261125_000008_drills::Migration),
             Box::new(m20261130_000009_failovers::Migration),
+            Box::new(m20261130_000010_replication::Migration),
         ]
     }
 }

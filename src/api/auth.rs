@@ -1,4 +1,4 @@
-//! Asks every call for the API key, where one is set.
+//! Asks every call for the API key, where one is set; and those of other Lightkeeps that bring copies for their own key.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -11,6 +11,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
 use crate::base::secret::Secret;
+use crate::domain::peer::PeerKey;
 
 /// The domain of our error reasons.
 pub const DOMAIN: &str = "lightkeep";
@@ -18,41 +19,64 @@ pub const DOMAIN: &str = "lightkeep";
 /// Health checks of load balancers come without a key, and tell nothing but whether we serve.
 const OPEN_PREFIX: &str = "/grpc.health.v1.Health/";
 
+/// What peer keys open, and nothing else opens.
+const PEER_PREFIX: &str = "/lightkeep.v1.ReplicaService/";
+
 /// In the extensions of a request that came with the right key.
 #[derive(Debug, Clone, Copy)]
 pub struct Authenticated;
+
+/// In the extensions of a request that came with the key of another Lightkeep: its name here.
+#[derive(Debug, Clone)]
+pub struct AuthenticatedPeer(pub Arc<str>);
 
 /// Who may call.
 #[derive(Debug, Clone)]
 pub struct Auth {
     key: Option<Arc<Secret>>,
+    peers: Arc<[PeerKey]>,
+}
+
+/// Who calls.
+#[derive(Debug, Clone)]
+enum Caller {
+    /// Anybody.
+    Anonymous,
+    /// Whoever has the API key.
+    Operator,
+    /// Another Lightkeep.
+    Peer(Arc<str>),
 }
 
 impl Auth {
-    /// Calls need `key`; without one everybody may call.
-    pub fn new(key: Option<Secret>) -> Self {
-        Self { key: key.map(Arc::new) }
+    /// Calls need `key`; without one everybody may call. What other Lightkeeps call needs the key of one of `peers`, and no other.
+    pub fn new(key: Option<Secret>, peers: Vec<PeerKey>) -> Self {
+        Self { key: key.map(Arc::new), peers: peers.into() }
     }
 
     /// Looks for the key in `X-API-Key` and in `Authorization: Bearer`. One right key is enough.
     ///
     /// # Errors
-    /// UNAUTHENTICATED with the reason `API_KEY_REQUIRED` or `API_KEY_INVALID`.
-    pub fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), Status> {
-        let Some(key) = &self.key else { return Ok(()) };
+    /// UNAUTHENTICATED with the reason `API_KEY_REQUIRED`, `API_KEY_INVALID` or `PEER_KEY_INVALID`.
+    fn check(&self, path: &str, headers: &HeaderMap) -> Result<Caller, Status> {
         if path.starts_with(OPEN_PREFIX) {
-            return Ok(());
+            return Ok(Caller::Anonymous);
         }
         let plain = headers.get_all("x-api-key").iter().map(header::HeaderValue::as_bytes);
         let bearer = headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| bearer_token(value.as_bytes()));
-        let mut given = false;
-        for candidate in plain.chain(bearer) {
-            given = true;
-            if key.matches(candidate) {
-                return Ok(());
-            }
+        let mut given = plain.chain(bearer).peekable();
+        if path.starts_with(PEER_PREFIX) {
+            // All keys are compared, so that the time does not tell which one it is.
+            let peers = given.flat_map(|candidate| self.peers.iter().filter(move |peer| peer.key.matches(candidate)));
+            let refused = || refusal("PEER_KEY_INVALID", "a key of `LIGHTKEEP_PEER_KEYS` is needed to bring copies here, and no other");
+            return peers.last().map(|peer| Caller::Peer(peer.name.as_str().into())).ok_or_else(refused);
         }
-        if given {
+        let Some(key) = &self.key else { return Ok(Caller::Anonymous) };
+        let is_given = given.peek().is_some();
+        if given.any(|candidate| key.matches(candidate)) {
+            return Ok(Caller::Operator);
+        }
+        if is_given {
             Err(refusal("API_KEY_INVALID", "the API key is not valid: send the server's key as `X-API-Key` or `Authorization: Bearer`"))
         } else {
             Err(refusal("API_KEY_REQUIRED", "an API key is required: send it as `X-API-Key` or `Authorization: Bearer`"))
@@ -113,9 +137,11 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.auth.check(request.uri().path(), request.headers()) {
-            Ok(()) => {
-                if self.auth.key.is_some() {
-                    request.extensions_mut().insert(Authenticated);
+            Ok(caller) => {
+                match caller {
+                    Caller::Anonymous => {}
+                    Caller::Operator => drop(request.extensions_mut().insert(Authenticated)),
+                    Caller::Peer(name) => drop(request.extensions_mut().insert(AuthenticatedPeer(name))),
                 }
                 Box::pin(self.inner.call(request))
             }
@@ -132,13 +158,13 @@ mod tests {
         pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))).collect()
     }
 
-    fn reason(result: Result<(), Status>) -> Option<String> {
+    fn reason(result: Result<Caller, Status>) -> Option<String> {
         result.err().map(|status| status.get_details_error_info().unwrap().reason)
     }
 
     #[test]
     fn one_right_key_opens() {
-        let auth = Auth::new(Some(Secret::new("k1".into())));
+        let auth = Auth::new(Some(Secret::new("k1".into())), vec![]);
         let check = |pairs: &[(&'static str, &'static str)]| reason(auth.check("/lightkeep.v1.BackupService/GetGraph", &headers(pairs)));
         assert_eq!(check(&[("x-api-key", "k1")]), None);
         assert_eq!(check(&[("authorization", "bearer k1")]), None);
@@ -148,6 +174,21 @@ mod tests {
         assert_eq!(check(&[("x-api-key", "k")]).as_deref(), Some("API_KEY_INVALID"));
         assert_eq!(check(&[("authorization", "Bearer k1k")]).as_deref(), Some("API_KEY_INVALID"));
         assert_eq!(reason(auth.check("/grpc.health.v1.Health/Check", &headers(&[]))), None);
-        assert_eq!(reason(Auth::new(None).check("/x", &headers(&[]))), None);
+        assert_eq!(reason(Auth::new(None, vec![]).check("/x", &headers(&[]))), None);
+    }
+
+    #[test]
+    fn each_key_opens_its_own_door() {
+        let peers = ["berlin", "paris"].map(|name| PeerKey::parse(name, &format!("{name}-0123456789")).unwrap());
+        let auth = Auth::new(Some(Secret::new("k1".into())), peers.into());
+        let replica = |key| auth.check("/lightkeep.v1.ReplicaService/PutFile", &headers(&[("authorization", key)]));
+        assert!(matches!(replica("Bearer paris-0123456789"), Ok(Caller::Peer(name)) if &*name == "paris"));
+        assert_eq!(reason(replica("Bearer k1")).as_deref(), Some("PEER_KEY_INVALID"));
+        assert_eq!(reason(auth.check("/lightkeep.v1.ReplicaService/PutFile", &headers(&[]))).as_deref(), Some("PEER_KEY_INVALID"));
+        let other = auth.check("/lightkeep.v1.BackupService/DeleteSnapshot", &headers(&[("authorization", "Bearer paris-0123456789")]));
+        assert_eq!(reason(other).as_deref(), Some("API_KEY_INVALID"));
+        // Without an API key too.
+        let open = Auth::new(None, vec![]);
+        assert_eq!(reason(open.check("/lightkeep.v1.ReplicaService/PutFile", &headers(&[]))).as_deref(), Some("PEER_KEY_INVALID"));
     }
 }

@@ -15,13 +15,16 @@ use tonic_health::server::HealthReporter;
 
 use super::auth::Auth;
 use super::door::{GrpcService, door, for_tonic};
-use super::grpc::{BackupGrpc, OperationGrpc, RecoveryGrpc, RepositoryGrpc, RetentionGrpc, ScheduleGrpc};
+use super::grpc::{BackupGrpc, OperationGrpc, RecoveryGrpc, ReplicaGrpc, ReplicationGrpc, RepositoryGrpc, RetentionGrpc, ScheduleGrpc};
 use super::rest;
 use crate::base::secret::Secret;
+use crate::domain::peer::PeerKey;
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::operation_service_server::OperationServiceServer;
 use crate::proto::v1::recovery_service_server::RecoveryServiceServer;
+use crate::proto::v1::replica_service_server::ReplicaServiceServer;
+use crate::proto::v1::replication_service_server::ReplicationServiceServer;
 use crate::proto::v1::repository_service_server::RepositoryServiceServer;
 use crate::proto::v1::retention_service_server::RetentionServiceServer;
 use crate::proto::v1::schedule_service_server::ScheduleServiceServer;
@@ -30,15 +33,39 @@ use crate::service::Services;
 /// The longest request that is read, bytes: as REST has it.
 const REQUEST_LIMIT: usize = 1024 * 1024;
 
+/// The longest message between Lightkeeps, bytes: the names of all packs of a snapshot, and their index files.
+const PEER_REQUEST_LIMIT: usize = 64 << 20;
+
+/// What peers may send ahead of what is read, bytes.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
 /// How often the health service asks the database whether it answers.
 const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 
 const BACKUP_SERVICE: &str = "lightkeep.v1.BackupService";
 const RECOVERY_SERVICE: &str = "lightkeep.v1.RecoveryService";
+const REPLICA_SERVICE: &str = "lightkeep.v1.ReplicaService";
+const REPLICATION_SERVICE: &str = "lightkeep.v1.ReplicationService";
 const REPOSITORY_SERVICE: &str = "lightkeep.v1.RepositoryService";
 const RETENTION_SERVICE: &str = "lightkeep.v1.RetentionService";
 const SCHEDULE_SERVICE: &str = "lightkeep.v1.ScheduleService";
 const OPERATION_SERVICE: &str = "lightkeep.v1.OperationService";
+
+/// What is served, and to whom.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// What every call needs, where it is set.
+    pub api_key: Option<Secret>,
+    /// What those need that bring copies here.
+    pub peer_keys: Vec<PeerKey>,
+    /// Backups are served.
+    pub backup_enabled: bool,
+    /// Recovery is served.
+    pub recovery_enabled: bool,
+    /// Targets are served.
+    pub replication_enabled: bool,
+}
 
 /// All services behind their layers.
 #[derive(Debug)]
@@ -50,11 +77,12 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// Puts the doors together. With an `api_key` every call needs it; without backup or recovery their services are not there.
+    /// Puts the doors together. What is not enabled is not there.
     ///
     /// # Errors
     /// The protos cannot be served, which is a bug.
-    pub fn new(services: &Services, api_key: Option<Secret>, backup_enabled: bool, recovery_enabled: bool) -> anyhow::Result<Self> {
+    pub fn new(services: &Services, access: Access) -> anyhow::Result<Self> {
+        let Access { api_key, peer_keys, backup_enabled, recovery_enabled, replication_enabled } = access;
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut routes = Routes::new(health_service);
         routes = routes.add_service(OperationServiceServer::new(OperationGrpc(services.clone())).max_decoding_message_size(REQUEST_LIMIT));
@@ -74,11 +102,21 @@ impl Doors {
             let recovery = RecoveryServiceServer::new(RecoveryGrpc(services.clone()));
             routes = routes.add_service(recovery.max_decoding_message_size(REQUEST_LIMIT));
         }
+        if replication_enabled {
+            names.push(REPLICATION_SERVICE);
+            let replication = ReplicationServiceServer::new(ReplicationGrpc(services.clone()));
+            routes = routes.add_service(replication.max_decoding_message_size(REQUEST_LIMIT));
+        }
+        if backup_enabled && !peer_keys.is_empty() {
+            names.push(REPLICA_SERVICE);
+            let replica = ReplicaServiceServer::new(ReplicaGrpc(services.clone()));
+            routes = routes.add_service(replica.max_decoding_message_size(PEER_REQUEST_LIMIT));
+        }
         for reflection in [Reflection::V1, Reflection::V1Alpha] {
             routes = reflection.add_to(routes, &names)?;
         }
         let needs_key = api_key.is_some();
-        let grpc = door(routes, Auth::new(api_key), services.ids().clone(), Arc::clone(services.clock()));
+        let grpc = door(routes, Auth::new(api_key, peer_keys), services.ids().clone(), Arc::clone(services.clock()));
         let bag = services.clone();
         let ready = move || {
             let bag = bag.clone();
@@ -99,7 +137,9 @@ impl Doors {
         closing: &CancellationToken,
     ) -> Vec<JoinHandle<anyhow::Result<()>>> {
         services.tasks().spawn(watch_database(services.clone(), self.health.clone(), self.names.clone()));
-        let server = tonic::transport::Server::builder().add_routes(for_tonic(self.grpc.clone()));
+        let server = tonic::transport::Server::builder().initial_stream_window_size(STREAM_WINDOW);
+        let mut server = server.initial_connection_window_size(CONNECTION_WINDOW);
+        let server = server.add_routes(for_tonic(self.grpc.clone()));
         let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
         let grpc_closing = closing.clone().cancelled_owned();
         let grpc = services

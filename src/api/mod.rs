@@ -9,4 +9,4 @@ pub mod request_id;
 pub mod rest;
 pub mod status;
 
-pub use doors::Doors;
+pub use doors::{Access, Doors};

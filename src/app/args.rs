@@ -29,6 +29,9 @@ pub enum Command {
     /// repositories that restic or rustic made: put each into the storage, under the id of its graph. Operations that wait in the
     /// database are worked on meanwhile, as by a server.
     Adopt(AdoptArgs),
+    /// Seal the keys of LightRAG servers and of targets with a new key, in the database and in `secrets.key`, and end. No server may use
+    /// them meanwhile.
+    RotateSecretsKey(StorageArgs),
 }
 
 /// Flags of `serve`. Each has its environment variable and its key in the TOML file.
@@ -94,6 +97,14 @@ pub struct AdoptArgs {
     /// Only the repository of this graph; may be repeated [default: all in the storage; those of known graphs are compared again].
     #[arg(long = "graph", value_name = "GRAPH_ID")]
     pub graphs: Vec<String>,
+    /// What it works on.
+    #[command(flatten)]
+    pub places: StorageArgs,
+}
+
+/// Flags of a command that works on storage and database.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct StorageArgs {
     /// Where the repositories lie [default: ./lightrag_backups].
     #[arg(long, value_name = "DIRECTORY")]
     pub storage: Option<String>,
@@ -108,7 +119,7 @@ pub struct AdoptArgs {
     pub repository_password_command: Option<String>,
 }
 
-impl AdoptArgs {
+impl StorageArgs {
     fn given(&self) -> Vec<(&'static str, Vec<String>)> {
         let single = [
             ("--storage", &self.storage),
@@ -125,7 +136,8 @@ impl Args {
     pub(super) fn given(&self) -> Vec<(&'static str, Vec<String>)> {
         match &self.command {
             Command::Serve(serve) => serve.given(),
-            Command::Adopt(adopt) => adopt.given(),
+            Command::Adopt(adopt) => adopt.places.given(),
+            Command::RotateSecretsKey(places) => places.given(),
             Command::Migrate(migrate) => migrate.database_url.iter().map(|url| ("--database-url", vec![url.clone()])).collect(),
             // As flags, so that an exported LIGHTRAG_BACKUP_STORAGE does not lead the demonstration into real repositories.
             Command::Quickstart(_) => vec![

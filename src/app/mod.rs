@@ -7,6 +7,7 @@ pub mod config;
 pub mod instance_lock;
 pub mod password;
 mod quickstart;
+mod secret_keys;
 pub mod server;
 mod signals;
 
@@ -77,6 +78,7 @@ async fn run(args: &Args, config: Config) -> anyhow::Result<()> {
         Command::Quickstart(quickstart) => quickstart::run(config, quickstart.once).await,
         Command::Migrate(_) => migrate(&config).await,
         Command::Adopt(arguments) => adopt::run(config, &arguments.graphs).await,
+        Command::RotateSecretsKey(_) => secret_keys::rotate(config).await,
     }
 }
 

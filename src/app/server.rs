@@ -15,16 +15,19 @@ use tokio_util::sync::CancellationToken;
 use super::config::{Config, PasswordSource, host_name};
 use super::instance_lock::InstanceLock;
 use super::password::{Origin, repository_password};
+use super::secret_keys;
 use crate::api;
 use crate::base::clock::Clock;
 use crate::base::ids::IdSource;
 use crate::base::secret::Secret;
+use crate::domain::address::AddressRules;
 use crate::jobs::{self, Worker};
 use crate::service::checkpoint_schedule::RecoverySettings;
 use crate::service::drills::DrillSettings;
 use crate::service::hooks::FailoverSettings;
 use crate::service::paths::Places;
 use crate::service::prune_schedule::PruneSettings;
+use crate::service::replication::ReplicationSettings;
 use crate::service::{Services, Settings};
 use crate::store::{self, Store};
 
@@ -89,7 +92,19 @@ impl Server {
             services.tasks().spawn(jobs::follow_recovery(services.clone()));
         }
         let worker = services.tasks().spawn(Worker::new(services.clone(), config.max_parallel_operations).run());
-        let doors = api::Doors::new(&services, config.api_key.clone(), config.backup_enabled, recovery_enabled)?;
+        let replication_enabled = services.settings().replication.is_enabled;
+        if replication_enabled {
+            services.tasks().spawn(jobs::replicate(services.clone()));
+            services.tasks().spawn(jobs::watch_targets(services.clone()));
+        }
+        let access = api::Access {
+            api_key: config.api_key.clone(),
+            peer_keys: config.peer_keys.clone(),
+            backup_enabled: config.backup_enabled,
+            recovery_enabled,
+            replication_enabled,
+        };
+        let doors = api::Doors::new(&services, access)?;
         let closing = CancellationToken::new();
         let listening = doors.listen(&services, listeners.http, listeners.grpc, &closing);
         Ok(Self { services, doors, http_addr, grpc_addr, worker, closing, listening, _locks: locks })
@@ -147,12 +162,28 @@ impl Server {
 /// As [`Server::start`].
 pub(super) async fn services(config: &Config, clock: Arc<dyn Clock>, ids: IdSource) -> anyhow::Result<(Services, Vec<InstanceLock>)> {
     let (locks, storage) = prepare(config)?;
+    let services = bare_services(config, &storage, clock, ids).await?;
+    jobs::recover(&services).await?;
+    Ok((services, locks))
+}
+
+/// The use-cases, with everything as an earlier process left it.
+///
+/// # Errors
+/// As [`Server::start`].
+pub(super) async fn bare_services(config: &Config, storage: &Path, clock: Arc<dyn Clock>, ids: IdSource) -> anyhow::Result<Services> {
     let store = Store::connect(&config.database.connect_url()).await?;
     store.migrate().await?;
-    let repository_password = password(config, &storage, &store).await?;
+    let repository_password = password(config, storage, &store).await?;
+    let secret_keys = secret_keys::read_or_create(storage)?;
     let working_dir = std::env::current_dir().context("the working directory cannot be used")?;
     let settings = Settings {
-        places: Places { allowed_roots: config.allowed_roots.clone(), storage, own_files: own_files(config), working_dir },
+        places: Places {
+            allowed_roots: config.allowed_roots.clone(),
+            storage: storage.to_path_buf(),
+            own_files: own_files(config),
+            working_dir,
+        },
         retention_days: config.retention_days,
         prune: PruneSettings {
             interval: Duration::from_secs(u64::from(config.prune_interval_hours) * 3600),
@@ -187,10 +218,17 @@ pub(super) async fn services(config: &Config, clock: Arc<dyn Clock>, ids: IdSour
         instance_name: config.instance_name.clone(),
         host_name: host_name(),
         repository_password,
+        secret_keys,
+        replication: ReplicationSettings {
+            is_enabled: config.backup_enabled && config.replication_enabled,
+            most_targets: config.replication_max_targets,
+            health_check_interval: Duration::from_secs(config.replication_health_check_interval_seconds.into()),
+            addresses: AddressRules { allow_http: config.replication_allow_http, forbid_private: config.replication_forbid_private },
+            roots: config.replication_roots.clone(),
+            event_retention: Duration::from_secs(u64::from(config.event_retention_days) * 24 * 3600),
+        },
     };
-    let services = Services::new(settings, store, clock, ids);
-    jobs::recover(&services).await?;
-    Ok((services, locks))
+    Ok(Services::new(settings, store, clock, ids))
 }
 
 /// The password of the repositories. A new one is not made where there are snapshots already: then the storage is another, or its
@@ -230,7 +268,10 @@ fn own_files(config: &Config) -> Vec<PathBuf> {
 }
 
 /// Makes the directories and takes the locks. Several instances may share a storage when they share a PostgreSQL database.
-fn prepare(config: &Config) -> anyhow::Result<(Vec<InstanceLock>, PathBuf)> {
+///
+/// # Errors
+/// Another process uses them; they cannot be made.
+pub(super) fn prepare(config: &Config) -> anyhow::Result<(Vec<InstanceLock>, PathBuf)> {
     make_directory(&config.storage, 0o700)?;
     let storage = config.storage.canonicalize().with_context(|| format!("cannot use the storage: {}", config.storage.display()))?;
     let Some(database) = lock_database(config)? else { return Ok((vec![], storage)) };

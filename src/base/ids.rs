@@ -64,6 +64,10 @@ id_type! {
     DrillRunId,
     /// Names a failover.
     FailoverId,
+    /// Names a target of replication.
+    TargetId,
+    /// Names something that has happened to a target.
+    EventId,
 }
 
 /// Where ids come from: random ones, or counted ones that are the same in each run of a test.

@@ -1,15 +1,19 @@
 //! The name of a graph. It is also the name of its repository's directory, so it must be safe as one.
+//!
+//! A copy that lies here of a graph that is somewhere else is a graph of its own, without a source: `<graph>@<where>`.
 
 use std::fmt;
 use std::sync::Arc;
 
 use unicode_normalization::is_nfc;
 
+use super::peer::is_name;
+
 /// The most bytes that an id may have: a directory name has room for 255.
 pub const MAX_GRAPH_ID_BYTES: usize = 200;
 
 /// Names below the storage directory that are not graphs, and the one that means all graphs.
-const RESERVED: [&str; 3] = ["repository.key", "replicas", "-"];
+const RESERVED: [&str; 4] = ["repository.key", "secrets.key", "replicas", "-"];
 
 /// A valid graph id.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -41,6 +45,11 @@ impl GraphId {
     /// # Errors
     /// [`GraphIdError`] says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, GraphIdError> {
+        let whole = text;
+        let (text, place) = text.split_once('@').map_or((text, None), |(graph, place)| (graph, Some(place)));
+        if place.is_some_and(|place| !is_name(place)) {
+            return Err(GraphIdError::Character);
+        }
         if text.is_empty() {
             return Err(GraphIdError::Empty);
         }
@@ -57,7 +66,22 @@ impl GraphId {
         if RESERVED.contains(&text) {
             return Err(GraphIdError::Reserved);
         }
-        Ok(Self(text.into()))
+        Ok(Self(whole.into()))
+    }
+
+    /// The copy of a graph that comes from, or lies at, a place of this name; none where the graph is a copy itself, or the name is none.
+    pub fn copy_at(graph: &Self, place: &str) -> Option<Self> {
+        (!graph.is_copy() && is_name(place)).then(|| Self(format!("{graph}@{place}").into()))
+    }
+
+    /// The graph that this is a copy of, and the place that it comes from or lies at; none for a graph with a source.
+    pub fn as_copy(&self) -> Option<(&str, &str)> {
+        self.0.split_once('@')
+    }
+
+    /// Whether it is a copy, and has no source of its own.
+    pub fn is_copy(&self) -> bool {
+        self.as_copy().is_some()
     }
 
     /// The text.
@@ -80,7 +104,7 @@ mod tests {
 
     #[test]
     fn takes_letters_of_all_scripts() {
-        for good in ["graph1", "a.b_c-D9", "Wissen-über-Öl", "知识图谱", "--", "_x"] {
+        for good in ["graph1", "a.b_c-D9", "Wissen-über-Öl", "知识图谱", "--", "_x", "graph@site-2"] {
             assert_eq!(GraphId::parse(good).map(|id| id.to_string()), Ok(good.to_owned()));
         }
     }
@@ -96,6 +120,10 @@ mod tests {
             ("a/b", GraphIdError::Character),
             ("%2e%2e", GraphIdError::Character),
             ("a b", GraphIdError::Character),
+            ("a@", GraphIdError::Character),
+            ("@b", GraphIdError::Empty),
+            ("a@b@c", GraphIdError::Character),
+            ("a@../b", GraphIdError::Character),
             ("a\0", GraphIdError::Character),
             ("u\u{308}", GraphIdError::NotNormalized),
             ("repository.key", GraphIdError::Reserved),

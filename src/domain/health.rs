@@ -33,6 +33,8 @@ words! {
         Graph = "graph",
         /// A graph's snapshots and their repository.
         Backup = "backup",
+        /// A target of replication.
+        Target = "target",
     }
 }
 
@@ -110,6 +112,23 @@ pub struct BackupFacts {
     pub rto_objective_seconds: Option<u64>,
     /// Why the last drill has failed, and whether that says that the newest good snapshot does not recover the graph.
     pub failed_drill: Option<(String, bool)>,
+    /// How many copies its newest good snapshot has that had time to get some; none where nobody says how many it must have.
+    pub copies: Option<Copies>,
+}
+
+/// The copies of a snapshot, and those that it must have.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Copies {
+    /// The snapshot.
+    pub snapshot_id: String,
+    /// Enabled targets that hold it.
+    pub there: i32,
+    /// Targets that must hold it.
+    pub wanted: i32,
+    /// Those of the former that are off site.
+    pub off_site: i32,
+    /// How many of them must be.
+    pub off_site_wanted: i32,
 }
 
 /// A source that has shrunk below this share of its newest good snapshot has lost something.
@@ -214,6 +233,18 @@ impl BackupFacts {
             Some((why, false)) => found.add(HealthStatus::Degraded, format!("the last drill has failed, drill the newest snapshot: {why}")),
             None => {}
         }
+        if let Some(Copies { snapshot_id, there, wanted, off_site, off_site_wanted }) = &self.copies {
+            if there < wanted || off_site < off_site_wanted {
+                let status = if *there == 0 { HealthStatus::Critical } else { HealthStatus::Degraded };
+                let message = format!(
+                    "snapshot `{snapshot_id}` is on {there} targets ({off_site} off site) and has to be on {wanted} ({off_site_wanted} off \
+                     site): see why its targets are behind"
+                );
+                found.add(status, message);
+            }
+            found.details.insert("copies", there.to_string());
+            found.details.insert("off_site_copies", off_site.to_string());
+        }
         if let Some((id, age)) = self.newest_good {
             found.details.insert("newest_good_snapshot", id);
             found.details.insert("age_seconds", age.to_string());
@@ -295,6 +326,8 @@ mod tests {
         let fresh = BackupFacts { newest_good, free_bytes, objective_seconds: Some(60), ..BackupFacts::default() };
         assert_eq!(fresh.clone().judge().status, HealthStatus::Healthy);
         let later = Duration::from_millis(5001);
+        let copies =
+            |there, wanted, off_site, off_site_wanted| Copies { snapshot_id: "s".into(), there, wanted, off_site, off_site_wanted };
         for (status, worse) in [
             (HealthStatus::Critical, BackupFacts { objective_seconds: Some(59), ..fresh.clone() }),
             (HealthStatus::Critical, BackupFacts { unreadable: Some("damaged".into()), ..fresh.clone() }),
@@ -313,6 +346,10 @@ mod tests {
             (HealthStatus::Healthy, BackupFacts { rto: Some(later), ..fresh.clone() }),
             (HealthStatus::Critical, BackupFacts { failed_drill: Some(("recall".into(), true)), ..fresh.clone() }),
             (HealthStatus::Degraded, BackupFacts { failed_drill: Some(("recall".into(), false)), ..fresh.clone() }),
+            (HealthStatus::Healthy, BackupFacts { copies: Some(copies(2, 2, 1, 1)), ..fresh.clone() }),
+            (HealthStatus::Degraded, BackupFacts { copies: Some(copies(1, 2, 1, 1)), ..fresh.clone() }),
+            (HealthStatus::Degraded, BackupFacts { copies: Some(copies(2, 2, 0, 1)), ..fresh.clone() }),
+            (HealthStatus::Critical, BackupFacts { copies: Some(copies(0, 1, 0, 0)), ..fresh.clone() }),
         ] {
             assert_eq!(worse.judge().status, status);
         }

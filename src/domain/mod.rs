@@ -1,5 +1,6 @@
 //! Floor 1: pure rules. No async, no IO; time is an argument.
 
+pub mod address;
 pub mod caller;
 pub mod census;
 pub mod checkpoint;
@@ -17,14 +18,17 @@ pub mod lightrag_layout;
 pub mod objective;
 pub mod operation;
 pub mod page;
+pub mod peer;
 pub mod policy;
 pub mod probe;
+pub mod replication;
 pub mod report;
 pub mod retention;
 pub mod schedule;
 pub mod schedule_run;
 pub mod snapshot;
 pub mod tag;
+pub mod target;
 pub mod time_zone;
 pub mod validate;
 pub mod verification;

@@ -33,12 +33,19 @@ words! {
         Failover = "failover",
         /// Puts back what a failover has replaced.
         Rollback = "rollback",
+        /// Waits until snapshots were sent to targets.
+        Replicate = "replicate",
+        /// Brings the repository of a graph back from a target.
+        Recover = "recover",
     }
 }
 
 impl OperationKind {
     /// Those that work on a graph although it is fenced: it is fenced for them.
     pub const THROUGH_FENCES: [Self; 2] = [Self::Failover, Self::Rollback];
+
+    /// Those that no worker does: what they wait for is done beside all operations, and holds none of them up.
+    pub const BESIDE_WORKERS: [Self; 1] = [Self::Replicate];
 }
 
 words! {

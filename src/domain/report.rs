@@ -39,6 +39,28 @@ pub struct FailoverOutcome {
     pub state: String,
 }
 
+/// What became of a replication that somebody asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicateReport {
+    /// Snapshots that were brought to a target, for each target.
+    pub replicated: u64,
+    /// Those that could not be brought there yet.
+    pub failed: u64,
+    /// Bytes of files that were sent.
+    pub sent_bytes: i64,
+}
+
+/// What was brought back from a target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoverReport {
+    /// Files that were brought by this attempt.
+    pub files: i64,
+    /// Their bytes.
+    pub bytes: i64,
+    /// Snapshots in the repository now.
+    pub snapshots: i64,
+}
+
 /// What a prune did, or would do. Sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PruneReport {

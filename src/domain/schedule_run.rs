@@ -21,6 +21,8 @@ words! {
         Snapshot = "snapshot",
         /// Drills the newest good snapshot.
         Drill = "drill",
+        /// Sends what targets lack.
+        Replicate = "replicate",
     }
 }
 

@@ -41,6 +41,11 @@ impl Violations {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
 
+    /// Whether nothing was wrong so far.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Each violation.
     pub fn iter(&self) -> impl Iterator<Item = &Violation> {
         self.0.iter()

@@ -72,7 +72,8 @@ pub async fn recover(services: &Services) -> Result<(), Error> {
 /// Removes what operations that are over have staged beside a graph's source and inputs, and temporary files in its repository.
 async fn sweep(services: &Services, graph: &Graph) -> Result<(), Error> {
     let root = services.repository_root(&graph.row.graph_id);
-    let sources: Vec<PathBuf> = [&graph.row.source_dir].into_iter().chain(&graph.row.inputs_dir).map(PathBuf::from).collect();
+    let own = [&graph.row.source_dir].into_iter().chain(&graph.row.inputs_dir).filter(|directory| !directory.is_empty());
+    let sources: Vec<PathBuf> = own.map(PathBuf::from).collect();
     let now = SystemTime::UNIX_EPOCH + services.now().since(Timestamp::default());
     let unchanged_since = (!services.store().is_sqlite()).then(|| now - FOREIGN);
     let (bag, runtime) = (services.clone(), Handle::current());

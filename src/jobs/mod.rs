@@ -3,6 +3,7 @@
 mod health;
 mod housekeeping;
 mod recovery;
+mod replication;
 mod scheduler;
 mod watching;
 mod worker;
@@ -17,6 +18,7 @@ use crate::store::entity::operation::Model;
 pub use health::watch_health;
 pub use housekeeping::{housekeep, recover};
 pub use recovery::follow_recovery;
+pub use replication::{replicate, watch_targets};
 pub use scheduler::schedule;
 pub use worker::Worker;
 
@@ -35,6 +37,9 @@ async fn run(services: &Services, operation: &Model, control: &Arc<Control>) -> 
         OperationKind::Failover => services.run_failover(operation, control).await,
         OperationKind::Rollback => services.run_rollback(operation, control).await,
         OperationKind::Drill => services.run_drill(operation, control).await,
+        OperationKind::Recover => services.run_recover(operation, control).await,
+        // Never claimed, see `OperationKind::BESIDE_WORKERS`.
+        OperationKind::Replicate => Ok(()),
         OperationKind::Cleanup => services.run_cleanup(operation, control).await,
     }
 }

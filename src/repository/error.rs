@@ -157,6 +157,35 @@ pub enum Error {
         /// The target.
         path: PathBuf,
     },
+    /// A copy of one repository was to be put into another one.
+    #[error("the repository at `{}` is another one than that which is copied: remove it, or copy under another name", root.display())]
+    OtherRepository {
+        /// Where it is.
+        root: PathBuf,
+    },
+    /// What was received is not what its name says, or not all of it came.
+    #[error("the {subject} that was received is not what its name says: send it again")]
+    Mismatch {
+        /// Which file.
+        subject: String,
+        /// What is wrong with it.
+        #[source]
+        source: FormatError,
+    },
+    /// A file is too large to be received.
+    #[error("the {subject} is larger than the {limit_bytes} bytes that a file of a repository may have")]
+    TooLarge {
+        /// Which file.
+        subject: String,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// Something that a snapshot needs has not come, or has been pruned meanwhile.
+    #[error("the {subject} that the snapshot needs is not there: send it again")]
+    Lacking {
+        /// Which file.
+        subject: String,
+    },
     /// The work was stopped from outside.
     #[error("the work on the repository was cancelled")]
     Cancelled(#[from] Cancelled),

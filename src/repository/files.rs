@@ -19,16 +19,16 @@ const PACKS_PER_INDEX_FILE: usize = 500;
 /// Nor more blobs than this, unless one pack has them: restic's limit. Small files fill packs with thousands.
 const BLOBS_PER_INDEX_FILE: usize = 50_000;
 
-/// Divides new packs among index files.
-fn index_files(mut packs: &[(FileId, Vec<PackedBlob>)]) -> impl Iterator<Item = &[(FileId, Vec<PackedBlob>)]> {
+/// Divides packs among index files; `count` says how many blobs a pack has.
+pub(crate) fn index_parts<P>(mut packs: &[P], count: impl Fn(&P) -> usize) -> impl Iterator<Item = &[P]> {
     std::iter::from_fn(move || {
         let mut blobs = 0;
-        let fits = |(_, of_pack): &&(FileId, Vec<PackedBlob>)| {
-            blobs += of_pack.len();
+        let fits = |pack: &&P| {
+            blobs += count(pack);
             blobs <= BLOBS_PER_INDEX_FILE
         };
-        let count = packs.iter().take(PACKS_PER_INDEX_FILE).take_while(fits).count().max(1);
-        let (part, rest) = packs.split_at_checked(count)?;
+        let fitting = packs.iter().take(PACKS_PER_INDEX_FILE).take_while(fits).count().max(1);
+        let (part, rest) = packs.split_at_checked(fitting)?;
         packs = rest;
         Some(part)
     })
@@ -166,7 +166,7 @@ impl Repository {
     /// Writes the index of new packs and makes their blobs known to this handle.
     pub(crate) fn add_packs(&self, packs: &[(FileId, Vec<PackedBlob>)]) -> Result<(), Error> {
         let mut known = self.index_files.lock().unwrap_or_else(PoisonError::into_inner);
-        for part in index_files(packs) {
+        for part in index_parts(packs, |(_, blobs)| blobs.len()) {
             let json = index::encode(part.iter().map(|(id, blobs)| (id, blobs.as_slice())));
             let id = self.save(FileKind::Index, &json)?;
             if let Some(known) = known.as_mut() {
@@ -248,7 +248,7 @@ mod tests {
             let blob = || PackedBlob { kind: BlobKind::Data, id: BlobId([0; 32]), stored_bytes: 32, plain_bytes: 0 };
             let pack = |count: &usize| (FileId([0; 32]), (0..*count).map(|_| blob()).collect());
             let packs: Vec<_> = packs.iter().map(pack).collect();
-            index_files(&packs).map(<[_]>::len).collect::<Vec<_>>()
+            index_parts(&packs, |(_, blobs): &(FileId, Vec<PackedBlob>)| blobs.len()).map(<[_]>::len).collect::<Vec<_>>()
         };
         assert_eq!(counts(&[]), Vec::<usize>::new());
         assert_eq!(counts(&[1; 1001]), [500, 500, 1]);

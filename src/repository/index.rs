@@ -89,6 +89,11 @@ impl Index {
         &self.packs
     }
 
+    /// The packs that the index files of now name.
+    pub(crate) fn present_packs(&self) -> impl Iterator<Item = &FileId> {
+        self.packs.iter().zip(&self.present).filter(|(_, is_present)| **is_present).map(|(id, _)| id)
+    }
+
     /// Whether the index still names the pack of this number.
     pub(crate) fn is_present(&self, pack: usize) -> bool {
         self.present.get(pack).copied().unwrap_or(false)

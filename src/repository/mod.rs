@@ -6,6 +6,7 @@
 
 mod backend;
 mod cache;
+mod copy;
 mod error;
 mod files;
 mod format;
@@ -15,6 +16,7 @@ mod lock;
 mod manifest;
 mod read;
 mod record;
+mod replica;
 mod sweep;
 mod threads;
 mod unlock;
@@ -27,8 +29,10 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 
+pub use backend::FileKind;
 pub use backend::staged::sweep_temporary_files;
 pub use cache::Repositories;
+pub use copy::CopyPlan;
 pub use error::Error;
 pub use format::FormatError;
 pub use format::id::{BlobId, FileId, RecordId};
@@ -43,13 +47,13 @@ pub use read::restore::{RestorePlan, RestoreRequest, Restored};
 pub use read::root::FoundDirectory;
 pub use read::verify::{SnapshotDepth, Verified, VerifyRequest};
 pub use record::{FoundRecords, NewRecord, Record};
+pub use replica::{Commit, Incoming, LARGEST_FILE_BYTES, Replica, Reread};
 pub use sweep::losses::Loss;
 pub use sweep::prune::{PruneRequest, Pruned};
 pub use sweep::repair::Repaired;
 pub use sweep::roots::FoundRoot;
 pub use write::{BackupRequest, Beside, Figures, MakeManifest, Skip, Source, Stored};
 
-use self::backend::FileKind;
 use self::backend::local::Local;
 use self::backend::staged::Staged;
 use self::format::crypto::Key;

@@ -70,7 +70,7 @@ impl Services {
     }
 
     /// What the newest snapshot was taken from: source and inputs, links resolved where they are still there.
-    async fn newest_directories(&self, graph_id: &GraphId) -> Result<(String, Option<String>), Error> {
+    pub(super) async fn newest_directories(&self, graph_id: &GraphId) -> Result<(String, Option<String>), Error> {
         let (services, root) = (self.clone(), self.repository_root(graph_id));
         let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
         let lock = HeldLock::take(self, &repository, LockKind::Shared, &Control::default()).await?;

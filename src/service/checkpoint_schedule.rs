@@ -61,7 +61,8 @@ impl Services {
     /// The database's.
     pub async fn make_due_checkpoint(&self) -> Result<(), Error> {
         let interval = self.settings().recovery.checkpoint_interval;
-        let graphs = graphs::list_all(self.store().read()).await?;
+        let mut graphs = graphs::list_all(self.store().read()).await?;
+        graphs.retain(|graph| !graph.graph_id.is_copy());
         let Some(first) = graphs.iter().map(|graph| graph.created_at).min().filter(|_| !interval.is_zero()) else { return Ok(()) };
         // Asked of the audit trail: checkpoints go away.
         let last = audit_events::find_last(self.store().read(), RECOVERY.name, CREATE, self.now()).await?;

@@ -25,7 +25,7 @@ impl Services {
     }
 
     async fn insert_default_schedule(&self, connection: &impl ConnectionTrait, graph_id: &GraphId) -> Result<(), Error> {
-        let Some(interval_seconds) = self.default_interval_seconds() else { return Ok(()) };
+        let Some(interval_seconds) = self.default_interval_seconds().filter(|_| !graph_id.is_copy()) else { return Ok(()) };
         let fields = ScheduleFields { interval_seconds: Some(interval_seconds), ..ScheduleFields::default() };
         let row = self.new_schedule_row(ScheduleOrigin::Default, &Subject::Graph(graph_id.clone()), &fields, false)?;
         schedules::insert(connection, row).await?;

@@ -101,7 +101,8 @@ impl Services {
         let place = self.blocking(move || Ok::<_, Error>(resolved(&directory))).await?;
         for graph in graphs::list_all(self.store().read()).await? {
             let mut directories = [Some(&graph.source_dir), graph.inputs_dir.as_ref()].into_iter().flatten();
-            if directories.any(|directory| place.starts_with(directory)) {
+            // A copy has none.
+            if directories.any(|directory| !directory.is_empty() && place.starts_with(directory)) {
                 let message = format!("the place for drills lies in graph `{}`, set `LIGHTKEEP_DRILL_DIR` to another", graph.graph_id);
                 return Err(Error::refused(ErrorKind::FailedPrecondition, "DRILL_PLACE_IN_GRAPH", message));
             }

@@ -114,6 +114,10 @@ impl Services {
     async fn measure_loss(&self, snapshot: &snapshot::Model, report: &mut DrillReport, control: &Arc<Control>) -> Result<(), Error> {
         control.begin_stage("look", 0);
         let source = PathBuf::from(self.find_graph(self.store().read(), &snapshot.graph_id).await?.source_dir);
+        if source.as_os_str().is_empty() {
+            report.remarks.push("how much it would lose is not known here: it is a copy, whose source is elsewhere".to_owned());
+            return Ok(());
+        }
         let watched = Arc::clone(control);
         // The source may be what was lost.
         match timeout(LOOK_LIMIT, self.blocking(move || look(&source, &watched))).await {

@@ -100,6 +100,12 @@ impl Services {
     ) -> Result<Member, Error> {
         let graph_id = &graph.graph_id;
         let text = site.target_dirs.get(graph_id).unwrap_or(&graph.source_dir);
+        if text.is_empty() {
+            return Err(Error::invalid(
+                "target_dirs",
+                format_args!("must name a directory for graph `{graph_id}`, which has none of its own"),
+            ));
+        }
         let (places, wanted) = (self.settings().places.clone(), text.clone());
         let target = self.blocking(move || places.resolve_target("target_dirs", &wanted)).await?;
         let to = |from: &str, target: &Path| {

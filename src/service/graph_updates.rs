@@ -12,6 +12,7 @@ use super::idempotency::Request;
 use super::inputs::check_inputs_apart;
 use super::operations::{Work, payload, to_json};
 use super::protection::check_none_protected;
+use super::replication::check_own;
 use super::repository_lock::HeldLock;
 use crate::base::control::Control;
 use crate::base::failpoint;
@@ -103,6 +104,9 @@ impl Services {
         if request.find_subject(self.store().read()).await?.is_some() {
             return self.get_graph(&update.graph_id).await;
         }
+        if update.source_dir.is_some() || update.inputs_dir.is_some() || update.server.is_some() {
+            check_own(&update.graph_id)?;
+        }
         let ready = self.make_ready(update).await?;
         let transaction = self.store().begin().await?;
         let old = self.find_graph_to_update(&transaction, &update.graph_id).await?;
@@ -140,7 +144,7 @@ impl Services {
         if let Some(server) = server {
             LightragServer::new(&server.url, None)?;
         }
-        Ok(Ready { source_dir, inputs_dir, server_api_key: self.seal_key(server).await? })
+        Ok(Ready { source_dir, inputs_dir, server_api_key: self.seal_key(server)? })
     }
 
     /// Queues the end of a graph's care. With `purge` its repository is deleted too.
@@ -205,7 +209,8 @@ impl Services {
     /// Takes the repository out of the way in one step, under its exclusive lock, and then deletes it.
     async fn purge_repository(&self, operation: &operation::Model, control: &Arc<Control>) -> Result<(), Error> {
         let root = self.repository_root(&operation.graph_id);
-        let doomed = self.settings().places.storage.join(format!(".lightkeep-purge-{}", operation.operation_id));
+        // On the same file system, wherever a copy lies.
+        let doomed = root.with_file_name(format!(".lightkeep-purge-{}", operation.operation_id));
         let (services, path) = (self.clone(), root.clone());
         let opened = self.blocking(move || Ok::<_, Error>(services.repositories().get_or_open(&path))).await?;
         match opened {

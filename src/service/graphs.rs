@@ -7,7 +7,7 @@ use sea_orm::ConnectionTrait;
 use super::Services;
 use super::error::{Error, ErrorKind};
 use super::idempotency::Request;
-use super::sealed;
+use super::replication::check_own;
 use crate::base::secret::Secret;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
@@ -93,6 +93,7 @@ impl Services {
         if request.find_subject(self.store().read()).await?.is_some() {
             return self.get_graph(&new.graph_id).await;
         }
+        check_own(&new.graph_id)?;
         if let Some(server) = &new.server {
             LightragServer::new(&server.url, None)?;
         }
@@ -101,7 +102,7 @@ impl Services {
             Some(inputs) => Some(self.resolve_inputs(inputs, &source).await?),
             None => None,
         };
-        let row = self.graph_row(new, source, inputs).await?;
+        let row = self.graph_row(new, source, inputs)?;
         let is_found_again = self.has_repository(&new.graph_id).await?;
         let transaction = self.store().begin().await?;
         if request.find_subject(&*transaction).await?.is_some() {
@@ -123,8 +124,8 @@ impl Services {
         self.get_graph(&row.graph_id).await
     }
 
-    async fn graph_row(&self, new: &NewGraph, source_dir: String, inputs_dir: Option<String>) -> Result<Model, Error> {
-        let sealed_key = self.seal_key(new.server.as_ref()).await?;
+    fn graph_row(&self, new: &NewGraph, source_dir: String, inputs_dir: Option<String>) -> Result<Model, Error> {
+        let sealed_key = self.seal_key(new.server.as_ref())?;
         let server = new.server.as_ref();
         Ok(Model {
             server_url: server.map(|server| server.url.clone()),
@@ -140,10 +141,9 @@ impl Services {
         })
     }
 
-    pub(super) async fn seal_key(&self, server: Option<&Server>) -> Result<Option<String>, Error> {
+    pub(super) fn seal_key(&self, server: Option<&Server>) -> Result<Option<String>, Error> {
         let Some(key) = server.and_then(|server| server.api_key.clone()) else { return Ok(None) };
-        let password = self.settings().repository_password.clone();
-        self.blocking(move || sealed::seal(&password, &key)).await.map(Some)
+        self.seal(&key).map(Some)
     }
 
     /// The row of a graph that a first snapshot registers by itself.
@@ -165,17 +165,18 @@ impl Services {
             rpo_objective_seconds: None,
             rto_objective_seconds: None,
             fence_epoch: 0,
+            copies: 0,
+            off_site_copies: 0,
         }
     }
 
     /// The key of a graph's LightRAG server, in clear.
     ///
     /// # Errors
-    /// It was sealed with another repository password.
+    /// It was sealed with another key.
     pub async fn server_api_key(&self, graph: &Model) -> Result<Option<Secret>, Error> {
         let Some(sealed_key) = graph.server_api_key.clone() else { return Ok(None) };
-        let password = self.settings().repository_password.clone();
-        self.blocking(move || sealed::open(&password, &sealed_key)).await.map(Some)
+        self.open_sealed(sealed_key).await.map(Some)
     }
 
     /// The row of a graph.

@@ -49,6 +49,8 @@ pub struct RecoveryHealth {
     pub checked_at: Option<Timestamp>,
     /// The newest finding of each component that was looked at, by graph.
     pub components: Vec<Model>,
+    /// How each enabled target was when it was looked at last.
+    pub targets: Vec<Model>,
 }
 
 impl Services {
@@ -59,17 +61,18 @@ impl Services {
     pub async fn recovery_health(&self) -> Result<RecoveryHealth, Error> {
         let (mut components, mut unseen) = (Vec::new(), false);
         for graph in graphs::list_all(self.store().read()).await? {
-            for component_type in [ComponentType::Graph, ComponentType::Backup] {
-                let found = health_checks::find_newest(self.store().read(), component_type, graph.graph_id.as_str(), self.now()).await?;
+            for component_type in components_of(&graph) {
+                let found = health_checks::find_newest(self.store().read(), *component_type, graph.graph_id.as_str(), self.now()).await?;
                 match found.filter(|check| check.checked_at >= graph.created_at) {
                     Some(check) => components.push(self.aged(check)),
                     None => unseen = true,
                 }
             }
         }
-        let statuses = components.iter().map(|check| check.status).chain(unseen.then_some(HealthStatus::Unknown));
+        let targets: Vec<Model> = self.target_health().await?;
+        let statuses = components.iter().chain(&targets).map(|check| check.status).chain(unseen.then_some(HealthStatus::Unknown));
         let checked_at = components.iter().map(|check| check.checked_at).max();
-        Ok(RecoveryHealth { overall: HealthStatus::worst(statuses), checked_at, components })
+        Ok(RecoveryHealth { overall: HealthStatus::worst(statuses), checked_at, components, targets })
     }
 
     fn aged(&self, check: Model) -> Model {
@@ -129,15 +132,17 @@ impl Services {
             Some(looked) => looked.map(|(facts, stores)| (facts.judge(), stores))?,
             None => (did_not_answer(), Vec::new()),
         };
-        let (services, looked_at) = (self.clone(), graph.clone());
-        let look = async move { services.look_at_source(&looked_at, &known, stores).await };
-        let source = match self.answer_of(graph, ComponentType::Graph, look).await {
-            Some(facts) => facts?.judge(),
-            None => did_not_answer(),
-        };
-        let found = [(ComponentType::Graph, source), (ComponentType::Backup, backup)];
-        let rows: Result<Vec<Model>, Error> = found.into_iter().map(|(kind, health)| self.health_row(graph, kind, &health)).collect();
-        Ok(health_checks::insert(self.store().read(), rows?).await?)
+        let mut rows = vec![self.health_row(graph, ComponentType::Backup, &backup)?];
+        if components_of(graph).contains(&ComponentType::Graph) {
+            let (services, looked_at) = (self.clone(), graph.clone());
+            let look = async move { services.look_at_source(&looked_at, &known, stores).await };
+            let source = match self.answer_of(graph, ComponentType::Graph, look).await {
+                Some(facts) => facts?.judge(),
+                None => did_not_answer(),
+            };
+            rows.push(self.health_row(graph, ComponentType::Graph, &source)?);
+        }
+        Ok(health_checks::insert(self.store().read(), rows).await?)
     }
 
     /// What a look at a component gives; none where that takes too long, or an earlier one has not come back: a mount that hangs holds one
@@ -183,6 +188,11 @@ impl Services {
             checked_at: now,
         })
     }
+}
+
+/// What is looked at of a graph: a copy has no source here.
+fn components_of(graph: &graph::Model) -> &'static [ComponentType] {
+    if graph.graph_id.is_copy() { &[ComponentType::Backup] } else { &[ComponentType::Graph, ComponentType::Backup] }
 }
 
 fn did_not_answer() -> Health {

@@ -110,7 +110,7 @@ impl Services {
         let made_at = checkpoint.as_ref().map(|row| row.created_at);
         let newest_good = known.newest_good.as_ref();
         let (storage, size_bytes) =
-            (self.settings().places.storage.clone(), newest_good.map_or(0, |row| row.size_bytes + row.inputs_size_bytes.unwrap_or(0)));
+            (self.repository_place(&graph.graph_id), newest_good.map_or(0, |row| row.size_bytes + row.inputs_size_bytes.unwrap_or(0)));
         let mut facts = BackupFacts {
             newest_good: newest_good.map(|row| (row.snapshot_id.to_string(), age(row))),
             objective_seconds: objective(graph.rpo_objective_seconds)
@@ -124,6 +124,7 @@ impl Services {
             unvalidated_seconds: made_at.filter(|_| validated_at.is_none()).map(|at| now.since(at).as_secs()),
             validation_counts_seconds: Some(recovery.validation_max_age.as_secs()),
             rto_objective_seconds: objective(graph.rto_objective_seconds),
+            copies: self.copies_of_graph(graph).await?,
             ..BackupFacts::default()
         };
         self.look_at_drills(graph, newest_good, &mut facts).await?;
@@ -157,12 +158,13 @@ impl Services {
     ) -> Result<(), Error> {
         let (read, ended) = (self.store().read(), [DrillState::Passed, DrillState::Failed]);
         if let Some(drill) = drills::find_newest_in(read, &graph.graph_id, &[DrillState::Passed], self.now()).await? {
-            let report: Option<DrillReport> = drill.report.as_deref().and_then(|json| serde_json::from_str(json).ok());
+            let unreadable = |error| Error::internal("read a drill", error);
+            let report: Option<DrillReport> = drill.report.as_deref().map(serde_json::from_str).transpose().map_err(unreadable)?;
             facts.rto = report.and_then(|report| report.rto_seconds()).map(Duration::from_secs_f64);
         }
         let last = drills::find_newest_in(read, &graph.graph_id, &ended, self.now()).await?;
         if let Some(drill) = last.filter(|drill| drill.state == DrillState::Failed) {
-            let reasons: Vec<String> = serde_json::from_str(&drill.reasons).unwrap_or_default();
+            let reasons: Vec<String> = serde_json::from_str(&drill.reasons).map_err(|error| Error::internal("read a drill", error))?;
             let is_newest = newest_good.is_some_and(|snapshot| snapshot.snapshot_id == drill.snapshot_id);
             // One without a report could not be done: that says nothing of the snapshot.
             facts.failed_drill = Some((reasons.join("; "), is_newest && drill.report.is_some()));

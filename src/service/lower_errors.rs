@@ -3,7 +3,7 @@
 use std::io;
 
 use super::error::{Error, ErrorKind};
-use crate::{lightrag, repository};
+use crate::{lightrag, peer, repository};
 
 /// A file of the source changed while it was read: worth another try.
 pub(super) const SOURCE_CHANGED: &str = "SOURCE_CHANGED";
@@ -71,6 +71,29 @@ impl From<repository::Error> for Error {
     }
 }
 
+impl From<peer::Error> for Error {
+    fn from(error: peer::Error) -> Self {
+        use peer::Error as E;
+        let (kind, reason) = match &error {
+            E::Unreachable { .. } => (ErrorKind::Unavailable, "TARGET_UNREACHABLE"),
+            E::Broken(_) => (ErrorKind::Unavailable, "TARGET_CONNECTION_BROKEN"),
+            E::Unauthenticated | E::Key => (ErrorKind::FailedPrecondition, "TARGET_KEY_INVALID"),
+            E::NotLightkeep(_) => (ErrorKind::FailedPrecondition, "TARGET_NO_LIGHTKEEP"),
+            E::Protocol { .. } => (ErrorKind::FailedPrecondition, "TARGET_PROTOCOL"),
+            E::Answer(_) => (ErrorKind::FailedPrecondition, "TARGET_ANSWER"),
+            E::Refused { reason, .. } => match reason.as_str() {
+                "TARGET_FULL" => (ErrorKind::FailedPrecondition, "TARGET_FULL"),
+                "REPOSITORY_LOCKED" => (ErrorKind::FailedPrecondition, "REPOSITORY_LOCKED"),
+                "REPLICA_OF_ANOTHER_REPOSITORY" => (ErrorKind::FailedPrecondition, "REPLICA_OF_ANOTHER_REPOSITORY"),
+                "REPLICA_INCOMPLETE" => (ErrorKind::FailedPrecondition, "REPLICA_INCOMPLETE"),
+                "FILE_MISMATCH" => (ErrorKind::DataLoss, "FILE_MISMATCH"),
+                _ => (ErrorKind::FailedPrecondition, "TARGET_REFUSED"),
+            },
+        };
+        Self::refused(kind, reason, error.to_string())
+    }
+}
+
 /// What an error of a repository means; nothing to a caller where it is none of his doing.
 fn meaning(error: &repository::Error) -> Option<(ErrorKind, &'static str)> {
     use repository::Error as E;
@@ -84,6 +107,10 @@ fn meaning(error: &repository::Error) -> Option<(ErrorKind, &'static str)> {
         E::SourceChanged { .. } => (ErrorKind::FailedPrecondition, SOURCE_CHANGED),
         E::SourceUnreadable { .. } | E::UnusablePath { .. } => (ErrorKind::FailedPrecondition, "SOURCE_UNREADABLE"),
         E::TargetNotEmpty { .. } => (ErrorKind::FailedPrecondition, "TARGET_CONFLICT"),
+        E::OtherRepository { .. } => (ErrorKind::FailedPrecondition, "REPLICA_OF_ANOTHER_REPOSITORY"),
+        E::Mismatch { .. } => (ErrorKind::DataLoss, "FILE_MISMATCH"),
+        E::TooLarge { .. } => (ErrorKind::InvalidArgument, "FILE_TOO_LARGE"),
+        E::Lacking { .. } => (ErrorKind::FailedPrecondition, "REPLICA_INCOMPLETE"),
         // A full disk, a missing permission: the operator's to mend, so the text goes out.
         E::Io { .. } => (ErrorKind::FailedPrecondition, "FILE_SYSTEM"),
         E::Cancelled(_)

@@ -49,6 +49,7 @@ pub mod reconcile_work;
 pub mod record_sweep;
 mod recorded;
 pub mod repair_work;
+pub mod replication;
 pub mod repositories;
 mod repository_lock;
 pub mod restore_plan;
@@ -62,7 +63,7 @@ pub mod running;
 pub mod schedule_rows;
 pub mod schedule_runs;
 pub mod schedules;
-mod sealed;
+pub mod sealed;
 mod snapshot_completion;
 mod snapshot_files;
 mod snapshot_record;
@@ -104,6 +105,10 @@ use wakeup::Wakeup;
 /// How many repositories are kept open: each costs the memory of its index, about 100 bytes a blob.
 const OPEN_REPOSITORIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
+/// Where copies of other graphs lie in the storage: below a directory for each place that they come from. That of a target on another disk
+/// is a link.
+const COPIES: &str = "replicas";
+
 /// What the operator has set.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -129,6 +134,10 @@ pub struct Settings {
     pub host_name: String,
     /// The password of all repositories.
     pub repository_password: Secret,
+    /// What the keys of other servers are sealed with.
+    pub secret_keys: sealed::SecretKeys,
+    /// How copies go to other places.
+    pub replication: replication::ReplicationSettings,
 }
 
 impl Settings {
@@ -154,6 +163,7 @@ struct Inner {
     running: running::Running,
     heavy_reads: heavy_reads::HeavyReads,
     health: health::Looking,
+    sending: replication::Sending,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -166,7 +176,7 @@ impl Services {
         let (wakeup, running) = (Wakeup::default(), running::Running::default());
         let (heavy_reads, ids) = (heavy_reads::HeavyReads::default(), Arc::new(ids));
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        let health = health::Looking::default();
+        let (health, sending) = (health::Looking::default(), replication::Sending::default());
         Self(Arc::new(Inner {
             settings,
             store,
@@ -178,6 +188,7 @@ impl Services {
             running,
             heavy_reads,
             health,
+            sending,
             tasks,
             stopping,
         }))
@@ -238,6 +249,11 @@ impl Services {
         &self.0.health
     }
 
+    /// What is on its way to targets.
+    fn sending(&self) -> &replication::Sending {
+        &self.0.sending
+    }
+
     /// Every task of this process is tracked here.
     pub fn tasks(&self) -> &TaskTracker {
         &self.0.tasks
@@ -250,7 +266,17 @@ impl Services {
 
     /// Where a graph's repository is.
     pub fn repository_root(&self, graph_id: &GraphId) -> PathBuf {
-        self.0.settings.places.storage.join(graph_id.as_str())
+        let storage = &self.0.settings.places.storage;
+        match graph_id.as_copy() {
+            Some((graph, place)) => storage.join(COPIES).join(place).join(graph),
+            None => storage.join(graph_id.as_str()),
+        }
+    }
+
+    /// Where a graph's repository is kept: the disk whose room counts.
+    fn repository_place(&self, graph_id: &GraphId) -> PathBuf {
+        let storage = &self.0.settings.places.storage;
+        graph_id.as_copy().map_or_else(|| storage.clone(), |(_, place)| storage.join(COPIES).join(place))
     }
 
     /// The file of a snapshot's record.

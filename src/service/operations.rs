@@ -18,7 +18,7 @@ use crate::domain::operation::{MAX_ATTEMPTS, MAX_QUEUED_PER_GRAPH, OperationKind
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::entity::operation::Model;
 use crate::store::operations::{Ending, OperationFilter};
-use crate::store::{self, drills, fences, graphs, operations, pins, snapshots};
+use crate::store::{self, drills, fences, graphs, operations, pins, replications, snapshots};
 
 /// The stages of a snapshot in which it stores what it reads.
 const STORING: [&str; 3] = ["store", "audit", "probe"];
@@ -274,7 +274,10 @@ impl Services {
                 drills::update_failed(&**transaction, id, reasons, self.now()).await?;
             }
             OperationKind::Failover | OperationKind::Rollback => self.end_failover(transaction, operation, why).await?,
+            // What it has asked for is not asked for any more.
+            OperationKind::Replicate => replications::unwant(&**transaction, id).await?,
             OperationKind::Restore
+            | OperationKind::Recover
             | OperationKind::Prune
             | OperationKind::Verify
             | OperationKind::Check

@@ -88,7 +88,7 @@ impl Services {
     async fn sources(&self, graph: &graph::Model, rows: &[Model]) -> Result<Vec<Live>, Error> {
         let known: BTreeSet<&String> = rows.iter().map(|row| &row.source_dir).chain([&graph.source_dir]).collect();
         let mut sources = Vec::new();
-        for source in known {
+        for source in known.into_iter().filter(|source| !source.is_empty()) {
             if let Ok(resolved) = self.resolve_source(source.clone()).await {
                 sources.push(Live::Source(PathBuf::from(resolved)));
             }

@@ -7,6 +7,7 @@ use super::Services;
 use super::error::{Error, ErrorKind};
 use super::idempotency::Request;
 use super::probes::no_good_snapshot;
+use super::replication::ReplicateWish;
 use super::schedule_rows::schedule_of;
 use super::snapshots::NewSnapshot;
 use crate::base::ids::{OperationId, ScheduleRunId};
@@ -146,6 +147,9 @@ impl Services {
             OverlapDecision::Queue if row.action == ScheduleAction::Drill => {
                 self.start_drill(transaction, row, &graph.graph_id, fire_at).await?
             }
+            OverlapDecision::Queue if row.action == ScheduleAction::Replicate => {
+                self.start_replication(transaction, row, graph, fire_at).await?
+            }
             OverlapDecision::Queue => {
                 let tags = Tags::from_json(row.tags.as_deref());
                 let new = NewSnapshot { graph_id: graph.graph_id.clone(), source_dir: None, metadata: None, tags, request_id: None };
@@ -189,6 +193,28 @@ impl Services {
                 Ok(Model { operation_id: drill.operation_id, snapshot_id, ..run(RunOutcome::Queued) })
             }
             Err(error) if error.kind() == ErrorKind::Exhausted => {
+                Ok(Model { message: Some(error.to_string()), ..run(RunOutcome::Refused) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks for all that the targets of a graph lack.
+    async fn start_replication(
+        &self,
+        transaction: &Transaction,
+        row: &ScheduleRow,
+        graph: &graph::Model,
+        fire_at: Timestamp,
+    ) -> Result<Model, Error> {
+        let run = |outcome| self.new_run(row, &graph.graph_id, fire_at, outcome);
+        match self.insert_replication(transaction, graph, &ReplicateWish::default()).await {
+            Ok(operation) => {
+                self.record_audit(&**transaction, &SCHEDULER, "ReplicateGraph", &graph.graph_id, None).await?;
+                Ok(Model { operation_id: Some(operation.operation_id), ..run(RunOutcome::Queued) })
+            }
+            // No target takes it, or too many operations wait for the graph.
+            Err(error) if [ErrorKind::Exhausted, ErrorKind::FailedPrecondition].contains(&error.kind()) => {
                 Ok(Model { message: Some(error.to_string()), ..run(RunOutcome::Refused) })
             }
             Err(error) => Err(error),
@@ -288,5 +314,7 @@ pub(super) fn graphs_of<'g>(row: &ScheduleRow, all: &'g [graph::Model]) -> Vec<&
         return all.binary_search_by(|graph| graph.graph_id.cmp(graph_id)).map(|at| vec![&all[at]]).unwrap_or_default();
     }
     let Some(selector) = row.graph_selector.as_deref().and_then(|text| Selector::parse(text).ok()) else { return Vec::new() };
-    all.iter().filter(|graph| selector.matches(&Labels::from_json(graph.labels.as_deref()))).collect()
+    // Copies have nothing to take or to send on.
+    let has_part = |graph: &&graph::Model| row.action == ScheduleAction::Drill || !graph.graph_id.is_copy();
+    all.iter().filter(has_part).filter(|graph| selector.matches(&Labels::from_json(graph.labels.as_deref()))).collect()
 }

@@ -5,6 +5,7 @@ use sea_orm::ConnectionTrait;
 use super::Services;
 use super::error::{Error, ErrorKind};
 use super::idempotency::Request;
+use super::replication::check_own;
 use super::schedule_rows::{
     GraphSchedule, NewSchedule, ScheduleUpdate, Subject, columns_of, etag, fields_of, fill_in, schedule_of, subject_text,
 };
@@ -46,6 +47,9 @@ impl Services {
         }
         if let Subject::Graph(graph_id) = &new.subject {
             self.find_graph(&*transaction, graph_id).await?;
+            if new.action != ScheduleAction::Drill {
+                check_own(graph_id)?;
+            }
             if new.action == ScheduleAction::Snapshot {
                 schedules::delete_default(&*transaction, graph_id).await?;
             }
@@ -101,6 +105,7 @@ impl Services {
             Model { tags: new.tags.to_json(), ..self.new_schedule_row(ScheduleOrigin::Graph, &subject, &new.fields, new.paused)? };
         let transaction = self.store().begin().await?;
         self.find_graph(&*transaction, &new.graph_id).await?;
+        check_own(&new.graph_id)?;
         let old = schedules::find_of_graph(&*transaction, &new.graph_id).await?;
         if request.find_subject(&*transaction).await?.is_some()
             && let Some(old) = old
@@ -175,10 +180,10 @@ impl Services {
                 row.anchored_at = now;
             }
             let schedule = Schedule::parse(&fields, &row.schedule_id.to_string(), row.anchored_at)?;
-            if row.action == ScheduleAction::Drill
+            if row.action != ScheduleAction::Snapshot
                 && (fields.on_change.is_some() || update.tags.as_ref().is_some_and(|tags| *tags != Tags::default()))
             {
-                return Err(Error::invalid("on_change", "and `tags` are for schedules that take snapshots, this one drills"));
+                return Err(Error::invalid("on_change", "and `tags` are for schedules that take snapshots, which this one does not"));
             }
             if let Some(subject) = &update.subject {
                 (row.graph_id, row.graph_selector) = columns_of(subject);

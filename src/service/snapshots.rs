@@ -9,6 +9,7 @@ use super::error::{Error, ErrorKind};
 use super::idempotency::Request;
 use super::operations::{Work, subject};
 use super::paths::into_text;
+use super::replication::check_own;
 use crate::base::ids::SnapshotId;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
@@ -59,6 +60,7 @@ impl Services {
         if let Some(first) = request.find_subject(self.store().read()).await? {
             return self.snapshot_of(self.store().read(), &new.graph_id, &first).await;
         }
+        check_own(&new.graph_id)?;
         let known = graphs::find(self.store().read(), &new.graph_id).await?;
         let text = match (&new.source_dir, &known) {
             (Some(text), _) => text.clone(),
@@ -108,6 +110,7 @@ impl Services {
         source_dir: String,
         inputs_dir: Option<String>,
     ) -> Result<Model, Error> {
+        check_own(&new.graph_id)?;
         let snapshot_id = SnapshotId::new(self.ids(), self.now());
         let operation = self.new_operation(OperationKind::Snapshot, &new.graph_id, Some(snapshot_id), "{}".to_owned());
         let operation = self.enqueue(transaction, operation).await?;

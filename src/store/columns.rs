@@ -5,8 +5,8 @@ use sea_orm::{ColIdx, DbErr, QueryResult, TryFromU64, TryGetError, TryGetable, V
 
 use crate::base::ids::VerificationId;
 use crate::base::ids::{
-    AuditEventId, CheckpointId, DrillId, DrillRunId, FailoverId, HealthCheckId, InstanceId, OperationId, ProbeSetId, ScheduleId,
-    ScheduleRunId, SnapshotId, ValidationId,
+    AuditEventId, CheckpointId, DrillId, DrillRunId, EventId, FailoverId, HealthCheckId, InstanceId, OperationId, ProbeSetId, ScheduleId,
+    ScheduleRunId, SnapshotId, TargetId, ValidationId,
 };
 use crate::base::timestamp::Timestamp;
 use crate::domain::checkpoint::{CheckpointOrigin, CheckpointState, ValidationState};
@@ -18,6 +18,7 @@ use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::domain::schedule_run::{RunOutcome, ScheduleAction, ScheduleOrigin};
 use crate::domain::snapshot::SnapshotStatus;
+use crate::domain::target::{EventKind, ReplicationState, SendOrder, TargetStatus};
 use crate::domain::verification::VerificationLevel;
 
 macro_rules! text_columns {
@@ -101,6 +102,12 @@ text_columns! {
     OperationState: OperationState::parse,
     SnapshotStatus: SnapshotStatus::parse,
     VerificationLevel: VerificationLevel::parse,
+    TargetId: TargetId::parse,
+    EventId: EventId::parse,
+    SendOrder: SendOrder::parse,
+    TargetStatus: TargetStatus::parse,
+    EventKind: EventKind::parse,
+    ReplicationState: ReplicationState::parse,
     BusyPolicy: BusyPolicy::parse,
     InconsistentPolicy: InconsistentPolicy::parse,
 }

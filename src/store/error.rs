@@ -44,4 +44,9 @@ impl Error {
     pub fn is_unique_violation(&self) -> bool {
         matches!(self, Self::Query { source, .. } if matches!(source.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))))
     }
+
+    /// Whether what a row belongs to is not there.
+    pub fn is_foreign_key_violation(&self) -> bool {
+        matches!(self, Self::Query { source, .. } if matches!(source.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))))
+    }
 }

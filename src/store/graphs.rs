@@ -244,3 +244,13 @@ fn latest_snapshot() -> SubQueryStatement {
         .to_owned()
         .into_sub_query_statement()
 }
+
+/// Writes the sealed key of a graph's LightRAG server.
+///
+/// # Errors
+/// The database's.
+pub async fn update_server_api_key(connection: &impl ConnectionTrait, graph_id: &GraphId, sealed: &str) -> Result<(), Error> {
+    let update = Entity::update_many().col_expr(Column::ServerApiKey, Expr::value(sealed)).filter(Column::GraphId.eq(graph_id.clone()));
+    update.exec(connection).await.map_err(Error::during("update a server's key"))?;
+    Ok(())
+}

@@ -15,12 +15,17 @@ pub mod leases;
 pub mod operations;
 pub mod pins;
 pub mod probes;
+pub mod replicas;
+pub mod replications;
 pub mod retention;
 pub mod schedule_runs;
 pub mod schedules;
 pub mod snapshots;
+pub mod target_events;
+pub mod targets;
 pub mod validations;
 pub mod verifications;
+pub mod waiting_operations;
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -209,6 +209,7 @@ pub async fn claim(
 fn next_to_run(here: &[OperationId], now: Timestamp) -> SubQueryStatement {
     let busy = Query::select().column(Column::GraphId).from(Entity).and_where(Column::State.eq(OperationState::Running)).to_owned();
     let free = Column::State.eq(OperationState::Queued).and(Column::GraphId.not_in_subquery(busy));
+    let free = free.and(Column::Kind.is_not_in(OperationKind::BESIDE_WORKERS));
     // What this process works on is not silent, whatever the clock has done to its lease.
     let silent =
         Column::State.eq(OperationState::Running).and(Column::LeaseUntilAt.lt(now)).and(Column::OperationId.is_not_in(here.to_vec()));

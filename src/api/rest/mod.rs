@@ -22,6 +22,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use prost_reflect::DescriptorPool;
 use serde_json::json;
 use tonic::Code;
+use tower::ServiceExt as _;
 
 use self::dialect::Dialect;
 use self::routes::{BodyRule, Found, Route, Routes};
@@ -101,7 +102,22 @@ where
         .method_not_allowed_fallback(move |request: Request<Body>| async move {
             shim.refuse(request.headers(), Refusal::wrong_method("GET, HEAD")).await
         })
-        .fallback(move |request: Request<Body>| async move { fallback.handle(request).await }))
+        .fallback(move |request: Request<Body>| async move {
+            if is_grpc(&request) { pass_on(&fallback.door, request).await } else { fallback.handle(request).await }
+        }))
+}
+
+/// Whether a call is gRPC: another Lightkeep knows this address only.
+fn is_grpc(request: &Request<Body>) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content_type.is_some_and(|content_type| content_type.starts_with(b"application/grpc"))
+}
+
+async fn pass_on(door: &GrpcService, request: Request<Body>) -> Response<Body> {
+    match door.clone().oneshot(request.map(tonic::body::Body::new)).await {
+        Ok(response) => response.map(Body::new),
+        Err(never) => match never {},
+    }
 }
 
 async fn readiness(ready: impl Future<Output = bool>) -> Response<Body> {

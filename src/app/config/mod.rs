@@ -26,6 +26,7 @@ use sources::Sources;
 use super::args::{Args, Command};
 use crate::base::secret::Secret;
 use crate::domain::hook::Hooks;
+use crate::domain::peer::PeerKey;
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,8 @@ pub struct Config {
     pub password: PasswordSource,
     /// The key that every call needs, if set.
     pub api_key: Option<Secret>,
+    /// The keys of those that may bring copies here.
+    pub peer_keys: Vec<PeerKey>,
     /// The name of this instance, recorded in snapshots.
     pub instance_name: String,
     /// How many operations run at once.
@@ -108,6 +111,12 @@ pub struct Config {
     pub replication_health_check_interval_seconds: u32,
     /// How many targets may be registered.
     pub replication_max_targets: u32,
+    /// Directories that targets on disks must lie in; links resolved.
+    pub replication_roots: Vec<PathBuf>,
+    /// Whether targets on other computers may be reached by plain HTTP.
+    pub replication_allow_http: bool,
+    /// Whether targets must not have addresses of this computer or of its own networks.
+    pub replication_forbid_private: bool,
     /// Whether recovery works.
     pub recovery_enabled: bool,
     /// The interval of automatic checkpoints, in hours; 0: none.
@@ -170,6 +179,7 @@ impl Config {
         let metrics_port = sources.read(&table::METRICS_PORT).and_then(|port| u16::try_from(port).ok());
         let metrics_enabled = sources.read(&table::METRICS_ENABLED);
         let api_key = sources.read(&table::API_KEY);
+        let peer_keys = sources.read(&table::PEER_KEYS).unwrap_or_default();
         let insecure_no_auth = sources.read(&table::INSECURE_NO_AUTH);
         let storage = sources.read(&table::STORAGE);
         let database = database(sources, working_dir);
@@ -188,6 +198,9 @@ impl Config {
         let replication_enabled = sources.read(&table::REPLICATION_ENABLED);
         let replication_health_check_interval_seconds = sources.read(&table::REPLICATION_HEALTH_CHECK_INTERVAL);
         let replication_max_targets = sources.read(&table::REPLICATION_MAX_TARGETS);
+        let replication_roots = named_roots(sources, args, &table::REPLICATION_ROOTS.names, working_dir).unwrap_or_default();
+        let replication_allow_http = sources.read(&table::REPLICATION_ALLOW_HTTP);
+        let replication_forbid_private = sources.read(&table::REPLICATION_FORBID_PRIVATE);
         let recovery_enabled = sources.read(&table::RECOVERY_ENABLED);
         let checkpoint_interval_hours = sources.read(&table::CHECKPOINT_INTERVAL);
         let checkpoint_retention_days = sources.read(&table::CHECKPOINT_RETENTION_DAYS);
@@ -218,6 +231,9 @@ impl Config {
             check_loopback(sources, http_addr, &table::HTTP_ADDR.names);
             check_loopback(sources, grpc_addr, &table::GRPC_ADDR.names);
         }
+        if let Some(peer) = peer_keys.iter().find(|peer| api_key.as_ref().is_some_and(|key| key.matches(peer.key.expose().as_bytes()))) {
+            sources.problems.add(format!("`LIGHTKEEP_PEER_KEYS` holds `LIGHTRAG_API_KEY`, give the peer a key of its own: {}", peer.name));
+        }
         let storage = paths::resolved(Path::new(&storage?), working_dir);
         Some(Self {
             http_addr: http_addr?,
@@ -229,6 +245,7 @@ impl Config {
             allowed_roots,
             password,
             api_key,
+            peer_keys,
             instance_name: instance_name.unwrap_or_else(host_name),
             max_parallel_operations: max_parallel_operations.map_or_else(cores, |number| number as usize),
             log_level: log_level?,
@@ -242,6 +259,9 @@ impl Config {
             replication_enabled: replication_enabled?,
             replication_health_check_interval_seconds: replication_health_check_interval_seconds?,
             replication_max_targets: replication_max_targets?,
+            replication_roots,
+            replication_allow_http: replication_allow_http?,
+            replication_forbid_private: replication_forbid_private?,
             recovery_enabled: recovery_enabled?,
             checkpoint_interval_hours: checkpoint_interval_hours?,
             checkpoint_retention_days: checkpoint_retention_days?,
@@ -276,29 +296,35 @@ fn database(sources: &mut Sources<'_>, working_dir: &Path) -> Option<DatabaseUrl
     }
 }
 
-/// Roots that were named must exist, or a typing error would shut everything out. Quickstart makes its own directory later.
 fn allowed_roots(sources: &mut Sources<'_>, args: &Args, working_dir: &Path) -> Vec<PathBuf> {
-    let mut roots = Vec::new();
-    if let Some(found) = sources.find(&table::ALLOWED_ROOTS.names, true) {
-        for path in found.values.iter().map(|value| Path::new(value.trim())).filter(|path| !path.as_os_str().is_empty()) {
-            if matches!(args.command, Command::Quickstart(_)) {
-                roots.push(paths::resolved(path, working_dir));
-                continue;
-            }
-            match paths::existing_directory(path, working_dir) {
-                Ok(root) => roots.push(root),
-                Err(must) => sources.problems.add(format!("{} {must}", found.place)),
-            }
-        }
-    } else {
-        roots.push(paths::resolved(Path::new("."), working_dir));
+    named_roots(sources, args, &table::ALLOWED_ROOTS.names, working_dir).unwrap_or_else(|| {
+        let mut roots = vec![paths::resolved(Path::new("."), working_dir)];
         if let Some(lightrag) = sources.read(&table::LIGHTRAG_WORKING_DIR) {
             roots.push(paths::resolved(Path::new(&lightrag), working_dir));
+        }
+        roots.sort();
+        roots.dedup();
+        roots
+    })
+}
+
+/// Roots that were named must exist, or a typing error would shut everything out. Quickstart makes its own directory later.
+fn named_roots(sources: &mut Sources<'_>, args: &Args, names: &table::Names, working_dir: &Path) -> Option<Vec<PathBuf>> {
+    let found = sources.find(names, true)?;
+    let mut roots = Vec::new();
+    for path in found.values.iter().map(|value| Path::new(value.trim())).filter(|path| !path.as_os_str().is_empty()) {
+        if matches!(args.command, Command::Quickstart(_)) {
+            roots.push(paths::resolved(path, working_dir));
+            continue;
+        }
+        match paths::existing_directory(path, working_dir) {
+            Ok(root) => roots.push(root),
+            Err(must) => sources.problems.add(format!("{} {must}", found.place)),
         }
     }
     roots.sort();
     roots.dedup();
-    roots
+    Some(roots)
 }
 
 fn password(sources: &mut Sources<'_>, working_dir: &Path) -> PasswordSource {

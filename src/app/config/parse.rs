@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::LogLevel;
+use crate::domain::peer::PeerKey;
 
 /// 1, true, yes, on or 0, false, no, off, in any case.
 pub(super) fn boolean(value: &str) -> Result<bool, String> {
@@ -69,4 +70,18 @@ pub(super) fn name(value: &str) -> Result<String, String> {
 /// A setting of a feature that does not exist yet.
 pub(super) fn unsupported(_value: &str) -> Result<(), String> {
     Err("is set, but object stores are not supported yet: remove it and set `LIGHTRAG_BACKUP_STORAGE` to a directory".to_owned())
+}
+
+/// `name:key` for each Lightkeep that may bring copies here, with commas between. Keys are never shown.
+pub(super) fn peer_keys(value: &str) -> Result<Vec<PeerKey>, String> {
+    let mut keys: Vec<PeerKey> = Vec::new();
+    for part in value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (name, key) = part.split_once(':').ok_or("must be `name:key` for each peer, with commas between")?;
+        let key = PeerKey::parse(name.trim(), key.trim())?;
+        if keys.iter().any(|other| other.name == key.name || other.key.matches(key.key.expose().as_bytes())) {
+            return Err(format!("must have another name and another key for each peer: {}", key.name));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
 }

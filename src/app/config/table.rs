@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use super::LogLevel;
-use super::parse::{address, boolean, log_level, name, number, share, text, unsupported};
+use super::parse::{address, boolean, log_level, name, number, peer_keys, share, text, unsupported};
 use crate::base::secret::Secret;
+use crate::domain::peer::PeerKey;
 
 /// How a setting is called in each source.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub(super) struct Setting<T: 'static> {
 macro_rules! settings {
     ($($id:ident: $type:ty = $flag:literal, [$($variable:literal),+], $key:literal, $default:literal, $parse:expr;)+) => {
         $(pub(super) static $id: Setting<$type> = Setting {
-            names: Names { flag: $flag, variables: &[$($variable),+], key: $key, list: matches!($flag.as_bytes(), b"--allowed-root") },
+            names: Names { flag: $flag, variables: &[$($variable),+], key: $key, list: matches!($key.as_bytes(), b"server.allowed_roots" | b"replication.roots") },
             default: $default,
             parse: $parse,
         };)+
@@ -54,6 +55,7 @@ settings! {
     HTTP_ADDR: SocketAddr = "--http-addr", ["LIGHTKEEP_HTTP_ADDR"], "server.http_addr", "127.0.0.1:9621", address;
     GRPC_ADDR: SocketAddr = "--grpc-addr", ["LIGHTKEEP_GRPC_ADDR"], "server.grpc_addr", "127.0.0.1:50051", address;
     API_KEY: Secret = "", ["LIGHTRAG_API_KEY"], "server.api_key", "", |value| Ok(Secret::new(value.to_owned()));
+    PEER_KEYS: Vec<PeerKey> = "", ["LIGHTKEEP_PEER_KEYS"], "server.peer_keys", "", peer_keys;
     INSECURE_NO_AUTH: bool = "--insecure-no-auth", ["LIGHTKEEP_INSECURE_NO_AUTH"], "server.insecure_no_auth", "false", boolean;
     INSTANCE_NAME: String = "--instance-name", ["LIGHTKEEP_INSTANCE_NAME"], "server.instance_name", "", name;
     ALLOWED_ROOTS: String = "--allowed-root", ["LIGHTKEEP_ALLOWED_ROOTS"], "server.allowed_roots", "", text;
@@ -82,6 +84,9 @@ settings! {
     REPLICATION_HEALTH_CHECK_INTERVAL: u32 =
         "", ["LIGHTRAG_REPLICATION_HEALTH_CHECK_INTERVAL"], "replication.health_check_interval_seconds", "300", number::<1, MAX_SECONDS>;
     REPLICATION_MAX_TARGETS: u32 = "", ["LIGHTRAG_REPLICATION_MAX_TARGETS"], "replication.max_targets", "5", number::<0, 10_000>;
+    REPLICATION_ROOTS: String = "", ["LIGHTKEEP_REPLICATION_ROOTS"], "replication.roots", "", text;
+    REPLICATION_ALLOW_HTTP: bool = "", ["LIGHTKEEP_REPLICATION_ALLOW_HTTP"], "replication.allow_http", "false", boolean;
+    REPLICATION_FORBID_PRIVATE: bool = "", ["LIGHTKEEP_REPLICATION_FORBID_PRIVATE"], "replication.forbid_private", "false", boolean;
     RECOVERY_ENABLED: bool = "", ["LIGHTRAG_RECOVERY_ENABLED"], "recovery.enabled", "true", boolean;
     DATABASE_URL: String =
         "--database-url", ["LIGHTRAG_RECOVERY_DB_URL"], "recovery.database_url", "sqlite:///./lightrag_recovery.db", text;

@@ -5,8 +5,8 @@ pub(crate) mod local;
 pub(crate) mod staged;
 
 /// The kinds of files of a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FileKind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FileKind {
     /// Key files.
     Key,
     /// Lock files.
@@ -32,7 +32,7 @@ impl FileKind {
     }
 
     /// What a message calls one.
-    pub(crate) fn noun(self) -> &'static str {
+    pub fn noun(self) -> &'static str {
         match self {
             Self::Key => "key file",
             Self::Lock => "lock file",

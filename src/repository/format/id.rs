@@ -79,6 +79,11 @@ impl BlobId {
 }
 
 impl FileId {
+    /// The id of these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The id of these stored bytes.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())

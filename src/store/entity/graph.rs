@@ -43,6 +43,10 @@ pub struct Model {
     pub rto_objective_seconds: Option<i64>,
     /// Counts how often failovers have fenced it.
     pub fence_epoch: i64,
+    /// Targets that must hold its newest good snapshot; 0 where nobody says.
+    pub copies: i32,
+    /// How many of them must be off site.
+    pub off_site_copies: i32,
 }
 
 /// No relations: queries name their keys.

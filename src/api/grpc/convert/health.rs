@@ -8,7 +8,7 @@ use crate::store::entity::health_check::Model;
 
 pub(in crate::api::grpc) fn to_proto(health: RecoveryHealth) -> v1::RecoveryHealth {
     let of = |wanted: ComponentType| {
-        let those = health.components.iter().filter(|check| check.component_type == wanted);
+        let those = health.components.iter().chain(&health.targets).filter(|check| check.component_type == wanted);
         those.map(|check| (check.component_id.clone(), component_to_proto(check))).collect()
     };
     v1::RecoveryHealth {
@@ -16,7 +16,7 @@ pub(in crate::api::grpc) fn to_proto(health: RecoveryHealth) -> v1::RecoveryHeal
         timestamp: health.checked_at.map(timestamp),
         graphs: of(ComponentType::Graph),
         backups: of(ComponentType::Backup),
-        replication: Default::default(),
+        replication: of(ComponentType::Target),
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) mod looking;
 pub(super) mod operation;
 pub(super) mod policy;
 pub(super) mod probe;
+pub(super) mod replica;
+pub(super) mod replication;
 pub(super) mod repository;
 pub(super) mod restore;
 pub(super) mod retention;
@@ -53,7 +55,7 @@ fn page<K: PageKey>(violations: &mut Violations, page_size: i32, page_token: &st
     }
 }
 
-fn timestamp(instant: Timestamp) -> prost_types::Timestamp {
+pub(super) fn timestamp(instant: Timestamp) -> prost_types::Timestamp {
     let (seconds, micros) = (instant.micros().div_euclid(1_000_000), instant.micros().rem_euclid(1_000_000));
     prost_types::Timestamp { seconds, nanos: i32::try_from(micros * 1000).unwrap_or(0) }
 }

@@ -85,6 +85,8 @@ fn kind_to_proto(kind: OperationKind) -> v1::OperationKind {
         OperationKind::Drill => v1::OperationKind::Drill,
         OperationKind::Failover => v1::OperationKind::Failover,
         OperationKind::Rollback => v1::OperationKind::Rollback,
+        OperationKind::Replicate => v1::OperationKind::Replicate,
+        OperationKind::Recover => v1::OperationKind::Recover,
     }
 }
 
@@ -108,6 +110,8 @@ fn kind(violations: &mut Violations, number: i32) -> Option<OperationKind> {
         v1::OperationKind::Drill => OperationKind::Drill,
         v1::OperationKind::Failover => OperationKind::Failover,
         v1::OperationKind::Rollback => OperationKind::Rollback,
+        v1::OperationKind::Replicate => OperationKind::Replicate,
+        v1::OperationKind::Recover => OperationKind::Recover,
     })
 }
 

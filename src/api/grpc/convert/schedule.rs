@@ -29,17 +29,18 @@ pub(in crate::api::grpc) fn parse_new(request: v1::CreateScheduleRequest) -> Res
     let action = match v1::ScheduleAction::try_from(schedule.action) {
         Ok(v1::ScheduleAction::Unspecified | v1::ScheduleAction::Snapshot) => ScheduleAction::Snapshot,
         Ok(v1::ScheduleAction::Drill) => ScheduleAction::Drill,
+        Ok(v1::ScheduleAction::Replicate) => ScheduleAction::Replicate,
         Err(_) => {
             violations.add("action", format_args!("is not an action that is known: {}", schedule.action));
             ScheduleAction::Snapshot
         }
     };
-    if action == ScheduleAction::Drill {
+    if action != ScheduleAction::Snapshot {
         if fields.on_change.is_some() {
-            violations.add("on_change", "is for snapshots, drills have `cron` or an interval");
+            violations.add("on_change", "is for snapshots, what else is done has `cron` or an interval");
         }
         if tags != Tags::default() {
-            violations.add("tags", "are for snapshots, drills have none");
+            violations.add("tags", "are for snapshots, what else is done has none");
         }
     }
     let new = subject.map(|subject| NewSchedule { subject, fields, tags, action, request_id });
@@ -219,6 +220,7 @@ pub(in crate::api::grpc) fn to_proto(row: Model) -> v1::Schedule {
     let action = match row.action {
         ScheduleAction::Snapshot => v1::ScheduleAction::Snapshot,
         ScheduleAction::Drill => v1::ScheduleAction::Drill,
+        ScheduleAction::Replicate => v1::ScheduleAction::Replicate,
     };
     v1::Schedule {
         schedule_id: row.schedule_id.to_string(),

@@ -1,0 +1,84 @@
+//! Sends snapshots to targets, and looks after them; on one instance at a time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::service::{Error, Services};
+use crate::store::leases;
+
+/// The leases of the instance that sends, and of the one that looks.
+const SENDING: &str = "replication";
+const LOOKING: &str = "targets";
+
+/// How long another instance waits when this one has ended without a word. Two at once would send nothing twice but what is on its way.
+const LEASE: Duration = Duration::from_secs(15);
+
+/// How often the lease is renewed.
+const RENEWAL: Duration = Duration::from_secs(5);
+
+/// How often is looked whether copies are to be read again.
+const REREADING: Duration = Duration::from_secs(60);
+
+/// Begins what can be sent, after each change and every second, until the process is asked to stop.
+pub async fn replicate(services: Services) {
+    let (stopping, mut changes) = (services.stopping().clone(), services.wakeup().changes());
+    let mut renewed_at: Option<Instant> = None;
+    while !stopping.is_cancelled() {
+        match has_lease(&services, SENDING, &mut renewed_at).await {
+            Ok(true) => {
+                told(services.replicate_due().await, "send snapshots to targets");
+                told(services.settle_replications().await, "end operations that wait for targets");
+            }
+            Ok(false) => {}
+            Err(error) => told(Err(error), "take the lease of replication"),
+        }
+        tokio::select! {
+            () = changes.next() => {}
+            () = stopping.cancelled() => {}
+        }
+    }
+}
+
+/// Looks at the targets at each interval, and has copies read again, until the process is asked to stop. Apart from sending: a target that
+/// hangs holds up nothing else.
+pub async fn watch_targets(services: Services) {
+    let (stopping, interval) = (services.stopping().clone(), services.settings().replication.health_check_interval);
+    let (mut renewed_at, mut looked_at, mut reread_at) = (None, None::<Instant>, None::<Instant>);
+    let is_due = |last: Option<Instant>, period: Duration| last.is_none_or(|last| last.elapsed() >= period);
+    while !stopping.is_cancelled() {
+        match has_lease(&services, LOOKING, &mut renewed_at).await {
+            Ok(true) if is_due(looked_at, interval) => {
+                told(services.check_targets().await, "look at targets");
+                looked_at = Some(Instant::now());
+            }
+            Ok(true) if is_due(reread_at, REREADING) => {
+                told(services.reread_due().await, "have copies read again");
+                told(services.forget_replication_events().await, "forget old events");
+                reread_at = Some(Instant::now());
+            }
+            Ok(_) => {}
+            Err(error) => told(Err(error), "take the lease of targets"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RENEWAL.min(interval)) => {}
+            () = stopping.cancelled() => {}
+        }
+    }
+}
+
+async fn has_lease(services: &Services, name: &str, renewed_at: &mut Option<Instant>) -> Result<bool, Error> {
+    // Only one process uses a SQLite database.
+    if services.store().is_sqlite() || renewed_at.is_some_and(|renewed_at| renewed_at.elapsed() < RENEWAL) {
+        return Ok(true);
+    }
+    let taken = leases::take(services.store().read(), name, services.instance_id(), services.now(), LEASE).await?;
+    *renewed_at = taken.then(Instant::now);
+    Ok(taken)
+}
+
+fn told(done: Result<(), Error>, what: &str) {
+    if let Err(error) = done {
+        tracing::error!(error = error.chain(), "cannot {what}");
+    }
+}

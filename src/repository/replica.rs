@@ -1,0 +1,312 @@
+//! A repository that is filled from outside, file by file: each is what its name says, or it is not taken. No password is needed.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::backend::FileKind;
+use super::backend::local::Local;
+use super::backend::staged::Staged;
+use super::error::Error;
+use super::files::{OTHER_CONTENT, subject};
+use super::format::FormatError;
+use super::format::id::{FileId, RecordId};
+use crate::base::control::Control;
+use crate::base::failpoint;
+
+/// No file of a repository is larger: restic's packs have 128 MiB at most, and one blob more.
+pub const LARGEST_FILE_BYTES: u64 = 1 << 30;
+
+/// The kinds of files that make up a copy, in the order in which they are written: what a file needs comes before it.
+const COPIED: [FileKind; 3] = [FileKind::Pack, FileKind::Index, FileKind::Snapshot];
+
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// The repository at one place, as whoever fills it sees it.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    backend: Local,
+}
+
+/// A file that is being received. It vanishes when dropped before it is [finished](Incoming::finish).
+#[derive(Debug)]
+pub struct Incoming {
+    backend: Local,
+    kind: FileKind,
+    id: FileId,
+    staged: Staged,
+    hash: Sha256,
+    left_bytes: u64,
+}
+
+/// What makes packs that were sent a snapshot.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// A record that must be there: the packs of its snapshot are not named below.
+    pub base: Option<RecordId>,
+    /// The packs that must be there.
+    pub packs: Vec<FileId>,
+    /// The index files of these packs, each with its name.
+    pub indexes: Vec<(FileId, Vec<u8>)>,
+    /// The record with its name.
+    pub record: (RecordId, Vec<u8>),
+}
+
+/// What a look at the bytes of some files has found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reread {
+    /// Files that were read.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Those that are not what their names say.
+    pub damaged: Vec<(FileKind, FileId)>,
+    /// The last that was read, where there are more.
+    pub next: Option<FileId>,
+}
+
+impl Replica {
+    /// The repository in the directory `root`, which need not exist.
+    pub fn at(root: &Path) -> Self {
+        Self { backend: Local::new(root, true) }
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        self.backend.root()
+    }
+
+    /// The sealed config; none where there is no repository.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn config(&self) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.backend.config_path();
+        match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            other => other.map(Some).map_err(Error::io("read", path)),
+        }
+    }
+
+    /// Begins the copy of a repository: its key file, then its config. One that is begun already stays.
+    ///
+    /// # Errors
+    /// [`Error::OtherRepository`] where another one is; [`Error::Mismatch`] when the key file is not what its name says; [`Error::Io`].
+    pub fn found(&self, config: &[u8], key: &(FileId, Vec<u8>)) -> Result<(), Error> {
+        check_name(FileKind::Key, &key.0, &key.1)?;
+        if self.config()?.is_some_and(|found| found != config) {
+            return Err(Error::OtherRepository { root: self.root().to_path_buf() });
+        }
+        self.prepare()?;
+        let _alone = self.backend.lock_creation()?;
+        if !self.backend.exists(FileKind::Key, &key.0)? {
+            self.write(FileKind::Key, &key.0, &key.1)?;
+        }
+        failpoint::reach("replica.key_written");
+        self.write_config(config)?;
+        failpoint::reach("replica.founded");
+        Ok(())
+    }
+
+    /// Makes the directories of a repository that comes back. It is none before its config is written.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn prepare(&self) -> Result<(), Error> {
+        self.backend.create_layout()
+    }
+
+    /// Writes the config, by which it is a repository.
+    ///
+    /// # Errors
+    /// [`Error::OtherRepository`] where another one is; [`Error::Io`].
+    pub fn write_config(&self, config: &[u8]) -> Result<(), Error> {
+        if !self.backend.write_config(config)? && self.config()?.as_deref() != Some(config) {
+            return Err(Error::OtherRepository { root: self.root().to_path_buf() });
+        }
+        Ok(())
+    }
+
+    /// Which of these files are not there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn missing(&self, kind: FileKind, names: &[FileId]) -> Result<Vec<FileId>, Error> {
+        let mut missing = Vec::new();
+        for id in names {
+            if !self.backend.exists(kind, id)? {
+                missing.push(*id);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The names and sizes in bytes of all files of a kind; none where there is no repository.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn list(&self, kind: FileKind) -> Result<Vec<(FileId, u64)>, Error> {
+        match self.backend.list(kind) {
+            Err(error) if error.is_missing_file() => Ok(Vec::new()),
+            other => other,
+        }
+    }
+
+    /// Opens a file to send it; gives its length in bytes too.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open(&self, kind: FileKind, id: &FileId) -> Result<(File, u64), Error> {
+        open(&self.backend, kind, id)
+    }
+
+    /// Begins to receive a file of so many bytes. One of that name that is there is replaced when all has come: it may be damaged.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Io`].
+    pub fn receive(&self, kind: FileKind, id: FileId, size_bytes: u64) -> Result<Incoming, Error> {
+        if size_bytes > LARGEST_FILE_BYTES {
+            return Err(Error::TooLarge { subject: subject(kind, &id), limit_bytes: LARGEST_FILE_BYTES });
+        }
+        let (backend, staged) = (self.backend.clone(), self.backend.stage()?);
+        Ok(Incoming { backend, kind, id, staged, hash: Sha256::new(), left_bytes: size_bytes })
+    }
+
+    /// Writes the index files and, last, the record. Whoever can lock the repository holds a lock: a prune must not take packs away
+    /// between the look at them and the record.
+    ///
+    /// # Errors
+    /// [`Error::Lacking`] when the base or a pack is not there; [`Error::Mismatch`]; [`Error::Io`].
+    pub fn commit(&self, commit: &Commit) -> Result<(), Error> {
+        let (record, bytes) = (FileId::from(commit.record.0), &commit.record.1);
+        check_name(FileKind::Snapshot, &record, bytes)?;
+        commit.indexes.iter().try_for_each(|(id, bytes)| check_name(FileKind::Index, id, bytes))?;
+        let base = commit.base.map(FileId::from);
+        let needed = base.iter().map(|id| (FileKind::Snapshot, id)).chain(commit.packs.iter().map(|id| (FileKind::Pack, id)));
+        for (kind, id) in needed {
+            if !self.backend.exists(kind, id)? {
+                return Err(Error::Lacking { subject: subject(kind, id) });
+            }
+        }
+        for (id, bytes) in &commit.indexes {
+            self.write(FileKind::Index, id, bytes)?;
+        }
+        failpoint::reach("replica.index_written");
+        self.write(FileKind::Snapshot, &record, bytes)?;
+        failpoint::reach("replica.record_written");
+        Ok(())
+    }
+
+    fn write(&self, kind: FileKind, id: &FileId, bytes: &[u8]) -> Result<(), Error> {
+        let mut staged = self.backend.stage()?;
+        staged.write(bytes)?;
+        self.backend.write_once(kind, id, staged)
+    }
+
+    /// Reads files whose names come after `after`, in the order of their names, until so many bytes are read, and compares each with its
+    /// name. Names are hashes: a part of them is a sample of all. A damaged index file is set aside.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]; [`Error::Io`] when files cannot be listed, or not be read for another reason than damage.
+    pub fn reread(&self, after: Option<FileId>, most_bytes: u64, control: &Control) -> Result<Reread, Error> {
+        let mut files = Vec::new();
+        for kind in COPIED {
+            files.extend(self.list(kind)?.into_iter().map(|(id, bytes)| (id, kind, bytes)));
+        }
+        files.sort_unstable_by_key(|(id, ..)| *id);
+        files.retain(|(id, ..)| after.is_none_or(|after| *id > after));
+        let mut found = Reread::default();
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let count = files.len();
+        for (number, (id, kind, bytes)) in files.into_iter().enumerate() {
+            let is_whole = match self.is_whole(kind, &id, &mut buffer, control) {
+                // Removed since.
+                Err(error) if error.is_missing_file() => continue,
+                Err(error) if error.is_damage() => false,
+                other => other?,
+            };
+            if !is_whole {
+                found.damaged.push((kind, id));
+                if kind == FileKind::Index {
+                    // It says nothing any more, and keeps the repository from being opened. Nobody has another of this name.
+                    self.backend.set_aside(kind, &id)?;
+                }
+            }
+            found.files += 1;
+            found.bytes += bytes;
+            if found.bytes >= most_bytes && number + 1 < count {
+                found.next = Some(id);
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a file's bytes are what its name says.
+    fn is_whole(&self, kind: FileKind, id: &FileId, buffer: &mut [u8], control: &Control) -> Result<bool, Error> {
+        let (mut file, _) = self.open(kind, id)?;
+        let mut hash = Sha256::new();
+        loop {
+            control.go_on()?;
+            let count = file.read(buffer).map_err(Error::io("read", self.backend.path(kind, id)))?;
+            if count == 0 {
+                return Ok(<[u8; 32]>::from(hash.finalize()) == *id.as_bytes());
+            }
+            hash.update(&buffer[..count]);
+        }
+    }
+}
+
+impl Incoming {
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for more than was announced; [`Error::Io`].
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let more = || mismatch(self.kind, &self.id, "more bytes came than were announced");
+        self.left_bytes = self.left_bytes.checked_sub(bytes.len() as u64).ok_or_else(more)?;
+        self.hash.update(bytes);
+        self.staged.write(bytes)
+    }
+
+    /// A file whose length was not announced, only its limit, now that it has ended.
+    #[must_use]
+    pub fn of_any_length(self) -> Self {
+        Self { left_bytes: 0, ..self }
+    }
+
+    /// Gives the file its name, if that is what it is.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] when it is not, or bytes are missing; [`Error::Io`].
+    pub fn finish(self) -> Result<(), Error> {
+        if self.left_bytes > 0 {
+            return Err(mismatch(self.kind, &self.id, "fewer bytes came than were announced"));
+        }
+        if <[u8; 32]>::from(self.hash.finalize()) != *self.id.as_bytes() {
+            return Err(mismatch(self.kind, &self.id, OTHER_CONTENT));
+        }
+        failpoint::reach("replica.file_received");
+        self.backend.write_once(self.kind, &self.id, self.staged)?;
+        failpoint::reach("replica.file_written");
+        Ok(())
+    }
+}
+
+/// Opens a file of a repository; gives its length in bytes too.
+pub(super) fn open(backend: &Local, kind: FileKind, id: &FileId) -> Result<(File, u64), Error> {
+    let path = backend.path(kind, id);
+    let file = File::open(&path).map_err(Error::io("open", &path))?;
+    let length = file.metadata().map_err(Error::io("look at", &path))?.len();
+    Ok((file, length))
+}
+
+fn check_name(kind: FileKind, id: &FileId, bytes: &[u8]) -> Result<(), Error> {
+    if FileId::of(bytes) == *id { Ok(()) } else { Err(mismatch(kind, id, OTHER_CONTENT)) }
+}
+
+fn mismatch(kind: FileKind, id: &FileId, what: &str) -> Error {
+    Error::Mismatch { subject: subject(kind, id), source: FormatError::new(what) }
+}

@@ -1,0 +1,220 @@
+//! What is still to be sent follows from the rows: the snapshots that a target should have and has not. One round looks for them and begins
+//! what can be begun; each is sent beside the others, and a target that is down delays only itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::Services;
+use super::super::error::Error;
+use super::events::Event;
+use super::sending::{Line, Underway};
+use super::transfer::Sent;
+use crate::base::control::Control;
+use crate::base::failpoint;
+use crate::base::ids::SnapshotId;
+use crate::domain::graph_id::GraphId;
+use crate::domain::label::{Labels, Selector};
+use crate::domain::target::{EventKind, ReplicationState};
+use crate::store::entity::{graph, replica, replication, snapshot, target};
+use crate::store::replications::DueFilter;
+use crate::store::{graphs, replicas, replications, targets};
+
+/// So many snapshots of a target are looked at in one round.
+const LOOKED_AT: u64 = 256;
+
+/// Errors that say something of a target as a whole, and not of one graph.
+const OF_TARGET: [&str; 7] = [
+    "TARGET_UNREACHABLE",
+    "TARGET_CONNECTION_BROKEN",
+    "TARGET_KEY_INVALID",
+    "TARGET_NO_LIGHTKEEP",
+    "TARGET_PROTOCOL",
+    "TARGET_FULL",
+    "TARGET_NOT_MOUNTED",
+];
+
+/// Somebody else has the repository for a while: nothing that anybody needs to be told.
+const LOCKED: &str = "REPOSITORY_LOCKED";
+
+impl Services {
+    /// Begins to send what can be sent now.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn replicate_due(&self) -> Result<(), Error> {
+        if !self.settings().replication.is_enabled {
+            return Ok(());
+        }
+        let (targets, mut graphs) = (targets::list_all(self.store().read()).await?, None);
+        for target in targets.into_iter().filter(|target| target.enabled) {
+            let line = self.sending().line(&target);
+            if line.is_paused() {
+                continue;
+            }
+            let graphs = match &graphs {
+                Some(graphs) => graphs,
+                None => graphs.insert(graphs::list_all(self.store().read()).await?),
+            };
+            let due = self.list_due(&target, &selected(&target, graphs)).await?;
+            for snapshot in due {
+                if let Some(underway) = line.begin(&snapshot.graph_id) {
+                    self.begin_sending(target.clone(), snapshot, Arc::clone(&line), underway);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The snapshots that a target lacks, in its order; those that have failed come after those that have not.
+    async fn list_due(&self, target: &target::Model, graph_ids: &[GraphId]) -> Result<Vec<snapshot::Model>, Error> {
+        let filter = DueFilter {
+            target_id: target.target_id,
+            graph_ids,
+            only_wanted: target.on_request,
+            order: target.send_order,
+            limit: LOOKED_AT,
+        };
+        let mut due = replications::list_due(self.store().read(), &filter).await?;
+        let ids: Vec<SnapshotId> = due.iter().map(|snapshot| snapshot.snapshot_id).collect();
+        let known = replications::list_of(self.store().read(), target.target_id, &ids).await?;
+        let failures: HashMap<SnapshotId, i32> = known.into_iter().map(|row| (row.snapshot_id, row.failures)).collect();
+        due.sort_by_key(|snapshot| failures.get(&snapshot.snapshot_id).copied().unwrap_or(0));
+        Ok(due)
+    }
+
+    fn begin_sending(&self, target: target::Model, snapshot: snapshot::Model, line: Arc<Line>, underway: Underway) {
+        let services = self.clone();
+        self.tasks().spawn(async move {
+            let stopping = services.stopping().clone();
+            // What was received stays there; what was half sent is not there.
+            let sent = stopping.run_until_cancelled_owned(services.send_one(&target, &snapshot, &line)).await;
+            if let Some(Err(error)) = sent {
+                tracing::error!(error = error.chain(), "cannot note how a replication has ended");
+            }
+            drop(underway);
+            services.wakeup().announce_change();
+        });
+    }
+
+    /// Sends one snapshot, and notes how that has ended.
+    async fn send_one(&self, target: &target::Model, snapshot: &snapshot::Model, line: &Arc<Line>) -> Result<(), Error> {
+        let (began, began_at) = (Instant::now(), self.now());
+        let control = Arc::new(Control::new(self.stopping().clone()));
+        let row = self.replication_of(target, snapshot).await?;
+        let result = self.transfer(target, snapshot, line, &control).await;
+        let replica = replicas::find(self.store().read(), target.target_id, &snapshot.graph_id).await?;
+        let replica = replica::Model { last_attempt_at: Some(began_at), ..replica };
+        match result {
+            Ok(sent) => {
+                failpoint::reach("replication.sent");
+                line.succeeded(&snapshot.graph_id);
+                self.note_success(target, snapshot, row, replica, sent, began.elapsed()).await
+            }
+            Err(error) if error.reason() == LOCKED => {
+                line.failed(&snapshot.graph_id, false);
+                Ok(())
+            }
+            Err(error) => {
+                line.failed(&snapshot.graph_id, OF_TARGET.contains(&error.reason().as_str()));
+                self.note_failure(target, snapshot, row, replica, &error, began.elapsed()).await
+            }
+        }
+    }
+
+    async fn replication_of(&self, target: &target::Model, snapshot: &snapshot::Model) -> Result<replication::Model, Error> {
+        let found = replications::list_of(self.store().read(), target.target_id, &[snapshot.snapshot_id]).await?;
+        Ok(found.into_iter().next().unwrap_or_else(|| replication::Model {
+            target_id: target.target_id,
+            snapshot_id: snapshot.snapshot_id,
+            graph_id: snapshot.graph_id.clone(),
+            state: ReplicationState::Failed,
+            operation_id: None,
+            failures: 0,
+            error_message: None,
+            sent_bytes: 0,
+            replicated_at: None,
+        }))
+    }
+
+    async fn note_success(
+        &self,
+        target: &target::Model,
+        snapshot: &snapshot::Model,
+        row: replication::Model,
+        replica: replica::Model,
+        sent: Sent,
+        duration: Duration,
+    ) -> Result<(), Error> {
+        let (now, bytes) = (self.now(), i64::try_from(sent.bytes).unwrap_or(i64::MAX));
+        let done = replication::Model {
+            state: ReplicationState::Done,
+            error_message: None,
+            sent_bytes: row.sent_bytes.saturating_add(bytes),
+            replicated_at: Some(now),
+            ..row
+        };
+        if !self.still_there(replications::write_done(self.store().read(), done).await)? {
+            return Ok(());
+        }
+        let replica = replica::Model { last_success_at: Some(now), last_error: None, failures: 0, ..replica };
+        self.still_there(replicas::write_attempt(self.store().read(), replica).await)?;
+        failpoint::reach("replication.noted");
+        let event = self.event_of(target, snapshot, EventKind::Replicated, format!("{} files were sent", sent.files), duration);
+        self.note_event(Event { sent_bytes: sent.bytes, ..event }).await
+    }
+
+    async fn note_failure(
+        &self,
+        target: &target::Model,
+        snapshot: &snapshot::Model,
+        row: replication::Model,
+        replica: replica::Model,
+        error: &Error,
+        duration: Duration,
+    ) -> Result<(), Error> {
+        let message = error.record().message;
+        let (target_name, graph_id) = (target.name.as_str(), snapshot.graph_id.as_str());
+        if error.is_hidden() {
+            tracing::error!(target_name, graph_id, error = error.chain(), "a snapshot could not be replicated");
+        } else {
+            tracing::warn!(target_name, graph_id, reason = error.reason(), error = error.chain(), "a snapshot could not be replicated");
+        }
+        let failed = replication::Model { failures: row.failures.saturating_add(1), error_message: Some(message.clone()), ..row };
+        if !self.still_there(replications::write_failed(self.store().read(), failed).await)? {
+            return Ok(());
+        }
+        let replica = replica::Model { last_error: Some(message.clone()), failures: replica.failures.saturating_add(1), ..replica };
+        self.still_there(replicas::write_attempt(self.store().read(), replica).await)?;
+        self.note_event(self.event_of(target, snapshot, EventKind::Failed, message, duration)).await
+    }
+
+    fn event_of<'a>(
+        &self,
+        target: &target::Model,
+        snapshot: &'a snapshot::Model,
+        kind: EventKind,
+        message: String,
+        duration: Duration,
+    ) -> Event<'a> {
+        let (target_id, graph_id, snapshot_id) = (target.target_id, Some(&snapshot.graph_id), Some(snapshot.snapshot_id));
+        Event { target_id, graph_id, snapshot_id, kind, message, sent_bytes: 0, duration }
+    }
+
+    /// Whether target, graph and snapshot were still there when something was noted of them.
+    pub(super) fn still_there(&self, written: Result<(), crate::store::Error>) -> Result<bool, Error> {
+        match written {
+            Err(error) if error.is_foreign_key_violation() => Ok(false),
+            other => Ok(other.map(|()| true)?),
+        }
+    }
+}
+
+/// The graphs that a target takes: those with its labels, and a source of their own.
+pub(super) fn selected(target: &target::Model, graphs: &[graph::Model]) -> Vec<GraphId> {
+    let Ok(selector) = Selector::parse(&target.graph_selector) else { return Vec::new() };
+    let own = graphs.iter().filter(|graph| !graph.graph_id.is_copy());
+    own.filter(|graph| selector.matches(&Labels::from_json(graph.labels.as_deref()))).map(|graph| graph.graph_id.clone()).collect()
+}

@@ -1,0 +1,234 @@
+//! The receiving side: copies of graphs of other Lightkeeps, and those on our own other disks. Whatever comes is taken file by file; nothing
+//! of it can be deleted from there.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+
+use bytes::Bytes;
+
+use super::super::Services;
+use super::super::error::{Error, ErrorKind};
+use super::super::operations::to_json;
+use super::super::repositories::ReconcileWish;
+use super::super::repository_lock::HeldLock;
+use crate::base::control::Control;
+use crate::base::failpoint;
+use crate::base::timestamp::Timestamp;
+use crate::domain::caller::Caller;
+use crate::domain::graph_id::GraphId;
+use crate::domain::operation::{OperationKind, OperationState};
+use crate::lightrag::apply::free_bytes;
+use crate::repository::{self, Commit, FileId, FileKind, Incoming, LockKind, Replica, Reread};
+use crate::store::{self, graphs, operations};
+
+/// So much room is left on a disk when copies are taken, bytes: databases and logs need some too.
+const ROOM_LEFT: u64 = 64 << 20;
+
+/// What this side has of a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Now.
+    pub now: Timestamp,
+    /// How much room there is, bytes.
+    pub free_bytes: u64,
+    /// The sealed config of the copy; none where there is none.
+    pub config: Option<Vec<u8>>,
+}
+
+impl Services {
+    fn replica(&self, copy: &GraphId) -> Replica {
+        Replica::at(&self.repository_root(copy))
+    }
+
+    /// Tells what there is of a copy, and how much room. Nothing is made.
+    ///
+    /// # Errors
+    /// The place is that of a target on another disk; it cannot be looked at.
+    pub async fn describe_copy(&self, place: &str, copy: Option<&GraphId>) -> Result<Held, Error> {
+        let (replica, directory, storage) =
+            (copy.map(|copy| self.replica(copy)), self.copies_of(place), self.settings().places.storage.clone());
+        let (free_bytes, config) = self
+            .blocking(move || {
+                let at = if directory.exists() { directory } else { storage };
+                let config = replica.map_or(Ok(None), |replica| replica.config())?;
+                Ok::<_, Error>((free_bytes(&at)?, config))
+            })
+            .await?;
+        Ok(Held { now: self.now(), free_bytes, config })
+    }
+
+    /// That copies from a peer do not end up on a disk of ours that has its name.
+    ///
+    /// # Errors
+    /// They would.
+    pub async fn check_peer_place(&self, peer: &str) -> Result<(), Error> {
+        let link = self.copies_of(peer);
+        self.blocking(move || match fs::symlink_metadata(&link) {
+            Ok(metadata) if metadata.is_symlink() => {
+                let message = "a target of this side has the peer's name: give the peer another name in `LIGHTKEEP_PEER_KEYS`";
+                Err(Error::refused(ErrorKind::FailedPrecondition, "PEER_NAME_TAKEN", message))
+            }
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    /// Begins a copy, and takes it into care: a graph without a source.
+    ///
+    /// # Errors
+    /// Another repository is there; the key file is not what its name says.
+    pub async fn found_copy(&self, caller: &Caller, copy: &GraphId, config: Vec<u8>, key: (FileId, Vec<u8>)) -> Result<(), Error> {
+        let replica = self.replica(copy);
+        self.blocking(move || replica.found(&config, &key)).await?;
+        match self.register_copy(caller, copy).await {
+            Err(error) if error.is_race() => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn register_copy(&self, caller: &Caller, copy: &GraphId) -> Result<(), Error> {
+        let transaction = self.store().begin().await?;
+        if graphs::find(&*transaction, copy).await?.is_some() {
+            return Ok(());
+        }
+        self.insert_graph(&*transaction, self.plain_graph_row(copy, String::new())).await?;
+        self.record_audit(&*transaction, caller, "FoundReplica", copy, None).await?;
+        Ok(store::commit(transaction).await?)
+    }
+
+    /// Which of some files are not there.
+    ///
+    /// # Errors
+    /// They cannot be looked for.
+    pub async fn find_missing(&self, copy: &GraphId, kind: FileKind, names: Vec<FileId>) -> Result<Vec<FileId>, Error> {
+        let replica = self.replica(copy);
+        self.blocking(move || replica.missing(kind, &names)).await
+    }
+
+    /// Begins to receive a file of so many bytes.
+    ///
+    /// # Errors
+    /// There is no such copy; the file is too large, or there is no room for it.
+    pub async fn begin_file(&self, copy: &GraphId, kind: FileKind, name: FileId, size_bytes: u64) -> Result<Incoming, Error> {
+        let replica = self.replica(copy);
+        let begun = self.blocking(move || {
+            if replica.config()?.is_none() {
+                return Err(Error::refused(ErrorKind::FailedPrecondition, "REPLICA_NOT_FOUND", "there is no such copy: found it first"));
+            }
+            let free = free_bytes(replica.root())?;
+            if free < size_bytes.saturating_add(ROOM_LEFT) {
+                let message = format!("there are {free} bytes free where the copy lies, the file has {size_bytes}: make room");
+                return Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_FULL", message));
+            }
+            Ok(replica.receive(kind, name, size_bytes)?)
+        });
+        begun.await
+    }
+
+    /// Appends bytes to a file that is being received.
+    ///
+    /// # Errors
+    /// More came than were announced; the disk refused them.
+    pub async fn take_piece(&self, mut incoming: Incoming, bytes: Bytes) -> Result<Incoming, Error> {
+        self.blocking(move || incoming.write(&bytes).map(|()| incoming)).await
+    }
+
+    /// Gives a received file its name.
+    ///
+    /// # Errors
+    /// It is not what its name says.
+    pub async fn finish_file(&self, incoming: Incoming) -> Result<(), Error> {
+        self.blocking(move || incoming.finish()).await
+    }
+
+    /// Makes files that were received a snapshot, and has it listed.
+    ///
+    /// # Errors
+    /// Something that it needs is not there; another process holds the repository.
+    pub async fn commit_copy(&self, caller: &Caller, copy: &GraphId, commit: Commit) -> Result<(), Error> {
+        let (services, root) = (self.clone(), self.repository_root(copy));
+        let opened = self.blocking(move || Ok::<_, Error>(services.repositories().get_or_open(&root))).await?;
+        let lock = match opened {
+            Ok(repository) => Some(HeldLock::take(self, &repository, LockKind::Shared, &Control::default()).await?),
+            // Nobody here can prune it either.
+            Err(repository::Error::WrongPassword { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let replica = self.replica(copy);
+        let committed = self.blocking(move || replica.commit(&commit)).await;
+        if let Some(lock) = lock {
+            lock.release(self).await;
+        }
+        committed?;
+        self.register_copy(caller, copy).await.or_else(|error| if error.is_race() { Ok(()) } else { Err(error) })?;
+        self.list_received(caller, copy).await?;
+        failpoint::reach("replica.registered");
+        Ok(())
+    }
+
+    /// Queues the comparison of rows and records, unless one waits already: it finds this record too.
+    async fn list_received(&self, caller: &Caller, copy: &GraphId) -> Result<(), Error> {
+        let transaction = self.store().begin().await?;
+        let waits = operations::exists(&*transaction, copy, Some(&[OperationKind::Reconcile]), &[OperationState::Queued]).await?;
+        if !waits {
+            let operation = self.new_operation(OperationKind::Reconcile, copy, None, to_json(&ReconcileWish {})?);
+            operations::insert(&*transaction, operation).await?;
+            self.record_audit(&*transaction, caller, "ReceiveSnapshot", copy, None).await?;
+        }
+        store::commit(transaction).await?;
+        self.wakeup().announce_work();
+        Ok(())
+    }
+
+    /// The names of all files of a kind.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub async fn list_copied(&self, copy: &GraphId, kind: FileKind) -> Result<Vec<FileId>, Error> {
+        let replica = self.replica(copy);
+        let listed = self.blocking(move || replica.list(kind)).await?;
+        Ok(listed.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// Opens a file of a copy, to give it back.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub async fn open_copied(&self, copy: &GraphId, kind: FileKind, name: FileId) -> Result<File, Error> {
+        let replica = self.replica(copy);
+        Ok(self.blocking(move || replica.open(kind, &name)).await?.0)
+    }
+
+    /// The next bytes of an open file, at most so many; none at its end.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn read_piece(&self, mut file: File, most: usize) -> Result<(File, Bytes), Error> {
+        let read = self.blocking(move || {
+            let (mut buffer, mut filled) = (vec![0; most], 0);
+            while filled < most {
+                match file.read(&mut buffer[filled..]) {
+                    Ok(0) => break,
+                    Ok(count) => filled += count,
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(error) => {
+                        let message = format!("a file of the repository cannot be read: {error}");
+                        return Err(Error::refused(ErrorKind::DataLoss, "REPOSITORY_DAMAGED", message));
+                    }
+                }
+            }
+            buffer.truncate(filled);
+            Ok((file, Bytes::from(buffer)))
+        });
+        read.await
+    }
+
+    /// Reads some files of a copy again, and compares each with its name.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub async fn reread_copy(&self, copy: &GraphId, after: Option<FileId>, most_bytes: u64) -> Result<Reread, Error> {
+        let (replica, control) = (self.replica(copy), Control::new(self.stopping().clone()));
+        self.blocking(move || replica.reread(after, most_bytes, &control)).await
+    }
+}

@@ -1,0 +1,189 @@
+//! Replication that somebody asks for: an operation that waits until snapshots are at targets, or could not be brought there.
+
+use sea_orm::ConnectionTrait;
+use serde::{Deserialize, Serialize};
+
+use super::super::Services;
+use super::super::error::{Error, ErrorKind, RecordedError};
+use super::super::idempotency::Request;
+use super::super::operations::to_json;
+use super::super::snapshots::check_restorable;
+use super::queue::selected;
+use crate::base::ids::OperationId;
+use crate::domain::caller::Caller;
+use crate::domain::graph_id::GraphId;
+use crate::domain::operation::{OperationKind, OperationState};
+use crate::domain::report::ReplicateReport;
+use crate::domain::target::ReplicationState;
+use crate::store::entity::operation::Model;
+use crate::store::entity::{graph, replication, snapshot, target};
+use crate::store::operations::Ending;
+use crate::store::{self, Transaction, operations, replications, snapshots, targets, waiting_operations};
+
+/// What is to be sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicateWish {
+    /// Only this snapshot.
+    pub snapshot_id: Option<String>,
+    /// Only to these targets.
+    pub target_ids: Vec<String>,
+}
+
+impl Services {
+    /// Asks for snapshots of a graph at targets; gives the operation that waits for them.
+    ///
+    /// # Errors
+    /// There is no such graph, snapshot or target; no target takes the graph.
+    pub async fn replicate_graph(
+        &self,
+        caller: &Caller,
+        graph_id: &GraphId,
+        wish: &ReplicateWish,
+        request_id: Option<&str>,
+    ) -> Result<Model, Error> {
+        let payload = to_json(wish)?;
+        let body = [graph_id.as_str(), &payload];
+        let request = Request { request_id, action: "ReplicateGraph", body: &body };
+        if let Some(first) = request.find_subject(self.store().read()).await? {
+            return self.operation_of(self.store().read(), &first).await;
+        }
+        let graph = self.find_graph(self.store().read(), graph_id).await?;
+        let transaction = self.store().begin().await?;
+        if let Some(first) = request.find_subject(&*transaction).await? {
+            return self.operation_of(&*transaction, &first).await;
+        }
+        let operation = self.insert_replication(&transaction, &graph, wish).await?;
+        request.remember(self, &*transaction, operation.operation_id.to_string()).await?;
+        self.record_audit(&*transaction, caller, "ReplicateGraph", graph_id, wish.snapshot_id.clone()).await?;
+        store::commit(transaction).await?;
+        for target in self.chosen_targets(self.store().read(), &graph, wish).await? {
+            self.sending().line(&target).resume();
+        }
+        self.wakeup().announce_work();
+        Ok(operation)
+    }
+
+    /// Asks for snapshots at targets, in the transaction of all that goes with it.
+    ///
+    /// # Errors
+    /// There is no such snapshot or target; no target takes the graph; too many operations wait for it.
+    pub(in crate::service) async fn insert_replication(
+        &self,
+        transaction: &Transaction,
+        graph: &graph::Model,
+        wish: &ReplicateWish,
+    ) -> Result<Model, Error> {
+        let (connection, graph_id) = (&**transaction, &graph.graph_id);
+        let chosen = self.chosen_targets(connection, graph, wish).await?;
+        let wanted = self.chosen_snapshots(connection, graph_id, wish).await?;
+        let operation = self.new_operation(OperationKind::Replicate, graph_id, None, to_json(wish)?);
+        let operation = self.enqueue(connection, operation).await?;
+        for target in &chosen {
+            let done = replications::list_done(connection, target.target_id, graph_id).await?;
+            let lacking = wanted.iter().filter(|snapshot| !done.contains(&snapshot.snapshot_id));
+            let rows = lacking.map(|snapshot| wanted_row(target, snapshot, operation.operation_id)).collect();
+            replications::want(connection, rows).await?;
+        }
+        Ok(operation)
+    }
+
+    async fn chosen_targets(
+        &self,
+        connection: &impl ConnectionTrait,
+        graph: &graph::Model,
+        wish: &ReplicateWish,
+    ) -> Result<Vec<target::Model>, Error> {
+        let takes = |target: &target::Model| !selected(target, std::slice::from_ref(graph)).is_empty();
+        if wish.target_ids.is_empty() {
+            let mut all = targets::list_all(connection).await?;
+            all.retain(|target| target.enabled && takes(target));
+            if all.is_empty() {
+                let message = format!("no enabled target takes graph `{}`: register one, or change its `graph_selector`", graph.graph_id);
+                return Err(Error::refused(ErrorKind::FailedPrecondition, "NO_TARGET", message));
+            }
+            return Ok(all);
+        }
+        let mut chosen = Vec::new();
+        for id in &wish.target_ids {
+            let target = self.find_target(connection, id).await?;
+            if !target.enabled || !takes(&target) {
+                let message =
+                    format!("target `{}` does not take graph `{}`: enable it, or change its `graph_selector`", target.name, graph.graph_id);
+                return Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_NOT_FOR_GRAPH", message));
+            }
+            chosen.push(target);
+        }
+        Ok(chosen)
+    }
+
+    async fn chosen_snapshots(
+        &self,
+        connection: &impl ConnectionTrait,
+        graph_id: &GraphId,
+        wish: &ReplicateWish,
+    ) -> Result<Vec<snapshot::Model>, Error> {
+        if let Some(id) = &wish.snapshot_id {
+            let snapshot = self.snapshot_of(connection, graph_id, id).await?;
+            check_restorable(&snapshot)?;
+            return Ok(vec![snapshot]);
+        }
+        let mut all = snapshots::list_all(connection, graph_id).await?;
+        all.retain(|snapshot| snapshot.status.is_restorable() && snapshot.deleting_operation_id.is_none());
+        Ok(all)
+    }
+
+    /// Ends the operations whose snapshots are all where they should be, or could not be brought there.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn settle_replications(&self) -> Result<(), Error> {
+        for operation in operations::list_open_of(self.store().read(), OperationKind::Replicate).await? {
+            let rows = replications::list_of_operation(self.store().read(), operation.operation_id).await?;
+            let is_done = |row: &replication::Model| row.state == ReplicationState::Done;
+            let sent_bytes = rows.iter().map(|row| row.sent_bytes).sum();
+            if rows.iter().any(|row| !is_done(row) && row.failures == 0) {
+                if operation.done_bytes != sent_bytes || operation.stage.is_empty() {
+                    waiting_operations::update_progress(self.store().read(), operation.operation_id, "replicate", sent_bytes).await?;
+                    self.wakeup().announce_change();
+                }
+                continue;
+            }
+            let failed: Vec<&replication::Model> = rows.iter().filter(|row| !is_done(row)).collect();
+            let report = ReplicateReport { replicated: (rows.len() - failed.len()) as u64, failed: failed.len() as u64, sent_bytes };
+            let error = match failed.first() {
+                Some(row) => Some(to_json(&not_replicated(row, &report))?),
+                None => None,
+            };
+            let state = if error.is_some() { OperationState::Failed } else { OperationState::Succeeded };
+            let ending = Ending { state, error, result: Some(to_json(&report)?) };
+            waiting_operations::end(self.store().read(), operation.operation_id, ending, self.now()).await?;
+            self.wakeup().announce_change();
+        }
+        Ok(())
+    }
+}
+
+fn wanted_row(target: &target::Model, snapshot: &snapshot::Model, operation_id: OperationId) -> replication::Model {
+    replication::Model {
+        target_id: target.target_id,
+        snapshot_id: snapshot.snapshot_id,
+        graph_id: snapshot.graph_id.clone(),
+        state: ReplicationState::Wanted,
+        operation_id: Some(operation_id),
+        failures: 0,
+        error_message: None,
+        sent_bytes: 0,
+        replicated_at: None,
+    }
+}
+
+fn not_replicated(row: &replication::Model, report: &ReplicateReport) -> RecordedError {
+    let why = row.error_message.as_deref().unwrap_or_default();
+    let message = format!(
+        "{} of {} could not be brought to their targets yet, they are tried again: snapshot `{}`: {why}",
+        report.failed,
+        report.failed + report.replicated,
+        row.snapshot_id
+    );
+    RecordedError { kind: ErrorKind::Unavailable.to_string(), reason: "NOT_REPLICATED".to_owned(), message }
+}

@@ -1,0 +1,149 @@
+//! What this process has on its way to targets, and how long it leaves those alone that have failed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::throttle::Throttle;
+use crate::base::ids::TargetId;
+use crate::domain::graph_id::GraphId;
+use crate::domain::target::pause_after;
+use crate::store::entity::target::Model;
+
+/// All targets that something was sent to.
+#[derive(Debug, Default)]
+pub(in crate::service) struct Sending(Mutex<HashMap<TargetId, Arc<Line>>>);
+
+/// The way to one target.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Its bandwidth.
+    pub(super) throttle: Throttle,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    parallelism: usize,
+    slots: Arc<Semaphore>,
+    /// Graphs of which something is on its way.
+    busy: HashSet<GraphId>,
+    /// Failures in a row of the target as a whole, and until when it is left alone.
+    target: Pause,
+    /// The same of single graphs.
+    graphs: HashMap<GraphId, Pause>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Pause {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Pause {
+    fn is_over(&self) -> bool {
+        self.until.is_none_or(|until| until <= Instant::now())
+    }
+
+    fn begin(&mut self) {
+        let mut random = [0; 4];
+        // Without random numbers all come back together.
+        let _ = getrandom::fill(&mut random);
+        self.failures = self.failures.saturating_add(1);
+        self.until = Some(Instant::now() + pause_after(self.failures, u32::from_le_bytes(random)));
+    }
+}
+
+impl Sending {
+    /// The way to a target, with its limits as they are now.
+    pub(super) fn line(&self, target: &Model) -> Arc<Line> {
+        let (rate, parallelism) = (target.bytes_per_second.try_into().unwrap_or(0), target.parallelism.try_into().unwrap_or(1));
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = Arc::clone(lines.entry(target.target_id).or_insert_with(|| Arc::new(Line::new(rate, parallelism))));
+        drop(lines);
+        line.throttle.set(rate);
+        let mut state = line.lock();
+        if state.parallelism != parallelism {
+            (state.parallelism, state.slots) = (parallelism, Arc::new(Semaphore::new(parallelism)));
+        }
+        drop(state);
+        line
+    }
+}
+
+impl Line {
+    fn new(rate: u64, parallelism: usize) -> Self {
+        let state = State {
+            parallelism,
+            slots: Arc::new(Semaphore::new(parallelism)),
+            busy: HashSet::new(),
+            target: Pause::default(),
+            graphs: HashMap::new(),
+        };
+        Self { throttle: Throttle::new(rate), state: Mutex::new(state) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For each file that is sent at once.
+    pub(super) fn slots(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.lock().slots)
+    }
+
+    /// Whether the target is left alone.
+    pub(super) fn is_paused(&self) -> bool {
+        !self.lock().target.is_over()
+    }
+
+    /// The target is tried at once: somebody has asked, or changed it.
+    pub(super) fn resume(&self) {
+        let mut state = self.lock();
+        state.target.until = None;
+        state.graphs.values_mut().for_each(|pause| pause.until = None);
+    }
+
+    /// Notes that something of a graph is on its way; not where there is something already, or too much, or it is left alone.
+    pub(super) fn begin(self: &Arc<Self>, graph_id: &GraphId) -> Option<Underway> {
+        let mut state = self.lock();
+        let is_paused = state.graphs.get(graph_id).is_some_and(|pause| !pause.is_over());
+        if is_paused || state.busy.len() >= state.parallelism || !state.busy.insert(graph_id.clone()) {
+            return None;
+        }
+        drop(state);
+        Some(Underway { line: Arc::clone(self), graph_id: graph_id.clone() })
+    }
+
+    /// Notes that a snapshot was brought to the target.
+    pub(super) fn succeeded(&self, graph_id: &GraphId) {
+        let mut state = self.lock();
+        state.target = Pause::default();
+        state.graphs.remove(graph_id);
+    }
+
+    /// Notes that one was not: because of the target, which is left alone for a while, or because of the graph.
+    pub(super) fn failed(&self, graph_id: &GraphId, because_of_target: bool) {
+        let mut state = self.lock();
+        if because_of_target {
+            state.target.begin();
+        } else {
+            state.graphs.entry(graph_id.clone()).or_default().begin();
+        }
+    }
+}
+
+/// Something of a graph is on its way until this is dropped.
+#[derive(Debug)]
+pub(super) struct Underway {
+    line: Arc<Line>,
+    graph_id: GraphId,
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.line.lock().busy.remove(&self.graph_id);
+    }
+}

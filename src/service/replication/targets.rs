@@ -1,0 +1,335 @@
+//! Targets: registered, changed, removed.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use sea_orm::ConnectionTrait;
+
+use super::super::error::{Error, ErrorKind};
+use super::super::idempotency::Request;
+use super::super::{COPIES, Services};
+use super::sending::Line;
+use crate::base::ids::TargetId;
+use crate::base::secret::Secret;
+use crate::domain::caller::Caller;
+use crate::domain::page::{Page, PageRequest, TimeKey};
+use crate::domain::peer;
+use crate::domain::target::{Place, TargetFields, TargetRules, TargetStatus};
+use crate::store::entity::target::Model;
+use crate::store::{self, targets};
+
+/// The file by which a directory is known to be a target's: where its disk is not mounted, it is missing.
+const MARK: &str = ".lightkeep-target";
+
+/// A target that is to be registered.
+#[derive(Debug, Clone)]
+pub struct NewTarget {
+    /// Where it is, as the caller wrote it.
+    pub place: Place,
+    /// The key to another Lightkeep.
+    pub api_key: Option<Secret>,
+    /// How it is sent to.
+    pub fields: TargetFields,
+    /// The caller's name for the request.
+    pub request_id: Option<String>,
+}
+
+/// What is to change of a target; what is not set stays.
+#[derive(Debug, Clone)]
+pub struct TargetUpdate {
+    /// Of this target.
+    pub target_id: String,
+    /// How it is sent to.
+    pub fields: TargetFields,
+    /// The key to another Lightkeep.
+    pub api_key: Option<Secret>,
+    /// The etag of the target as the caller knows it.
+    pub etag: Option<String>,
+    /// The caller's name for the request.
+    pub request_id: Option<String>,
+}
+
+/// The etag of a target.
+pub fn etag(target: &Model) -> String {
+    target.revision.to_string()
+}
+
+impl Services {
+    /// Registers a target.
+    ///
+    /// # Errors
+    /// The name is taken; there are too many; its address or directory is not fit.
+    pub async fn register_target(&self, caller: &Caller, new: &NewTarget) -> Result<Model, Error> {
+        match self.register_target_once(caller, new).await {
+            Err(error) if error.is_race() => self.register_target_once(caller, new).await,
+            result => result,
+        }
+    }
+
+    async fn register_target_once(&self, caller: &Caller, new: &NewTarget) -> Result<Model, Error> {
+        // Not the key: a hash of it has no place in the database.
+        let (place, fields) = (format!("{:?}", new.place), format!("{:?}", new.fields));
+        let body = [place.as_str(), &fields];
+        let request = Request { request_id: new.request_id.as_deref(), action: "RegisterTarget", body: &body };
+        if let Some(first) = request.find_subject(self.store().read()).await? {
+            return self.find_target(self.store().read(), &first).await;
+        }
+        let rules = new.fields.clone().parse()?;
+        let place = self.resolve_place(&new.place, &rules.name).await?;
+        let row = self.target_row(&place, new.api_key.as_ref(), rules)?;
+        let transaction = self.store().begin().await?;
+        if let Some(first) = request.find_subject(&*transaction).await? {
+            return self.find_target(&*transaction, &first).await;
+        }
+        check_name_free(&*transaction, &row).await?;
+        let most = self.settings().replication.most_targets;
+        if targets::count(&*transaction).await? >= u64::from(most) {
+            let message = format!("there are {most} targets already: remove one, or raise `LIGHTRAG_REPLICATION_MAX_TARGETS`");
+            return Err(Error::refused(ErrorKind::Exhausted, "TOO_MANY_TARGETS", message));
+        }
+        let row = targets::insert(&*transaction, row).await?;
+        request.remember(self, &*transaction, row.target_id.to_string()).await?;
+        self.record_audit(&*transaction, caller, "RegisterTarget", None, Some(row.target_id.to_string())).await?;
+        if let Place::Directory(path) = place {
+            // In the transaction: a target whose directory cannot be marked is none.
+            let (link, mark) = (self.copies_of(&row.name), row.target_id.to_string());
+            self.blocking(move || take_directory(&path, &link, &mark)).await?;
+        }
+        store::commit(transaction).await?;
+        self.wakeup().announce_work();
+        Ok(row)
+    }
+
+    fn target_row(&self, place: &Place, api_key: Option<&Secret>, rules: TargetRules) -> Result<Model, Error> {
+        let now = self.now();
+        let (base_url, grpc_url, path) = match place {
+            Place::Peer { base_url, grpc_url } => (Some(base_url.clone()), grpc_url.clone(), None),
+            Place::Directory(path) => (None, None, Some(path.to_string_lossy().into_owned())),
+        };
+        Ok(Model {
+            target_id: TargetId::new(self.ids(), now),
+            name: rules.name,
+            base_url,
+            grpc_url,
+            path,
+            api_key: api_key.map(|key| self.seal(key)).transpose()?,
+            enabled: rules.enabled,
+            graph_selector: rules.graph_selector.to_string(),
+            on_request: rules.on_request,
+            parallelism: rules.parallelism,
+            bytes_per_second: rules.bytes_per_second,
+            send_order: rules.send_order,
+            off_site: rules.off_site,
+            reread_percent_per_day: rules.reread_percent_per_day,
+            status: TargetStatus::Unknown,
+            condition: None,
+            checked_at: None,
+            created_at: now,
+            revision: 1,
+        })
+    }
+
+    /// Where copies lie that come from, or go to, a place of this name.
+    pub(super) fn copies_of(&self, place: &str) -> PathBuf {
+        self.settings().places.storage.join(COPIES).join(place)
+    }
+
+    async fn resolve_place(&self, place: &Place, name: &str) -> Result<Place, Error> {
+        let rules = self.settings().replication.addresses;
+        match place {
+            Place::Peer { base_url, grpc_url } => {
+                let checked = |field: &str, url: &str| rules.parse_url(url).map_err(|must| Error::invalid(field, must));
+                let grpc_url = grpc_url.as_deref().map(|url| checked("grpc_url", url)).transpose()?;
+                Ok(Place::Peer { base_url: checked("base_url", base_url)?, grpc_url })
+            }
+            Place::Directory(path) => {
+                if !peer::is_name(name) {
+                    let must = format!("must have letters, digits, `_` and `-` only where the target is a directory: {name}");
+                    return Err(Error::invalid("name", must));
+                }
+                let (services, path, link) = (self.clone(), path.clone(), self.copies_of(name));
+                let resolved = self.blocking(move || {
+                    let resolved = services.resolve_directory(&path)?;
+                    match fs::read_link(&link) {
+                        Ok(there) if there == resolved => Ok(resolved),
+                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(resolved),
+                        _ => Err(Error::invalid("name", format_args!("is that of copies that lie here already, choose another"))),
+                    }
+                });
+                Ok(Place::Directory(resolved.await?))
+            }
+        }
+    }
+
+    fn resolve_directory(&self, path: &Path) -> Result<PathBuf, Error> {
+        let (show, places) = (path.display(), &self.settings().places);
+        let wrong = |must: String| Error::invalid("path", must);
+        let resolved = path.canonicalize().map_err(|error| wrong(format!("must be an existing directory: {show}: {error}")))?;
+        if !resolved.is_dir() {
+            return Err(wrong(format!("must be a directory: {show}")));
+        }
+        let roots = &self.settings().replication.roots;
+        if !roots.iter().any(|root| resolved.starts_with(root)) {
+            let message = format!("the directory of a target must lie in one of `LIGHTKEEP_REPLICATION_ROOTS`: {show}");
+            return Err(Error::refused(ErrorKind::PermissionDenied, "PATH_FORBIDDEN", message));
+        }
+        if resolved.starts_with(&places.storage) || places.storage.starts_with(&resolved) {
+            return Err(wrong(format!("must not overlap the storage: a copy beside the original is none: {show}")));
+        }
+        Ok(resolved)
+    }
+
+    /// Whether the directory of a target is there: its disk is mounted, and it is this target's.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn check_mounted(&self, target: &Model) -> Result<(), Error> {
+        let path = Path::new(target.path.as_deref().unwrap_or_default());
+        let marked = fs::read_to_string(path.join(MARK)).map(|mark| mark.trim() == target.target_id.to_string());
+        if matches!(marked, Ok(true)) {
+            return Ok(());
+        }
+        let message = format!("`{}` is not the target's directory, is its disk mounted? it lacks `{MARK}` of this target", path.display());
+        Err(Error::refused(ErrorKind::Unavailable, "TARGET_NOT_MOUNTED", message))
+    }
+
+    pub(super) async fn find_target(&self, connection: &impl ConnectionTrait, id: &str) -> Result<Model, Error> {
+        let missing = || Error::NotFound { kind: "Target", id: id.to_owned() };
+        let parsed = TargetId::parse(id).ok_or_else(missing)?;
+        targets::find(connection, parsed).await?.ok_or_else(missing)
+    }
+
+    /// One target.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub async fn get_target(&self, id: &str) -> Result<Model, Error> {
+        self.find_target(self.store().read(), id).await
+    }
+
+    /// Targets, oldest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn list_targets(&self, page: &PageRequest<TimeKey>) -> Result<Page<Model>, Error> {
+        Ok(targets::list(self.store().read(), page).await?)
+    }
+
+    /// Changes a target; gives it as it is then.
+    ///
+    /// # Errors
+    /// There is none with this id; the etag is another; the name is taken; a value is wrong.
+    pub async fn update_target(&self, caller: &Caller, update: &TargetUpdate) -> Result<Model, Error> {
+        let (fields, etag_text) = (format!("{:?}", update.fields), update.etag.as_deref().unwrap_or_default());
+        let body = [update.target_id.as_str(), &fields, etag_text];
+        let request = Request { request_id: update.request_id.as_deref(), action: "UpdateTarget", body: &body };
+        let transaction = self.store().begin().await?;
+        let old = self.find_target(&*transaction, &update.target_id).await?;
+        if request.find_subject(&*transaction).await?.is_some() {
+            return Ok(old);
+        }
+        let is_other = |wanted: &String| *wanted != etag(&old);
+        if update.etag.as_ref().is_some_and(is_other) {
+            return Err(changed_meanwhile(&old));
+        }
+        let row = self.updated_target(&old, update)?;
+        check_name_free(&*transaction, &row).await?;
+        if !targets::update(&*transaction, &row, old.revision).await? {
+            return Err(changed_meanwhile(&old));
+        }
+        request.remember(self, &*transaction, row.target_id.to_string()).await?;
+        self.record_audit(&*transaction, caller, "UpdateTarget", None, Some(row.target_id.to_string())).await?;
+        store::commit(transaction).await?;
+        // What is being sent hears of it at once.
+        let line: std::sync::Arc<Line> = self.sending().line(&row);
+        line.resume();
+        self.wakeup().announce_work();
+        Ok(row)
+    }
+
+    fn updated_target(&self, old: &Model, update: &TargetUpdate) -> Result<Model, Error> {
+        let new = update.fields.clone();
+        if let Some(name) = new.name.as_ref().filter(|name| old.path.is_some() && **name != old.name) {
+            return Err(Error::invalid("name", format_args!("must stay for a directory, whose copies are named by it: {name}")));
+        }
+        let fields = TargetFields {
+            name: new.name.or_else(|| Some(old.name.clone())),
+            enabled: new.enabled.or(Some(old.enabled)),
+            graph_selector: new.graph_selector.or_else(|| Some(old.graph_selector.clone())),
+            on_request: new.on_request.or(Some(old.on_request)),
+            parallelism: new.parallelism.or(Some(old.parallelism)),
+            bytes_per_second: new.bytes_per_second.or(Some(old.bytes_per_second)),
+            send_order: new.send_order.or(Some(old.send_order)),
+            off_site: new.off_site.or(Some(old.off_site)),
+            reread_percent_per_day: new.reread_percent_per_day.or(Some(old.reread_percent_per_day)),
+        };
+        let rules = fields.parse()?;
+        let sealed = update.api_key.as_ref().map(|key| self.seal(key)).transpose()?;
+        Ok(Model {
+            name: rules.name,
+            api_key: sealed.or_else(|| old.api_key.clone()),
+            enabled: rules.enabled,
+            graph_selector: rules.graph_selector.to_string(),
+            on_request: rules.on_request,
+            parallelism: rules.parallelism,
+            bytes_per_second: rules.bytes_per_second,
+            send_order: rules.send_order,
+            off_site: rules.off_site,
+            reread_percent_per_day: rules.reread_percent_per_day,
+            revision: old.revision + 1,
+            ..old.clone()
+        })
+    }
+
+    /// Removes a target; what it holds stays there.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub async fn remove_target(&self, caller: &Caller, id: &str, request_id: Option<&str>) -> Result<(), Error> {
+        let request = Request { request_id, action: "RemoveTarget", body: &[id] };
+        let transaction = self.store().begin().await?;
+        if request.find_subject(&*transaction).await?.is_some() {
+            return Ok(());
+        }
+        let target = self.find_target(&*transaction, id).await?;
+        targets::delete(&*transaction, target.target_id).await?;
+        request.remember(self, &*transaction, id.to_owned()).await?;
+        self.record_audit(&*transaction, caller, "RemoveTarget", None, Some(id.to_owned())).await?;
+        Ok(store::commit(transaction).await?)
+    }
+}
+
+/// Marks a directory as a target's, and lets its copies be found below the storage.
+fn take_directory(path: &Path, link: &Path, mark: &str) -> Result<(), Error> {
+    let failed = |error: std::io::Error| {
+        let message = format!("the directory of the target cannot be written: `{}`: {error}", path.display());
+        Error::refused(ErrorKind::FailedPrecondition, "FILE_SYSTEM", message)
+    };
+    let write = || {
+        let mut file = fs::File::create(path.join(MARK))?;
+        file.write_all(mark.as_bytes())?;
+        file.sync_all()?;
+        fs::create_dir_all(link.parent().unwrap_or(Path::new("/")))?;
+        match symlink(path, link) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    };
+    write().map_err(failed)
+}
+
+async fn check_name_free(connection: &impl ConnectionTrait, row: &Model) -> Result<(), Error> {
+    let other = targets::find_by_name(connection, &row.name).await?;
+    if other.is_some_and(|other| other.target_id != row.target_id) {
+        let message = format!("a target `{}` is registered already, choose another name", row.name);
+        return Err(Error::refused(ErrorKind::AlreadyExists, "TARGET_EXISTS", message));
+    }
+    Ok(())
+}
+
+fn changed_meanwhile(target: &Model) -> Error {
+    let message = format!("target `{}` has changed meanwhile, read it again: its etag is `{}`", target.target_id, etag(target));
+    Error::refused(ErrorKind::Aborted, "ETAG_MISMATCH", message)
+}

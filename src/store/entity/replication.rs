@@ -1,0 +1,40 @@
+//! Table `replications`.
+
+use sea_orm::entity::prelude::*;
+
+use crate::base::ids::{OperationId, SnapshotId, TargetId};
+use crate::base::timestamp::Timestamp;
+use crate::domain::graph_id::GraphId;
+use crate::domain::target::ReplicationState;
+
+/// A snapshot on its way to a target, or there. Without a row nobody has tried yet.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "replications")]
+pub struct Model {
+    /// There.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub target_id: TargetId,
+    /// This one.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub snapshot_id: SnapshotId,
+    /// Of this graph.
+    pub graph_id: GraphId,
+    /// How far it is.
+    pub state: ReplicationState,
+    /// The operation that waits for it, where somebody has asked for it.
+    pub operation_id: Option<OperationId>,
+    /// Attempts that have failed.
+    pub failures: i32,
+    /// Why the last one has failed.
+    pub error_message: Option<String>,
+    /// Bytes of files that were sent for it.
+    pub sent_bytes: i64,
+    /// When it was there.
+    pub replicated_at: Option<Timestamp>,
+}
+
+/// No relations: queries name their keys.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
