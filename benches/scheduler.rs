@@ -23,7 +23,9 @@ use lightkeep::service::drills::DrillSettings;
 use lightkeep::service::hooks::FailoverSettings;
 use lightkeep::service::paths::Places;
 use lightkeep::service::prune_schedule::PruneSettings;
+use lightkeep::service::replication::ReplicationSettings;
 use lightkeep::service::schedule_rows::{NewSchedule, Subject};
+use lightkeep::service::sealed::{SecretKey, SecretKeys};
 use lightkeep::service::{Services, Settings};
 use lightkeep::store::entity::graph;
 use lightkeep::store::{self, Store, graphs, schedules};
@@ -112,6 +114,8 @@ fn row(graph_id: &GraphId, created_at: Timestamp) -> graph::Model {
         rpo_objective_seconds: None,
         rto_objective_seconds: None,
         fence_epoch: 0,
+        copies: 0,
+        off_site_copies: 0,
     }
 }
 
@@ -141,6 +145,8 @@ fn settings(directory: &Path) -> Settings {
         instance_name: "bench".to_owned(),
         host_name: "bench".to_owned(),
         repository_password: Secret::new("bench".to_owned()),
+        secret_keys: SecretKeys { current: SecretKey::default(), earlier: Vec::new() },
+        replication: ReplicationSettings::default(),
     }
 }
 

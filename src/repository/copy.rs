@@ -13,7 +13,7 @@ use super::format::unpacked;
 use super::lock::{Lock, LockKind};
 use super::read::blobs::BlobReader;
 use super::read::check_pack::read_header;
-use super::replica::{self, Commit};
+use super::replica::{self, Commit, Founding};
 use crate::base::control::Control;
 
 /// What a copy of a snapshot needs that a copy of its base has not brought.
@@ -37,10 +37,10 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn founding_files(&self) -> Result<(Vec<u8>, (FileId, Vec<u8>)), Error> {
+    pub fn founding(&self) -> Result<Founding, Error> {
         let path = self.backend.config_path();
         let config = std::fs::read(&path).map_err(Error::io("read", path))?;
-        Ok((config, (self.key_file, self.backend.read(FileKind::Key, &self.key_file)?)))
+        Ok(Founding { config, key: (self.key_file, self.backend.read(FileKind::Key, &self.key_file)?) })
     }
 
     /// Opens a file to send it; gives its length in bytes too.

@@ -47,7 +47,7 @@ pub use read::restore::{RestorePlan, RestoreRequest, Restored};
 pub use read::root::FoundDirectory;
 pub use read::verify::{SnapshotDepth, Verified, VerifyRequest};
 pub use record::{FoundRecords, NewRecord, Record};
-pub use replica::{Commit, Incoming, LARGEST_FILE_BYTES, Replica, Reread};
+pub use replica::{Commit, Founding, Incoming, LARGEST_FILE_BYTES, Replica, Reread};
 pub use sweep::losses::Loss;
 pub use sweep::prune::{PruneRequest, Pruned};
 pub use sweep::repair::Repaired;

@@ -41,6 +41,15 @@ pub struct Incoming {
     left_bytes: u64,
 }
 
+/// What a copy of a repository begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Founding {
+    /// The sealed config.
+    pub config: Vec<u8>,
+    /// A key file that opens it, with its name.
+    pub key: (FileId, Vec<u8>),
+}
+
 /// What makes packs that were sent a snapshot.
 #[derive(Debug, Clone)]
 pub struct Commit {
@@ -94,9 +103,10 @@ impl Replica {
     ///
     /// # Errors
     /// [`Error::OtherRepository`] where another one is; [`Error::Mismatch`] when the key file is not what its name says; [`Error::Io`].
-    pub fn found(&self, config: &[u8], key: &(FileId, Vec<u8>)) -> Result<(), Error> {
+    pub fn found(&self, founding: &Founding) -> Result<(), Error> {
+        let Founding { config, key } = founding;
         check_name(FileKind::Key, &key.0, &key.1)?;
-        if self.config()?.is_some_and(|found| found != config) {
+        if self.config()?.is_some_and(|found| found != *config) {
             return Err(Error::OtherRepository { root: self.root().to_path_buf() });
         }
         self.prepare()?;

@@ -42,6 +42,8 @@ mod policies;
 mod reading;
 mod reconcile;
 mod repairs;
+mod replication;
+mod replication_targets;
 mod repository;
 mod rest;
 mod rest_curl;

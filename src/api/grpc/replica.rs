@@ -70,8 +70,8 @@ impl ReplicaService for ReplicaGrpc {
 
     async fn found_replica(&self, request: Request<v1::FoundReplicaRequest>) -> Result<Response<v1::FoundReplicaResponse>, Status> {
         let (caller, copy) = (caller_of(&request), self.copy(&request, &request.get_ref().graph_id).await?);
-        let (config, key) = replica::parse_found(request.into_inner())?;
-        self.0.found_copy(&caller, &copy, config, key).await?;
+        let founding = replica::parse_found(request.into_inner())?;
+        self.0.found_copy(&caller, &copy, founding).await?;
         Ok(Response::new(v1::FoundReplicaResponse {}))
     }
 

@@ -11,7 +11,7 @@ use super::throttle::Throttle;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::peer::{self, Address, Kind, Peer};
-use crate::repository::{Commit, FileId, FileKind, Incoming, RecordId, Reread};
+use crate::repository::{Commit, FileId, FileKind, Founding, Incoming, RecordId, Reread};
 use crate::store::entity::target::Model;
 
 /// Whose doing it is that copies lie in our directories.
@@ -73,10 +73,13 @@ impl Destination {
     }
 
     /// Begins the copy.
-    pub(super) async fn found(&self, config: Vec<u8>, key: (FileId, Vec<u8>)) -> Result<(), Error> {
+    pub(super) async fn found(&self, founding: Founding) -> Result<(), Error> {
         match self {
-            Self::Directory { services, copy, .. } => services.found_copy(&REPLICATION, copy, config, key).await,
-            Self::Peer { peer, graph_id, .. } => Ok(peer.found(graph_id, config, (*key.0.as_bytes(), key.1)).await?),
+            Self::Directory { services, copy, .. } => services.found_copy(&REPLICATION, copy, founding).await,
+            Self::Peer { peer, graph_id, .. } => {
+                let Founding { config, key: (name, file) } = founding;
+                Ok(peer.found(graph_id, config, (*name.as_bytes(), file)).await?)
+            }
         }
     }
 

@@ -21,7 +21,7 @@ use crate::domain::address::AddressRules;
 
 // What comes over the door between Lightkeeps.
 pub use crate::peer::PROTOCOL;
-pub use crate::repository::{Commit, FileId, FileKind, RecordId, Reread};
+pub use crate::repository::{Commit, FileId, FileKind, Founding, RecordId, Reread};
 pub use condition::Condition;
 pub use receiving::Held;
 pub(super) use recover_work::check_own;
@@ -31,8 +31,8 @@ pub(super) use sending::Sending;
 pub use status::{ReplicaStatus, ReplicationStatus};
 pub use targets::{NewTarget, TargetUpdate, etag};
 
-/// How copies go to other places.
-#[derive(Debug, Clone)]
+/// How copies go to other places; by default they do not.
+#[derive(Debug, Clone, Default)]
 pub struct ReplicationSettings {
     /// Whether anything is sent.
     pub is_enabled: bool,

@@ -18,7 +18,7 @@ use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{OperationKind, OperationState};
 use crate::lightrag::apply::free_bytes;
-use crate::repository::{self, Commit, FileId, FileKind, Incoming, LockKind, Replica, Reread};
+use crate::repository::{self, Commit, FileId, FileKind, Founding, Incoming, LockKind, Replica, Reread};
 use crate::store::{self, graphs, operations};
 
 /// So much room is left on a disk when copies are taken, bytes: databases and logs need some too.
@@ -77,9 +77,9 @@ impl Services {
     ///
     /// # Errors
     /// Another repository is there; the key file is not what its name says.
-    pub async fn found_copy(&self, caller: &Caller, copy: &GraphId, config: Vec<u8>, key: (FileId, Vec<u8>)) -> Result<(), Error> {
+    pub async fn found_copy(&self, caller: &Caller, copy: &GraphId, founding: Founding) -> Result<(), Error> {
         let replica = self.replica(copy);
-        self.blocking(move || replica.found(&config, &key)).await?;
+        self.blocking(move || replica.found(&founding)).await?;
         match self.register_copy(caller, copy).await {
             Err(error) if error.is_race() => Ok(()),
             result => result,

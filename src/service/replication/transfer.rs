@@ -83,9 +83,9 @@ impl Transfer<'_> {
     /// Begins the copy where there is none.
     async fn found(&self) -> Result<(), Error> {
         let from = Arc::clone(&self.repository);
-        let (config, key) = self.services.blocking(move || from.founding_files()).await?;
+        let founding = self.services.blocking(move || from.founding()).await?;
         match self.destination.config().await? {
-            Some(there) if there == config => Ok(()),
+            Some(there) if there == founding.config => Ok(()),
             Some(_) => {
                 let message = format!(
                     "target `{}` holds another repository under the name of graph `{}`: recover that first, or have it removed there",
@@ -96,7 +96,7 @@ impl Transfer<'_> {
             None => {
                 // What was there once is not there any more.
                 replications::forget(self.services.store().read(), self.target.target_id, self.graph_id).await?;
-                self.destination.found(config, key).await
+                self.destination.found(founding).await
             }
         }
     }

@@ -192,7 +192,7 @@ impl App {
         let fake = Arc::new(Fake::default());
         let routes = tonic::service::Routes::new(BackupServiceServer::from_arc(fake.clone()))
             .add_service(OperationServiceServer::from_arc(fake.clone()));
-        let auth = Auth::new(key.map(|key| Secret::new(key.into())));
+        let auth = Auth::new(key.map(|key| Secret::new(key.into())), vec![]);
         let door = door(routes, auth, Arc::new(IdSource::counted(1)), Arc::new(SystemClock));
         let services = ["lightkeep.v1.BackupService", "lightkeep.v1.OperationService"];
         let router =

@@ -4,6 +4,7 @@ pub(crate) mod app;
 pub(crate) mod database;
 pub(crate) mod fake;
 pub(crate) mod files;
+pub(crate) mod pair;
 pub(crate) mod process;
 pub(crate) mod repositories;
 pub(crate) mod rest;

@@ -4,7 +4,7 @@ use crate::domain::graph_id::GraphId;
 use crate::domain::validate::Violations;
 use crate::proto::v1;
 use crate::service::Error;
-use crate::service::replication::{Commit, FileId, FileKind, RecordId, Reread};
+use crate::service::replication::{Commit, FileId, FileKind, Founding, RecordId, Reread};
 
 /// The copy of a graph that a peer brings.
 pub(in crate::api::grpc) fn parse_copy(graph_id: &str, peer: &str) -> Result<GraphId, Error> {
@@ -48,14 +48,11 @@ pub(in crate::api::grpc) fn names_to_proto(names: &[FileId]) -> Vec<u8> {
     names.iter().flat_map(|id| *id.as_bytes()).collect()
 }
 
-/// The config and the key file of a copy.
-pub(in crate::api::grpc) type Founding = (Vec<u8>, (FileId, Vec<u8>));
-
 pub(in crate::api::grpc) fn parse_found(request: v1::FoundReplicaRequest) -> Result<Founding, Error> {
     if request.config.is_empty() {
         return Err(Error::invalid("config", "must not be empty"));
     }
-    Ok((request.config, (name("key_name", &request.key_name)?, request.key_file)))
+    Ok(Founding { config: request.config, key: (name("key_name", &request.key_name)?, request.key_file) })
 }
 
 pub(in crate::api::grpc) fn parse_missing(request: &v1::FindMissingRequest) -> Result<(FileKind, Vec<FileId>), Error> {

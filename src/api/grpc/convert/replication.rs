@@ -77,20 +77,15 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateTargetRequest) -> Re
     let paths = request.update_mask.map(|mask| mask.paths).filter(|paths| !paths.is_empty());
     let has = |name: &str| paths.as_ref().is_none_or(|paths| paths.iter().any(|path| path == name));
     for path in paths.iter().flatten() {
-        let changeable = [
-            "name",
-            "enabled",
-            "api_key",
-            "graph_selector",
-            "on_request",
-            "parallelism",
-            "bytes_per_second",
-            "send_order",
-            "off_site",
-            "reread_percent_per_day",
-        ];
-        if !changeable.contains(&path.as_str()) {
-            violations.add("update_mask", format_args!("names a field that cannot be changed: `{path}`"));
+        match path.as_str() {
+            "name" | "enabled" | "api_key" | "graph_selector" | "on_request" | "parallelism" | "bytes_per_second" | "send_order" => {}
+            "off_site" | "reread_percent_per_day" => {}
+            // What comes back with an answer is no change.
+            "target_id" | "created_at" | "etag" | "condition" => {}
+            "base_url" | "grpc_url" | "path" => {
+                violations.add("update_mask", format_args!("names where the target is, which stays: register another one: `{path}`"));
+            }
+            other => violations.add("update_mask", format_args!("names a field that cannot be changed: `{other}`")),
         }
     }
     let fields = TargetFields {
