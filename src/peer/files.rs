@@ -13,6 +13,9 @@ use crate::proto::v1;
 /// So many names are asked for at once.
 const NAMES_AT_ONCE: usize = 50_000;
 
+/// A repository of so many packs would have a hundred terabytes: whoever lists more does not end.
+const MOST_NAMES: usize = 8_000_000;
+
 /// How long the other side may take for the next piece of a file.
 const PIECE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -105,6 +108,9 @@ impl Peer {
             let message = tokio::time::timeout(PIECE_LIMIT, stream.message()).await.map_err(stalled)?;
             let Some(message) = message? else { return Ok(names) };
             names.extend(names_of(&message.names)?);
+            if names.len() > MOST_NAMES {
+                return Err(Error::Answer("it lists more files than a repository can have"));
+            }
         }
     }
 

@@ -43,6 +43,8 @@ mod reading;
 mod reconcile;
 mod repairs;
 mod replication;
+mod replication_asked;
+mod replication_peers;
 mod replication_targets;
 mod repository;
 mod rest;

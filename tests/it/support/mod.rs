@@ -3,6 +3,7 @@
 pub(crate) mod app;
 pub(crate) mod database;
 pub(crate) mod fake;
+pub(crate) mod fake_peer;
 pub(crate) mod files;
 pub(crate) mod pair;
 pub(crate) mod process;
