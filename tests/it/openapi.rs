@@ -46,6 +46,8 @@ fn parameters(document: &Json, operation: &Json) -> Vec<String> {
     all.map(|parameter| format!("{} {}", parameter["in"].as_str().unwrap(), parameter["name"].as_str().unwrap())).collect()
 }
 
+const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
+
 /// All rules of the protos: service, RPC, method, path.
 fn rules() -> Vec<[String; 4]> {
     let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
@@ -54,7 +56,11 @@ fn rules() -> Vec<[String; 4]> {
     for rpc in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
         let options = rpc.options();
         let rule: DynamicMessage = options.get_extension(&extension).as_message().unwrap().clone();
-        for method in ["get", "put", "post", "delete", "patch"] {
+        let more = match rule.get_field_by_name("additional_bindings").map(std::borrow::Cow::into_owned) {
+            Some(Value::List(bindings)) => bindings.iter().filter_map(Value::as_message).cloned().collect(),
+            _ => vec![],
+        };
+        for (rule, method) in [rule].iter().chain(&more).flat_map(|rule| METHODS.map(|method| (rule.clone(), method))) {
             if let Some(Value::String(path)) = rule.get_field_by_name(method).map(std::borrow::Cow::into_owned)
                 && !path.is_empty()
             {
@@ -90,10 +96,13 @@ async fn every_rule_is_an_operation_and_every_reference_leads_somewhere() {
     for reference in found {
         assert!(document.pointer(&reference[1..]).is_some_and(|target| !target.is_null()), "{reference}");
     }
-    let rules = rules();
+    let (rules, mut ids) = (rules(), BTreeSet::new());
     for [service, name, method, path] in &rules {
         let operation = operation(&document, method, path);
-        assert_eq!((&operation["operationId"], &operation["tags"]), (&json!(name), &json!([service])));
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(ids.insert(id.to_owned()), "{id} is there twice");
+        assert!(id.strip_prefix(name.as_str()).is_some_and(|rest| ["", "2"].contains(&rest)), "{id}");
+        assert_eq!(operation["tags"], json!([service]));
         assert!(operation["description"].as_str().is_some_and(|text| text.len() > 10), "{name} has no comment");
         let in_path: BTreeSet<String> = path.split('{').skip(1).map(|rest| format!("path {}", rest.split('}').next().unwrap())).collect();
         let given = parameters(&document, operation).into_iter().filter(|parameter| parameter.starts_with("path "));
