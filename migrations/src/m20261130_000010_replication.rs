@@ -14,16 +14,15 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in [targets(), replicas(), replications(), events()] {
+        for table in [targets(), replicas(), replications(), events(), standbys()] {
             manager.create_table(table).await?;
         }
         for column in ["copies", "off_site_copies"] {
             let add = ColumnDef::new(column).integer().not_null().default(0).to_owned();
             manager.alter_table(Table::alter().table("graphs").add_column(add).to_owned()).await?;
         }
-        let indexes: [(&str, &str, &[&'static str]); 4] = [
+        let indexes: [(&str, &str, &[&'static str]); 3] = [
             ("replications_by_graph", "replications", &["target_id", "graph_id"]),
-            ("replications_by_operation", "replications", &["operation_id"]),
             ("target_events_by_time", "target_events", &["created_at", "event_id"]),
             ("target_events_by_target", "target_events", &["target_id", "created_at"]),
         ];
@@ -38,7 +37,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in ["target_events", "replications", "replicas", "targets"] {
+        for table in ["standbys", "target_events", "replications", "replicas", "targets"] {
             manager.drop_table(Table::drop().table(table).to_owned()).await?;
         }
         for column in ["copies", "off_site_copies"] {
@@ -59,6 +58,8 @@ fn targets() -> TableCreateStatement {
         .col(text_null("path"))
         // Sealed.
         .col(text_null("api_key"))
+        // Sealed; null where copies have ours.
+        .col(text_null("repository_password"))
         .col(boolean("enabled"))
         .col(string("graph_selector"))
         .col(boolean("on_request"))
@@ -105,8 +106,6 @@ fn replications() -> TableCreateStatement {
         .col(string("snapshot_id"))
         .col(string("graph_id"))
         .col(string("state"))
-        // What waits for it, where somebody has asked for it.
-        .col(string_null("operation_id"))
         .col(integer("failures"))
         .col(text_null("error_message"))
         .col(big_integer("sent_bytes"))
@@ -130,6 +129,19 @@ fn events() -> TableCreateStatement {
         .col(text("message"))
         .col(big_integer("sent_bytes"))
         .col(double("duration_seconds"))
+        .to_owned()
+}
+
+fn standbys() -> TableCreateStatement {
+    Table::create()
+        .table("standbys")
+        .col(string("graph_id").primary_key())
+        .col(string("directory"))
+        // The restore that refreshes it.
+        .col(string_null("operation_id"))
+        .col(string_null("snapshot_id"))
+        .col(big_integer_null("refreshed_at"))
+        .foreign_key(&mut goes_with("standbys", "graph_id", "graphs"))
         .to_owned()
 }
 

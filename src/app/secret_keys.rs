@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -18,18 +18,28 @@ use crate::service::sealed::{SecretKey, SecretKeys};
 
 const FILE: &str = "secrets.key";
 
-/// The keys in `storage`; made where there are none. Blocks.
+/// The keys in `storage`; made where there are none, unless something was sealed with them. Blocks.
 ///
 /// # Errors
-/// The file cannot be read or written, or is damaged.
-pub(super) fn read_or_create(storage: &Path) -> anyhow::Result<SecretKeys> {
+/// The file cannot be read or written, is damaged, or is missing and needed.
+pub(super) fn read_or_create(storage: &Path, is_needed: bool) -> anyhow::Result<SecretKeys> {
     let path = storage.join(FILE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => Zeroizing::new(text),
+        Err(error) if error.kind() == ErrorKind::NotFound && is_needed => {
+            let show = path.display();
+            bail!(
+                "the database holds keys of other servers, but the file that opens them is missing: put back a copy, or make an empty one \
+                   and give those keys again: {show}"
+            );
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let keys = SecretKeys { current: random()?, earlier: Vec::new() };
-            write(storage, &keys)?;
-            return Ok(keys);
+            // Of two instances that start at once, one makes it.
+            return if create(storage, &SecretKeys { current: random()?, earlier: Vec::new() })? {
+                read_or_create(storage, false)
+            } else {
+                read_or_create(storage, true)
+            };
         }
         Err(error) => return Err(error).with_context(|| format!("cannot read the file of keys: {}", path.display())),
     };
@@ -43,7 +53,12 @@ pub(super) fn read_or_create(storage: &Path) -> anyhow::Result<SecretKeys> {
     let mut keys = keys.into_iter();
     match keys.next() {
         Some(current) => Ok(SecretKeys { current, earlier: keys.collect() }),
-        None => bail!("the file of keys is empty, put back a copy: {}", path.display()),
+        // Made so by somebody who has lost it.
+        None => {
+            let keys = SecretKeys { current: random()?, earlier: Vec::new() };
+            write(storage, &keys)?;
+            Ok(keys)
+        }
     }
 }
 
@@ -55,8 +70,34 @@ fn random() -> anyhow::Result<SecretKey> {
 
 /// All of it or nothing, also after a power cut.
 fn write(storage: &Path, keys: &SecretKeys) -> anyhow::Result<()> {
-    let (path, fresh) = (storage.join(FILE), storage.join(format!(".{FILE}.{}.tmp", std::process::id())));
-    let failed = || format!("cannot write the file of keys: {}", path.display());
+    let path = storage.join(FILE);
+    let fresh = write_fresh(storage, keys)?;
+    fs::rename(&fresh, &path).with_context(|| format!("cannot write the file of keys: {}", path.display()))?;
+    sync(storage)
+}
+
+/// As [`write`], but says no where there is one.
+fn create(storage: &Path, keys: &SecretKeys) -> anyhow::Result<bool> {
+    let path = storage.join(FILE);
+    let fresh = write_fresh(storage, keys)?;
+    let linked = fs::hard_link(&fresh, &path);
+    // What stays of it says nothing that the file does not say.
+    let _ = fs::remove_file(&fresh);
+    match linked {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        other => {
+            other.with_context(|| format!("cannot write the file of keys: {}", path.display())).and_then(|()| sync(storage)).map(|()| true)
+        }
+    }
+}
+
+fn sync(storage: &Path) -> anyhow::Result<()> {
+    fs::File::open(storage).and_then(|directory| directory.sync_all()).context("cannot sync the storage")
+}
+
+fn write_fresh(storage: &Path, keys: &SecretKeys) -> anyhow::Result<PathBuf> {
+    let fresh = storage.join(format!(".{FILE}.{}.tmp", std::process::id()));
+    let failed = || format!("cannot write the file of keys: {}", fresh.display());
     let mut text = Zeroizing::new(String::new());
     for key in [&keys.current].into_iter().chain(&keys.earlier) {
         text.push_str(&Zeroizing::new(hex::encode(**key)));
@@ -64,8 +105,7 @@ fn write(storage: &Path, keys: &SecretKeys) -> anyhow::Result<()> {
     }
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).with_context(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(failed)?;
-    fs::rename(&fresh, &path).with_context(failed)?;
-    fs::File::open(storage).and_then(|directory| directory.sync_all()).with_context(failed)
+    Ok(fresh)
 }
 
 /// `lightkeep rotate-secrets-key`: seals the keys of other servers with a new key. Broken off at any point, it can be run again.
@@ -75,7 +115,7 @@ fn write(storage: &Path, keys: &SecretKeys) -> anyhow::Result<()> {
 pub(super) async fn rotate(config: Config) -> anyhow::Result<()> {
     let storage = config.storage.canonicalize().with_context(|| format!("cannot use the storage: {}", config.storage.display()))?;
     let _locks = server::prepare(&config)?.0;
-    let SecretKeys { current, mut earlier } = read_or_create(&storage)?;
+    let SecretKeys { current, mut earlier } = read_or_create(&storage, true)?;
     earlier.insert(0, current);
     let keys = SecretKeys { current: random()?, earlier };
     // The old ones stay until nothing needs them.

@@ -163,6 +163,7 @@ impl Server {
 pub(super) async fn services(config: &Config, clock: Arc<dyn Clock>, ids: IdSource) -> anyhow::Result<(Services, Vec<InstanceLock>)> {
     let (locks, storage) = prepare(config)?;
     let services = bare_services(config, &storage, clock, ids).await?;
+    services.open_all_copies().await?;
     jobs::recover(&services).await?;
     Ok((services, locks))
 }
@@ -175,7 +176,8 @@ pub(super) async fn bare_services(config: &Config, storage: &Path, clock: Arc<dy
     let store = Store::connect(&config.database.connect_url()).await?;
     store.migrate().await?;
     let repository_password = password(config, storage, &store).await?;
-    let secret_keys = secret_keys::read_or_create(storage)?;
+    let is_needed = store::targets::has_any_sealed(store.read()).await? || store::graphs::has_any_sealed(store.read()).await?;
+    let secret_keys = secret_keys::read_or_create(storage, is_needed)?;
     let working_dir = std::env::current_dir().context("the working directory cannot be used")?;
     let settings = Settings {
         places: Places {

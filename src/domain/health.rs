@@ -112,6 +112,8 @@ pub struct BackupFacts {
     pub rto_objective_seconds: Option<u64>,
     /// Why the last drill has failed, and whether that says that the newest good snapshot does not recover the graph.
     pub failed_drill: Option<(String, bool)>,
+    /// It is a copy with another password: only whoever brings it knows what it holds.
+    pub is_sealed: bool,
     /// How many copies its newest good snapshot has that had time to get some; none where nobody says how many it must have.
     pub copies: Option<Copies>,
 }
@@ -183,6 +185,11 @@ impl BackupFacts {
     /// How the backup is.
     pub fn judge(self) -> Health {
         let mut found = Found::default();
+        if self.is_sealed {
+            let message = "it is a copy with another password: its files are verified by whoever brings it, and nothing else is known here";
+            found.add(HealthStatus::Unknown, message.to_owned());
+            return found.health("");
+        }
         match (&self.newest_good, self.objective_seconds) {
             (None, _) => found.add(HealthStatus::Critical, "there is no good snapshot, take one".to_owned()),
             (Some((id, age)), Some(objective)) if *age > objective => {
@@ -346,6 +353,7 @@ mod tests {
             (HealthStatus::Healthy, BackupFacts { rto: Some(later), ..fresh.clone() }),
             (HealthStatus::Critical, BackupFacts { failed_drill: Some(("recall".into(), true)), ..fresh.clone() }),
             (HealthStatus::Degraded, BackupFacts { failed_drill: Some(("recall".into(), false)), ..fresh.clone() }),
+            (HealthStatus::Unknown, BackupFacts { is_sealed: true, newest_good: None, ..fresh.clone() }),
             (HealthStatus::Healthy, BackupFacts { copies: Some(copies(2, 2, 1, 1)), ..fresh.clone() }),
             (HealthStatus::Degraded, BackupFacts { copies: Some(copies(1, 2, 1, 1)), ..fresh.clone() }),
             (HealthStatus::Degraded, BackupFacts { copies: Some(copies(2, 2, 0, 1)), ..fresh.clone() }),

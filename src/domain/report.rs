@@ -57,6 +57,9 @@ pub struct RecoverReport {
     pub files: i64,
     /// Their bytes.
     pub bytes: i64,
+    /// Files that are missing here and are not there either.
+    #[serde(default)]
+    pub lacking_files: i64,
     /// Snapshots in the repository now.
     pub snapshots: i64,
 }

@@ -29,6 +29,7 @@ pub async fn replicate(services: Services) {
             Ok(true) => {
                 told(services.replicate_due().await, "send snapshots to targets");
                 told(services.settle_replications().await, "end operations that wait for targets");
+                told(services.refresh_standbys().await, "refresh standbys");
             }
             Ok(false) => {}
             Err(error) => told(Err(error), "take the lease of replication"),

@@ -11,13 +11,26 @@ use super::{Error, Options, Repository};
 use crate::base::secret::Secret;
 use crate::base::timestamp::Timestamp;
 
-/// Open repositories by their directories; those not used for longest are closed. All have one password, and those that were
-/// created with it share one derivation of their keys, so that opening one costs a millisecond instead of a hundred.
+/// Open repositories by their directories; those not used for longest are closed. All have one password, but for those below directories
+/// with [another one](Repositories::set_password). Those that were created with the same share one derivation of their keys, so that
+/// opening one costs a millisecond instead of a hundred.
 pub struct Repositories {
-    password: Secret,
+    own: Arc<Opening>,
+    others: Mutex<Vec<(PathBuf, Arc<Opening>)>>,
     options: Options,
-    keyring: Keyring,
     open: Mutex<LruCache<PathBuf, Arc<Repository>>>,
+}
+
+/// With what repositories are opened.
+struct Opening {
+    password: Secret,
+    keyring: Keyring,
+}
+
+impl Opening {
+    fn new(password: Secret) -> Arc<Self> {
+        Arc::new(Self { password, keyring: Keyring::default() })
+    }
 }
 
 impl std::fmt::Debug for Repositories {
@@ -34,7 +47,36 @@ impl Repositories {
 
     /// As [`Repositories::new`], with other options.
     pub fn with_options(password: Secret, most_open: NonZeroUsize, options: Options) -> Self {
-        Self { password, options, keyring: Keyring::default(), open: Mutex::new(LruCache::new(most_open)) }
+        Self { own: Opening::new(password), others: Mutex::default(), options, open: Mutex::new(LruCache::new(most_open)) }
+    }
+
+    /// Says what the password of the repositories below a directory is; none for that of all others.
+    pub fn set_password(&self, directory: &Path, password: Option<Secret>) {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = others.iter().find(|(place, _)| place == directory).map(|(_, opening)| opening.password.clone());
+        let is_same = match (&known, &password) {
+            (Some(known), Some(password)) => known.matches(password.expose().as_bytes()),
+            (None, None) => true,
+            _ => false,
+        };
+        if is_same {
+            return;
+        }
+        others.retain(|(place, _)| place != directory);
+        others.extend(password.map(|password| (directory.to_path_buf(), Opening::new(password))));
+        drop(others);
+        // What was opened with the old one is opened again.
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let stale: Vec<PathBuf> = open.iter().map(|(root, _)| root.clone()).filter(|root| root.starts_with(directory)).collect();
+        for root in stale {
+            open.pop(&root);
+        }
+    }
+
+    fn opening(&self, root: &Path) -> Arc<Opening> {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let other = others.iter().find(|(place, _)| root.starts_with(place));
+        Arc::clone(other.map_or(&self.own, |(_, opening)| opening))
     }
 
     /// The repository at `root`.
@@ -45,7 +87,8 @@ impl Repositories {
         if let Some(repository) = self.known(root)? {
             return Ok(repository);
         }
-        let repository = Repository::open_from(root, &self.password, self.options.clone(), &self.keyring)?;
+        let opening = self.opening(root);
+        let repository = Repository::open_from(root, &opening.password, self.options.clone(), &opening.keyring)?;
         Ok(self.keep(repository))
     }
 
@@ -58,7 +101,8 @@ impl Repositories {
             Err(Error::NotFound { .. }) => {}
             other => return other,
         }
-        match Repository::init_with(root, &self.password, now, host, self.options.clone(), &self.keyring) {
+        let opening = self.opening(root);
+        match Repository::init_with(root, &opening.password, now, host, self.options.clone(), &opening.keyring) {
             // another thread was faster
             Err(Error::AlreadyExists { .. }) => self.get_or_open(root),
             other => Ok(self.keep(other?)),
@@ -70,7 +114,8 @@ impl Repositories {
     /// # Errors
     /// As [`Repository::open_damaged`].
     pub fn open_damaged(&self, root: &Path) -> Result<Arc<Repository>, Error> {
-        Repository::open_damaged_from(root, &self.password, self.options.clone(), &self.keyring).map(Arc::new)
+        let opening = self.opening(root);
+        Repository::open_damaged_from(root, &opening.password, self.options.clone(), &opening.keyring).map(Arc::new)
     }
 
     /// The repository at `root`, which may be damaged, to repair it: as [`Repository::open_for_repair`], and where no key file opens any
@@ -80,7 +125,8 @@ impl Repositories {
     /// As [`Repository::open_for_repair`].
     pub fn open_for_repair(&self, root: &Path, now: Timestamp, host: &str) -> Result<Arc<Repository>, Error> {
         let known = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(root).cloned();
-        Repository::rescue_from(root, &self.password, self.options.clone(), &self.keyring, known.as_deref(), now, host).map(Arc::new)
+        let opening = self.opening(root);
+        Repository::rescue_from(root, &opening.password, self.options.clone(), &opening.keyring, known.as_deref(), now, host).map(Arc::new)
     }
 
     /// Closes the repository at `root`, as before its directory is taken away.

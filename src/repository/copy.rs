@@ -113,8 +113,13 @@ impl Repository {
         Ok(self.with_index(|index| index.present_packs().filter(|id| !listed.contains(*id)).copied().collect()))
     }
 
+    /// Packs that the index names.
+    pub fn named_packs(&self) -> Vec<FileId> {
+        self.with_index(|index| index.present_packs().copied().collect())
+    }
+
     /// An index file that is not written here.
-    fn seal_index(&self, packs: &[IndexedPack]) -> Result<(FileId, Vec<u8>), Error> {
+    pub(super) fn seal_index(&self, packs: &[IndexedPack]) -> Result<(FileId, Vec<u8>), Error> {
         let encoded = unpacked::encode(&index::encode_indexed(packs)).and_then(|plain| self.key.seal(&plain));
         let sealed = encoded.map_err(Error::encode(FileKind::Index.noun()))?;
         Ok((FileId::of(&sealed), sealed))

@@ -1,5 +1,6 @@
 //! A repository that is filled from outside, file by file: each is what its name says, or it is not taken. No password is needed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
@@ -162,6 +163,18 @@ impl Replica {
             Err(error) if error.is_missing_file() => Ok(Vec::new()),
             other => other,
         }
+    }
+
+    /// Removes the files that are not among these, and tells which of these are not there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn follow(&self, kind: FileKind, names: &[FileId]) -> Result<Vec<FileId>, Error> {
+        let wanted: BTreeSet<FileId> = names.iter().copied().collect();
+        for (id, _) in self.list(kind)?.into_iter().filter(|(id, _)| !wanted.contains(id)) {
+            self.backend.delete(kind, &id)?;
+        }
+        self.missing(kind, names)
     }
 
     /// Opens a file to send it; gives its length in bytes too.

@@ -1,13 +1,13 @@
 //! Taking repositories into care that the database does not know: after it was lost, or when restic or rustic made them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::Services;
 use super::error::{Error, ErrorKind};
 use super::operations::to_json;
 use super::recorded::{read_manifest, recorded_directories};
 use super::repositories::{ReconcileWish, RepositoryWish};
 use super::repository_lock::HeldLock;
+use super::{COPIES, Services};
 use crate::base::control::Control;
 use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
@@ -36,6 +36,7 @@ impl Services {
                     found.push(graph_id);
                 }
             }
+            found.extend(find_copies(&storage.join(COPIES))?);
             found.sort_unstable();
             Ok::<_, Error>(found)
         })
@@ -58,7 +59,7 @@ impl Services {
     }
 
     async fn register_found(&self, caller: &Caller, graph_id: &GraphId) -> Result<Model, Error> {
-        let (source, inputs_dir) = self.newest_directories(graph_id).await?;
+        let (source, inputs_dir) = if graph_id.is_copy() { (String::new(), None) } else { self.newest_directories(graph_id).await? };
         let row = graph::Model { inputs_dir, ..self.plain_graph_row(graph_id, source) };
         let transaction = self.store().begin().await?;
         self.insert_graph(&*transaction, row).await?;
@@ -118,4 +119,29 @@ impl Services {
         self.record_audit(&**transaction, caller, "ReconcileRepository", graph_id, None).await?;
         Ok(operation)
     }
+}
+
+/// The copies below the directory of all of them, by the places that they come from.
+fn find_copies(directory: &Path) -> Result<Vec<GraphId>, Error> {
+    let mut found = Vec::new();
+    for place in names_in(directory)? {
+        for name in names_in(&directory.join(&place))? {
+            let Some(copy) = GraphId::parse(&name).ok().and_then(|graph_id| GraphId::copy_at(&graph_id, &place)) else { continue };
+            if Repository::exists(&directory.join(&place).join(&name))? {
+                found.push(copy);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The names in a directory that are text; none where there is no such directory, as where a target's disk is not mounted.
+fn names_in(directory: &Path) -> Result<Vec<String>, Error> {
+    let unreadable = |error: std::io::Error| Error::internal("list the copies", error);
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if [std::io::ErrorKind::NotFound, std::io::ErrorKind::NotADirectory].contains(&error.kind()) => return Ok(Vec::new()),
+        other => other.map_err(unreadable)?,
+    };
+    let names = entries.map(|entry| Ok(entry.map_err(unreadable)?.file_name().into_string().ok()));
+    Ok(names.collect::<Result<Vec<_>, Error>>()?.into_iter().flatten().collect())
 }

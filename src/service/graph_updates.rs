@@ -223,6 +223,12 @@ impl Services {
                 failpoint::reach("unregister.renamed");
                 lock.release(self).await;
             }
+            // A copy with another password: nobody here works on it.
+            Err(repository::Error::WrongPassword { .. }) if operation.graph_id.is_copy() => {
+                self.mark_all_deleting(operation).await?;
+                let (from, to) = (root.clone(), doomed.clone());
+                self.blocking(move || std::fs::rename(&from, &to).map_err(|error| cannot_purge(&from, &error))).await?;
+            }
             // Never made, or taken away by the last attempt.
             Err(repository::Error::NotFound { .. }) => self.mark_all_deleting(operation).await?,
             Err(error) => return Err(error.into()),

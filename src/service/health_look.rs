@@ -127,6 +127,11 @@ impl Services {
             copies: self.copies_of_graph(graph).await?,
             ..BackupFacts::default()
         };
+        if newest_good.is_none() && graph.graph_id.is_copy() {
+            let (services, root) = (self.clone(), self.repository_root(&graph.graph_id));
+            let opened = self.blocking(move || Ok::<_, Error>(services.repositories().get_or_open(&root))).await?;
+            facts.is_sealed = matches!(opened, Err(repository::Error::WrongPassword { .. }));
+        }
         self.look_at_drills(graph, newest_good, &mut facts).await?;
         let Some(row) = newest_good else { return Ok((facts, Vec::new())) };
         facts.is_busy = operations::exists(read, &graph.graph_id, Some(&ALONE), &[OperationState::Running]).await?;

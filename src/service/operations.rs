@@ -18,7 +18,7 @@ use crate::domain::operation::{MAX_ATTEMPTS, MAX_QUEUED_PER_GRAPH, OperationKind
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::entity::operation::Model;
 use crate::store::operations::{Ending, OperationFilter};
-use crate::store::{self, drills, fences, graphs, operations, pins, replications, snapshots};
+use crate::store::{self, drills, fences, graphs, operations, pins, snapshots};
 
 /// The stages of a snapshot in which it stores what it reads.
 const STORING: [&str; 3] = ["store", "audit", "probe"];
@@ -275,7 +275,7 @@ impl Services {
             }
             OperationKind::Failover | OperationKind::Rollback => self.end_failover(transaction, operation, why).await?,
             // What it has asked for is not asked for any more.
-            OperationKind::Replicate => replications::unwant(&**transaction, id).await?,
+            OperationKind::Replicate => self.unwant(transaction, operation).await?,
             OperationKind::Restore
             | OperationKind::Recover
             | OperationKind::Prune

@@ -106,9 +106,13 @@ impl Services {
             count += 1;
         }
         for target in targets::list_all(&*transaction).await? {
-            let Some(sealed) = target.api_key.clone() else { continue };
-            targets::update_api_key(&*transaction, target.target_id, &self.seal(&self.open_sealed(sealed).await?)?).await?;
-            count += 1;
+            let mut again = [target.api_key.clone(), target.repository_password.clone()];
+            for sealed in again.iter_mut().flatten() {
+                *sealed = self.seal(&self.open_sealed(sealed.clone()).await?)?;
+                count += 1;
+            }
+            let [api_key, repository_password] = again;
+            targets::update_sealed(&*transaction, target.target_id, api_key, repository_password).await?;
         }
         store::commit(transaction).await?;
         Ok(count)

@@ -254,3 +254,12 @@ pub async fn update_server_api_key(connection: &impl ConnectionTrait, graph_id: 
     update.exec(connection).await.map_err(Error::during("update a server's key"))?;
     Ok(())
 }
+
+/// Whether the key of any LightRAG server was sealed with the file of keys; earlier versions sealed otherwise.
+///
+/// # Errors
+/// The database's.
+pub async fn has_any_sealed(connection: &impl ConnectionTrait) -> Result<bool, Error> {
+    let query = Entity::find().filter(Column::ServerApiKey.starts_with("1:"));
+    Ok(query.one(connection).await.map_err(Error::during("find a graph"))?.is_some())
+}

@@ -21,6 +21,7 @@ pub mod retention;
 pub mod schedule_runs;
 pub mod schedules;
 pub mod snapshots;
+pub mod standbys;
 pub mod target_events;
 pub mod targets;
 pub mod validations;

@@ -9,7 +9,7 @@ use sea_orm::{Order, QuerySelect as _, QueryTrait as _};
 use super::Error;
 use super::entity::replication::{Column, Entity, Model};
 use super::entity::snapshot;
-use crate::base::ids::{OperationId, SnapshotId, TargetId};
+use crate::base::ids::{SnapshotId, TargetId};
 use crate::domain::graph_id::GraphId;
 use crate::domain::snapshot::SnapshotStatus;
 use crate::domain::target::{ReplicationState, SendOrder};
@@ -64,8 +64,13 @@ pub async fn list_due(connection: &impl ConnectionTrait, wanted: &DueFilter<'_>)
 /// # Errors
 /// The database's.
 pub async fn list_of(connection: &impl ConnectionTrait, target_id: TargetId, ids: &[SnapshotId]) -> Result<Vec<Model>, Error> {
-    let query = Entity::find().filter(Column::TargetId.eq(target_id)).filter(Column::SnapshotId.is_in(ids.iter().copied()));
-    query.all(connection).await.map_err(Error::during("list replications"))
+    let mut found = Vec::with_capacity(ids.len());
+    // Databases bind so many values at once only.
+    for some in ids.chunks(10_000) {
+        let query = Entity::find().filter(Column::TargetId.eq(target_id)).filter(Column::SnapshotId.is_in(some.iter().copied()));
+        found.extend(query.all(connection).await.map_err(Error::during("list replications"))?);
+    }
+    Ok(found)
 }
 
 /// The snapshots of a graph that were brought to a target and are still listed here.
@@ -79,22 +84,16 @@ pub async fn list_done(connection: &impl ConnectionTrait, target_id: TargetId, g
     Ok(ids.into_iter().collect())
 }
 
-/// What an operation waits for, or has waited for.
-///
-/// # Errors
-/// The database's.
-pub async fn list_of_operation(connection: &impl ConnectionTrait, id: OperationId) -> Result<Vec<Model>, Error> {
-    Entity::find().filter(Column::OperationId.eq(id)).all(connection).await.map_err(Error::during("list replications"))
-}
-
-/// Asks for snapshots, for an operation that waits for them; those that are there already stay so.
+/// Asks for snapshots. With `again`, also for those that were brought to their target: they may be gone there.
 ///
 /// # Errors
 /// A violation of a foreign key when target or snapshot have gone meanwhile.
-pub async fn want(connection: &impl ConnectionTrait, replications: Vec<Model>) -> Result<(), Error> {
-    let columns = [Column::State, Column::OperationId, Column::Failures, Column::ErrorMessage];
-    let is_not_there = Expr::col((Entity, Column::State)).ne(ReplicationState::Done);
-    let on_conflict = OnConflict::columns(KEY).update_columns(columns).action_and_where(is_not_there).to_owned();
+pub async fn want(connection: &impl ConnectionTrait, replications: &[Model], again: bool) -> Result<(), Error> {
+    let columns = [Column::State, Column::Failures, Column::ErrorMessage];
+    let mut on_conflict = OnConflict::columns(KEY).update_columns(columns).to_owned();
+    if !again {
+        on_conflict.action_and_where(Expr::col((Entity, Column::State)).ne(ReplicationState::Done));
+    }
     // Databases bind so many values at once only.
     for some in replications.chunks(1_000) {
         let insert = Entity::insert_many(some.iter().cloned().map(IntoActiveModel::into_active_model)).on_conflict(on_conflict.clone());
@@ -137,14 +136,15 @@ pub async fn forget(connection: &impl ConnectionTrait, target_id: TargetId, grap
     Ok(())
 }
 
-/// Asks no longer for what an operation has asked for.
+/// Asks no longer for these snapshots at a target.
 ///
 /// # Errors
 /// The database's.
-pub async fn unwant(connection: &impl ConnectionTrait, id: OperationId) -> Result<(), Error> {
+pub async fn unwant(connection: &impl ConnectionTrait, target_id: TargetId, ids: &[SnapshotId]) -> Result<(), Error> {
     let update = Entity::update_many()
         .col_expr(Column::State, Expr::value(ReplicationState::Failed))
-        .filter(Column::OperationId.eq(id))
+        .filter(Column::TargetId.eq(target_id))
+        .filter(Column::SnapshotId.is_in(ids.iter().copied()))
         .filter(Column::State.eq(ReplicationState::Wanted));
     update.exec(connection).await.map_err(Error::during("end replications"))?;
     Ok(())

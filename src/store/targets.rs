@@ -110,12 +110,20 @@ pub async fn update_condition(
     Ok(())
 }
 
-/// Writes the sealed key of a target.
+/// Writes what is sealed of a target.
 ///
 /// # Errors
 /// The database's.
-pub async fn update_api_key(connection: &impl ConnectionTrait, id: TargetId, sealed: &str) -> Result<(), Error> {
-    let update = Entity::update_many().col_expr(Column::ApiKey, Expr::value(sealed)).filter(Column::TargetId.eq(id));
+pub async fn update_sealed(
+    connection: &impl ConnectionTrait,
+    id: TargetId,
+    api_key: Option<String>,
+    repository_password: Option<String>,
+) -> Result<(), Error> {
+    let update = Entity::update_many()
+        .col_expr(Column::ApiKey, Expr::value(api_key))
+        .col_expr(Column::RepositoryPassword, Expr::value(repository_password))
+        .filter(Column::TargetId.eq(id));
     update.exec(connection).await.map_err(Error::during("update a target's key"))?;
     Ok(())
 }
@@ -127,4 +135,13 @@ pub async fn update_api_key(connection: &impl ConnectionTrait, id: TargetId, sea
 pub async fn delete(connection: &impl ConnectionTrait, id: TargetId) -> Result<(), Error> {
     Entity::delete_by_id(id).exec(connection).await.map_err(Error::during("delete a target"))?;
     Ok(())
+}
+
+/// Whether anything of any target is sealed.
+///
+/// # Errors
+/// The database's.
+pub async fn has_any_sealed(connection: &impl ConnectionTrait) -> Result<bool, Error> {
+    let query = Entity::find().filter(Column::ApiKey.is_not_null().or(Column::RepositoryPassword.is_not_null()));
+    Ok(query.one(connection).await.map_err(Error::during("find a target"))?.is_some())
 }

@@ -23,7 +23,8 @@ async fn assert_nothing_made(app: &TestApp) {
     let operations = app.operations().await.list_operations(v1::ListOperationsRequest::default()).await.unwrap();
     assert_eq!(operations.into_inner().operations, vec![], "operations");
     let stored = fs::read_dir(app.storage()).unwrap().map(|entry| entry.unwrap().file_name());
-    let stored: Vec<_> = stored.filter(|name| name != "repository.key" && name != ".lightkeep.lock").collect();
+    let stored: Vec<_> =
+        stored.filter(|name| !["repository.key", "secrets.key", ".lightkeep.lock"].contains(&name.to_str().unwrap())).collect();
     assert!(stored.is_empty(), "below the storage: {stored:?}");
     assert_eq!(files::staged(app.directory.path()), Vec::<PathBuf>::new(), "staging directories");
 }

@@ -138,7 +138,7 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
     let failover = format!("{failovers}/{NOBODY}");
     let targets = "/api/backup/replication/targets".to_owned();
     let (target, replicated) = (format!("{targets}/{NOBODY}"), "/api/backup/replication/graphs".to_owned());
-    let rows: [(&str, &str, String, Json, u16, &str); 73] = [
+    let rows: [(&str, &str, String, Json, u16, &str); 74] = [
         ("RegisterGraph", "POST", GRAPHS.to_owned(), json!({ "graph_id": "g", "source_dir": source }), 409, "GRAPH_EXISTS"),
         ("GetGraph", "GET", format!("{GRAPHS}/none"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ListGraphs", "GET", format!("{GRAPHS}?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
@@ -217,6 +217,7 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
         ("VerifyReplica", "POST", format!("{target}/graphs/g/verify"), nothing.clone(), 404, "TARGET_NOT_FOUND"),
         ("RecoverGraph", "POST", format!("{target}/graphs/g/recover"), nothing.clone(), 404, "TARGET_NOT_FOUND"),
         ("SetCopiesPolicy", "PUT", format!("{replicated}/none/copies-policy"), json!({ "copies": 1 }), 404, "GRAPH_NOT_FOUND"),
+        ("SetStandby", "PUT", format!("{replicated}/none/standby"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ListReplicationEvents", "GET", "/api/backup/replication/logs?target_id=x".to_owned(), nothing.clone(), 400, "INVALID_ARGUMENT"),
         ("GetGraphSchedule", "GET", "/api/backup/backup/schedule/g".to_owned(), nothing.clone(), 404, "SCHEDULE_NOT_FOUND"),
     ];

@@ -44,6 +44,7 @@ mod reconcile;
 mod repairs;
 mod replication;
 mod replication_asked;
+mod replication_own_key;
 mod replication_peers;
 mod replication_targets;
 mod repository;

@@ -177,6 +177,12 @@ async fn what_is_damaged_at_the_target_is_found_and_sent_again() {
     }
     let status = pair.replica("g").await;
     assert_eq!((&status["damaged_files"], &status["repaired_files"]), (&json!(3), &json!(3)));
+    // What is gone is found too.
+    let pack = stored(&copy, "data").remove(0);
+    fs::remove_file(&pack).unwrap();
+    let name = format!("pack {}", pack.file_name().unwrap().to_str().unwrap());
+    assert_eq!(verify(&pair.source, &target, "g").await, (vec![name.clone()], vec![name]));
+    pair.restic(&copy, &["check", "--read-data"]);
     pair.finish().await;
 }
 

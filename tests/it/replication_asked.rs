@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::support::app::{TestApp, finish};
 use crate::support::database::Kind;
-use crate::support::files::small;
+use crate::support::files::{describe, kept, small};
 use crate::support::pair::{PEER, PEER_KEY, Pair, TARGETS};
 use crate::support::process::{Process, run};
 use crate::support::rest::{GRAPHS, get, post, send};
@@ -163,4 +163,49 @@ async fn what_keys_are_sealed_with_can_be_changed() {
     assert_eq!(told["condition"]["reason"], json!("SEALED_KEY_UNREADABLE"));
     drop(server);
     finish(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_has_the_newest_good_snapshot() {
+    let pair = Pair::start(Kind::Sqlite).await;
+    pair.register().await;
+    let source = pair.source.sample("rag");
+    std::fs::remove_dir_all(source.join("tenant_b")).unwrap();
+    pair.source.snapshot("g", &source).await;
+    pair.in_step("g").await;
+    let (directory, path) = (pair.target.data("standby"), format!("{REPLICATED}/g@{PEER}"));
+    let set = async |directory: Json| {
+        send(&pair.target, "PUT", &format!("{path}/standby"), &[], json!({ "directory": directory }).to_string()).await
+    };
+    assert_eq!(set(json!(directory)).await.ok()["directory"], json!(directory));
+    let stands = async |backup_id: &str| {
+        while get(&pair.target, &format!("{path}/status")).await.ok()["standby"]["snapshot_id"] != json!(backup_id) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(describe(&directory), describe(&source));
+        // What stood there before is gone.
+        assert_eq!(kept(&directory), Vec::<std::path::PathBuf>::new());
+    };
+    let listed = pair.in_step("g").await;
+    stands(listed[0]["backup_id"].as_str().unwrap()).await;
+    std::fs::write(source.join("more"), "something new").unwrap();
+    let second = pair.source.snapshot("g", &source).await;
+    stands(&second.backup_id).await;
+
+    // It is taken over: refreshed no more, and a graph of its own.
+    assert_eq!(set(json!("")).await.ok()["directory"], json!(""));
+    let before = describe(&directory);
+    std::fs::write(source.join("more"), "something newer").unwrap();
+    pair.source.snapshot("g", &source).await;
+    pair.in_step("g").await;
+    crate::support::app::settled(&pair.target).await;
+    assert_eq!(describe(&directory), before);
+    pair.target.snapshot("g", &directory).await;
+
+    let own = send(&pair.target, "PUT", &format!("{REPLICATED}/g/standby"), &[], json!({ "directory": "x" }).to_string()).await;
+    assert_eq!(own.json["reason"], json!("GRAPH_IS_NO_COPY"));
+    let taken = set(json!(directory)).await;
+    assert_eq!(taken.json["reason"], json!("TARGET_OF_OTHER_GRAPH"), "{}", taken.text);
+    assert_eq!(set(json!("/proc/x")).await.refusal().0, 403);
+    pair.finish().await;
 }

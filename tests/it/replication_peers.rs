@@ -20,7 +20,7 @@ use crate::support::database::Kind;
 use crate::support::fake_peer::{FakePeer, Lie};
 use crate::support::files::small;
 use crate::support::pair::{PEER, PEER_KEY, Pair, TARGETS, in_step, replica};
-use crate::support::rest::{get, post};
+use crate::support::rest::{GRAPHS, delete, get, post, send};
 
 const API_KEY: &str = "the-api-key";
 
@@ -145,19 +145,20 @@ async fn what_is_not_what_its_name_says_is_not_taken() {
     // A repository that nobody here can open is held all the same.
     client.commit_snapshot(with_key(commit(name(&bytes), record), PEER_KEY)).await.unwrap();
     assert_eq!(fs::read_dir(copy.join("snapshots")).unwrap().count(), 1);
-    let listed = loop {
-        let operations = app.query("SELECT error FROM operations WHERE kind = 'reconcile' AND state = 'failed'").await;
-        if let Some(error) = operations.into_iter().next() {
-            break error;
-        }
-        tokio::task::yield_now().await;
-    };
-    assert!(listed.contains("REPOSITORY_PASSWORD_WRONG"), "{listed}");
+    let headers = [("x-api-key", API_KEY), ("content-type", "application/json")];
+    let health = send(&app, "POST", "/api/backup/recovery/health-check", &headers, "{}").await.ok();
+    let known = &health["backups"][format!("g@{PEER}")];
+    assert_eq!(known["status"], json!("unknown"), "{health}");
+    assert!(known["message"].as_str().unwrap().contains("another password"), "{health}");
     // Another one does not take its place.
     let other =
         v1::FoundReplicaRequest { graph_id: "g".into(), config: b"another config".to_vec(), key_name: name(b"k"), key_file: b"k".to_vec() };
     let refused = client.found_replica(with_key(other, PEER_KEY)).await.unwrap_err();
     assert_eq!(reason(&refused), "REPLICA_OF_ANOTHER_REPOSITORY");
+    // Whoever has the API key can give its room back.
+    let purge = format!("{GRAPHS}/g@{PEER}?repository=purge&confirm_graph_id=g@{PEER}");
+    send(&app, "DELETE", &purge, &headers, "").await.ok();
+    assert!(!copy.exists());
     finish(app).await;
 }
 
@@ -241,10 +242,10 @@ async fn a_target_that_is_down_delays_only_itself() {
     assert_eq!((&status["total_targets"], &status["enabled_targets"]), (&json!(2), &json!(2)));
     // Switched off it counts no more, and back on it is tried at once.
     let path = format!("{TARGETS}/{}", down["target_id"].as_str().unwrap());
-    crate::support::rest::send(&pair.source, "PATCH", &path, &[], json!({ "enabled": false }).to_string()).await.ok();
+    send(&pair.source, "PATCH", &path, &[], json!({ "enabled": false }).to_string()).await.ok();
     let asked = post(&pair.source, "/api/backup/replication/graphs/g/replicate", &json!({ "wait": true })).await.ok();
     assert_eq!(asked["state"], json!("succeeded"));
-    crate::support::rest::delete(&pair.source, &path).await.ok();
+    delete(&pair.source, &path).await.ok();
     in_step(&pair.source, "g").await;
     pair.finish().await;
 }

@@ -27,6 +27,10 @@ on_each_database!(targets_are_kept, async |app: TestApp| {
     let changed =
         send(&app, "PATCH", &format!("{TARGETS}/{id}"), &[], json!({ "parallelism": 8, "off_site": true }).to_string()).await.ok();
     assert_eq!((&changed["parallelism"], &changed["off_site"], &changed["name"]), (&json!(8), &json!(true), &json!("second")));
+    let same = json!({ "base_url": made["base_url"], "enabled": true }).to_string();
+    send(&app, "PATCH", &format!("{TARGETS}/{id}"), &[], same).await.ok();
+    let elsewhere = json!({ "base_url": "https://elsewhere.example" }).to_string();
+    assert_eq!(send(&app, "PATCH", &format!("{TARGETS}/{id}"), &[], elsewhere).await.refusal().0, 400);
     let stale = json!({ "enabled": false, "etag": made["etag"] }).to_string();
     let refused = send(&app, "PATCH", &format!("{TARGETS}/{id}"), &[], stale).await;
     assert_eq!((refused.refusal().0, &refused.json["reason"]), (409, &json!("ETAG_MISMATCH")));
@@ -49,6 +53,7 @@ async fn wrong_targets_are_refused() {
         ("backup.example", "https://host:port"),
         ("https://user:hunter2@backup.example", "credentials"),
         ("http://backup.example", "https"),
+        ("https://backup.example/lightkeep", "no path"),
         ("https://10.0.0.1", "own networks"),
         ("https://[::1]:9621", "own networks"),
     ] {

@@ -35,10 +35,15 @@ class Space:
     """A network namespace. What a thread begins inside it, sockets and programs, stays there."""
 
     def __init__(self, name):
-        self.name = name
-        run("ip", "netns", "add", name)
-        self.handle = os.open(f"/run/netns/{name}", os.O_RDONLY)
-        run("ip", "-n", name, "link", "set", "lo", "up")
+        self.name, self.handle = name, None
+
+    def make(self):
+        try:
+            run("ip", "netns", "add", self.name)
+        except RuntimeError as error:
+            raise NotPermitted(error) from error
+        self.handle = os.open(f"/run/netns/{self.name}", os.O_RDONLY)
+        self.ip("link", "set", "lo", "up")
 
     @contextlib.contextmanager
     def inside(self):
@@ -57,8 +62,10 @@ class Space:
         return run("tc", "-n", self.name, *words)
 
     def remove(self):
-        os.close(self.handle)
-        run("ip", "netns", "del", self.name)
+        if self.handle is not None:
+            os.close(self.handle)
+        if Path(f"/run/netns/{self.name}").exists():
+            run("ip", "netns", "del", self.name)
 
 
 class Network:
@@ -70,15 +77,11 @@ class Network:
         missing = [program for program in ("ip", "tc") if shutil.which(program) is None]
         if missing:
             raise NotPermitted(f"there is no `{missing[0]}`: install iproute2")
-        self.spaces = []
-        try:
-            for side in ("source", "target"):
-                self.spaces.append(Space(f"lightkeep-{os.getpid()}-{side}"))
-        except RuntimeError as error:
-            self.__exit__()
-            raise NotPermitted(str(error)) from error
+        self.spaces = [Space(f"lightkeep-{os.getpid()}-{side}") for side in ("source", "target")]
         self.source, self.target = self.spaces
         try:
+            for space in self.spaces:
+                space.make()
             # The cable has no name outside, and goes with them.
             run("ip", "link", "add", "eth0", "netns", self.source.name, "type", "veth", "peer", "name", "eth0", "netns", self.target.name)
             for space, addresses in ((self.source, [SOURCE]), (self.target, [TARGET, THIRD])):
@@ -91,8 +94,8 @@ class Network:
         return self
 
     def __exit__(self, *_):
-        while self.spaces:
-            self.spaces.pop().remove()
+        for space in self.spaces:
+            space.remove()
 
     def plug(self, space):
         space.ip("link", "set", "eth0", "up")

@@ -13,14 +13,19 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from network import Network, NotPermitted
 from pair import Failed
+from swallowed import one_hole_among_five
+from cuts import cut_again_and_again
+from flip import flip_a_bit
+from kills import kill_at_each_fail_point
 from wire import only_what_is_new
 
 STEPS = {
-    "wire": only_what_is_new,
+    "wire": only_what_is_new, "cuts": cut_again_and_again, "kills": kill_at_each_fail_point, "swallowed": one_hole_among_five, "flip": flip_a_bit,
 }
 
 
@@ -48,8 +53,10 @@ def main():
     except NotPermitted as error:
         print(f"skipped: {error}")
         return 0
-    except Failed as error:
-        print(f"FAILED {name}: {error}", flush=True)
+    except Exception as error:
+        print(f"FAILED {name}: {error if isinstance(error, Failed) else repr(error)}", flush=True)
+        if not isinstance(error, Failed):
+            traceback.print_exc()
         return 1
     finally:
         if options.keep:

@@ -1,6 +1,7 @@
 """What goes over the cable: what is new, and hardly more."""
-import workloads
 from pair import Pair, expect, stored
+
+import workloads  # found by what `pair` says of paths
 
 DOCUMENTS, MORE = 120, 121
 MOST_OVERHEAD, MOST_UNCHANGED = 1.02, 64 << 10

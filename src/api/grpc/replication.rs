@@ -88,10 +88,19 @@ impl ReplicationService for ReplicationGrpc {
     }
 
     async fn set_copies_policy(&self, request: Request<v1::SetCopiesPolicyRequest>) -> Result<Response<v1::CopiesPolicy>, Status> {
-        let (caller, graph_id) = (caller(&request), replication::parse_policy(request.get_ref())?);
+        let caller = caller(&request);
+        let (graph_id, request_id) = replication::parse_policy(request.get_ref())?;
         let v1::SetCopiesPolicyRequest { copies, off_site_copies, .. } = request.into_inner();
-        let graph = self.0.set_copies_policy(&caller, &graph_id, copies, off_site_copies).await?;
+        let graph = self.0.set_copies_policy(&caller, &graph_id, (copies, off_site_copies), request_id.as_deref()).await?;
         Ok(Response::new(replication::policy_to_proto(&graph)))
+    }
+
+    async fn set_standby(&self, request: Request<v1::SetStandbyRequest>) -> Result<Response<v1::Standby>, Status> {
+        let caller = caller(&request);
+        let (graph_id, request_id) = replication::parse_standby(request.get_ref())?;
+        let directory = Some(request.get_ref().directory.as_str()).filter(|directory| !directory.is_empty());
+        let standby = self.0.set_standby(&caller, &graph_id, directory, request_id.as_deref()).await?;
+        Ok(Response::new(replication::standby(&graph_id, standby)))
     }
 
     async fn list_replication_events(

@@ -69,6 +69,11 @@ impl PackWriter {
         Ok(())
     }
 
+    /// Of which blobs.
+    pub(crate) fn kind(&self) -> BlobKind {
+        self.kind
+    }
+
     /// Whether it is time for the next pack.
     pub(crate) fn is_full(&self) -> bool {
         self.bytes >= FULL_BYTES || self.blobs.len() >= FULL_BLOBS

@@ -93,6 +93,7 @@ impl Services {
     /// # Errors
     /// The database's.
     pub async fn check_targets(&self) -> Result<(), Error> {
+        self.open_all_copies().await?;
         let mut looking = JoinSet::new();
         for target in targets::list_all(self.store().read()).await? {
             let services = self.clone();
@@ -113,6 +114,9 @@ impl Services {
     /// # Errors
     /// The database's.
     pub(in crate::service) async fn target_health(&self) -> Result<Vec<HealthCheck>, Error> {
+        if !self.settings().replication.is_enabled {
+            return Ok(Vec::new());
+        }
         let targets = targets::list_all(self.store().read()).await?.into_iter().filter(|target| target.enabled);
         targets.map(|target| self.component_of(target)).collect()
     }

@@ -3,12 +3,15 @@
 mod condition;
 mod destination;
 mod events;
+mod mirror;
 mod queue;
 mod receiving;
 mod recover_work;
+mod repairing;
 mod request;
 mod rereading;
 mod sending;
+mod standby;
 mod status;
 mod targets;
 mod throttle;

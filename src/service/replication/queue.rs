@@ -131,7 +131,6 @@ impl Services {
             snapshot_id: snapshot.snapshot_id,
             graph_id: snapshot.graph_id.clone(),
             state: ReplicationState::Failed,
-            operation_id: None,
             failures: 0,
             error_message: None,
             sent_bytes: 0,

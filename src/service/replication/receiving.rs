@@ -154,14 +154,17 @@ impl Services {
             Err(repository::Error::WrongPassword { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        let replica = self.replica(copy);
+        let (replica, can_be_read) = (self.replica(copy), lock.is_some());
         let committed = self.blocking(move || replica.commit(&commit)).await;
         if let Some(lock) = lock {
             lock.release(self).await;
         }
         committed?;
         self.register_copy(caller, copy).await.or_else(|error| if error.is_race() { Ok(()) } else { Err(error) })?;
-        self.list_received(caller, copy).await?;
+        // Of one with another password, only whoever brings it knows what it holds.
+        if can_be_read {
+            self.list_received(caller, copy).await?;
+        }
         failpoint::reach("replica.registered");
         Ok(())
     }

@@ -12,12 +12,13 @@ use super::super::repository_lock::HeldLock;
 use super::destination::{Destination, Getting};
 use crate::base::control::Control;
 use crate::base::failpoint;
+use crate::base::secret::Secret;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
 use crate::domain::report::RecoverReport;
-use crate::repository::{FileId, FileKind, LARGEST_FILE_BYTES, LockKind, Replica};
-use crate::store::entity::{graph, operation};
+use crate::repository::{self, FileId, FileKind, LARGEST_FILE_BYTES, LockKind, Replica, Repository};
+use crate::store::entity::{graph, operation, target};
 use crate::store::{self, graphs};
 
 /// So many files are got at once.
@@ -41,12 +42,16 @@ impl Services {
         graph_id: &GraphId,
         request_id: Option<&str>,
     ) -> Result<operation::Model, Error> {
-        self.get_target(target_id).await?;
+        let target = self.get_target(target_id).await?;
         check_own(graph_id)?;
         let payload = to_json(&RecoverPayload { target_id: target_id.to_owned() })?;
         let body = [graph_id.as_str(), &payload];
         let request = Request { request_id, action: "RecoverGraph", body: &body };
         if graphs::find(self.store().read(), graph_id).await?.is_none() {
+            // Before a graph is registered for it.
+            if self.destination(&target, graph_id).await?.config().await?.is_none() {
+                return Err(no_copy(&target, graph_id));
+            }
             let transaction = self.store().begin().await?;
             match self.insert_graph(&*transaction, self.plain_graph_row(graph_id, String::new())).await {
                 Ok(_) => store::commit(transaction).await?,
@@ -66,11 +71,7 @@ impl Services {
         let RecoverPayload { target_id } = payload(operation)?;
         let (target, graph_id) = (self.get_target(&target_id).await?, &operation.graph_id);
         let destination = self.destination(&target, graph_id).await?;
-        let no_copy = || {
-            let message = format!("target `{}` holds no copy of graph `{graph_id}`", target.name);
-            Error::refused(ErrorKind::FailedPrecondition, "REPLICA_NOT_FOUND", message)
-        };
-        let there = destination.config().await?.ok_or_else(no_copy)?;
+        let there = destination.config().await?.ok_or_else(|| no_copy(&target, graph_id))?;
         let here = Replica::at(&self.repository_root(graph_id));
         let looked_at = here.clone();
         let config = self.blocking(move || looked_at.config()).await?;
@@ -78,7 +79,10 @@ impl Services {
         let mut report = RecoverReport::default();
         match config {
             Some(config) if config == there => {
-                let wanted = self.absent_packs(graph_id).await?;
+                let absent = self.absent_packs(graph_id).await?;
+                let lacking = destination.missing(FileKind::Pack, absent.clone()).await?;
+                report.lacking_files = i64::try_from(lacking.len()).unwrap_or(i64::MAX);
+                let wanted = absent.into_iter().filter(|id| !lacking.contains(id)).collect();
                 self.get_files(&destination, &here, FileKind::Pack, wanted, &mut report, control).await?;
             }
             Some(_) => {
@@ -88,6 +92,9 @@ impl Services {
             None => self.get_all(&destination, &here, there, &mut report, control).await?,
         }
         failpoint::reach("recover.files_here");
+        if let Some(password) = self.password_at(&target).await? {
+            self.open_with_ours(graph_id, password).await?;
+        }
         let (services, root) = (self.clone(), self.repository_root(graph_id));
         let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
@@ -102,6 +109,19 @@ impl Services {
     async fn absent_packs(&self, graph_id: &GraphId) -> Result<Vec<FileId>, Error> {
         let (services, root) = (self.clone(), self.repository_root(graph_id));
         self.blocking(move || services.repositories().get_or_open(&root)?.absent_packs()).await
+    }
+
+    /// A copy with a password of its own opens with ours from now on.
+    async fn open_with_ours(&self, graph_id: &GraphId, password: Secret) -> Result<(), Error> {
+        let (services, root) = (self.clone(), self.repository_root(graph_id));
+        self.blocking(move || {
+            let (ours, now, host) = (&services.settings().repository_password, services.now(), &services.settings().host_name);
+            match Repository::open(&root, ours) {
+                Err(repository::Error::WrongPassword { .. }) => Repository::open(&root, &password)?.change_password(ours, now, host),
+                other => other.map(|_| ()),
+            }
+        })
+        .await
     }
 
     /// All of it: records last, and the config after all, so that there is no repository before it is whole.
@@ -167,6 +187,11 @@ impl Services {
         graphs::update(&*transaction, graph::Model { source_dir, inputs_dir, revision: row.revision + 1, ..row }).await?;
         Ok(store::commit(transaction).await?)
     }
+}
+
+fn no_copy(target: &target::Model, graph_id: &GraphId) -> Error {
+    let message = format!("target `{}` holds no copy of graph `{graph_id}`", target.name);
+    Error::refused(ErrorKind::FailedPrecondition, "REPLICA_NOT_FOUND", message)
 }
 
 /// Refuses what a copy cannot do.

@@ -1,15 +1,18 @@
 //! Replication that somebody asks for: an operation that waits until snapshots are at targets, or could not be brought there.
 
+use std::collections::{BTreeMap, HashSet};
+
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 
 use super::super::Services;
 use super::super::error::{Error, ErrorKind, RecordedError};
 use super::super::idempotency::Request;
-use super::super::operations::to_json;
+use super::super::operations::{payload, to_json};
 use super::super::snapshots::check_restorable;
 use super::queue::selected;
-use crate::base::ids::OperationId;
+use super::recover_work::check_own;
+use crate::base::ids::{SnapshotId, TargetId};
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{OperationKind, OperationState};
@@ -27,6 +30,17 @@ pub struct ReplicateWish {
     pub snapshot_id: Option<String>,
     /// Only to these targets.
     pub target_ids: Vec<String>,
+}
+
+/// What an operation waits for: snapshots by their targets. Several may wait for the same.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Asked(BTreeMap<String, Vec<String>>);
+
+impl Asked {
+    fn iter(&self) -> impl Iterator<Item = (TargetId, Vec<SnapshotId>)> {
+        let parsed = |ids: &Vec<String>| ids.iter().filter_map(|id| SnapshotId::parse(id)).collect();
+        self.0.iter().filter_map(move |(target_id, ids)| Some((TargetId::parse(target_id)?, parsed(ids))))
+    }
 }
 
 impl Services {
@@ -74,17 +88,24 @@ impl Services {
         wish: &ReplicateWish,
     ) -> Result<Model, Error> {
         let (connection, graph_id) = (&**transaction, &graph.graph_id);
+        if !self.settings().replication.is_enabled {
+            let message = "replication is switched off: set `LIGHTRAG_REPLICATION_ENABLED`";
+            return Err(Error::refused(ErrorKind::FailedPrecondition, "REPLICATION_DISABLED", message));
+        }
+        check_own(graph_id)?;
         let chosen = self.chosen_targets(connection, graph, wish).await?;
         let wanted = self.chosen_snapshots(connection, graph_id, wish).await?;
-        let operation = self.new_operation(OperationKind::Replicate, graph_id, None, to_json(wish)?);
-        let operation = self.enqueue(connection, operation).await?;
+        // One that is named is looked for even where it was brought once; of all others, what a target has deleted stays deleted.
+        let (again, mut asked) = (wish.snapshot_id.is_some(), Asked::default());
         for target in &chosen {
             let done = replications::list_done(connection, target.target_id, graph_id).await?;
-            let lacking = wanted.iter().filter(|snapshot| !done.contains(&snapshot.snapshot_id));
-            let rows = lacking.map(|snapshot| wanted_row(target, snapshot, operation.operation_id)).collect();
-            replications::want(connection, rows).await?;
+            let lacking = wanted.iter().filter(|snapshot| again || !done.contains(&snapshot.snapshot_id));
+            let rows: Vec<replication::Model> = lacking.map(|snapshot| wanted_row(target, snapshot)).collect();
+            replications::want(connection, &rows, again).await?;
+            asked.0.insert(target.target_id.to_string(), rows.iter().map(|row| row.snapshot_id.to_string()).collect());
         }
-        Ok(operation)
+        let operation = self.new_operation(OperationKind::Replicate, graph_id, None, to_json(&asked)?);
+        self.enqueue(connection, operation).await
     }
 
     async fn chosen_targets(
@@ -132,13 +153,40 @@ impl Services {
         Ok(all)
     }
 
+    async fn rows_of(&self, asked: &Asked) -> Result<Vec<replication::Model>, Error> {
+        let mut rows = Vec::new();
+        for (target_id, ids) in asked.iter() {
+            rows.extend(replications::list_of(self.store().read(), target_id, &ids).await?);
+        }
+        Ok(rows)
+    }
+
+    /// Asks no longer for what a cancelled operation has asked for, but for what another one waits for too.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(in crate::service) async fn unwant(&self, transaction: &Transaction, operation: &Model) -> Result<(), Error> {
+        let mut others: HashSet<(TargetId, SnapshotId)> = HashSet::new();
+        for other in operations::list_open_of(&**transaction, OperationKind::Replicate).await? {
+            if other.operation_id != operation.operation_id {
+                let asked = payload::<Asked>(&other)?;
+                others.extend(asked.iter().flat_map(|(target_id, ids)| ids.into_iter().map(move |id| (target_id, id))));
+            }
+        }
+        for (target_id, mut ids) in payload::<Asked>(operation)?.iter() {
+            ids.retain(|id| !others.contains(&(target_id, *id)));
+            replications::unwant(&**transaction, target_id, &ids).await?;
+        }
+        Ok(())
+    }
+
     /// Ends the operations whose snapshots are all where they should be, or could not be brought there.
     ///
     /// # Errors
     /// The database's.
     pub async fn settle_replications(&self) -> Result<(), Error> {
         for operation in operations::list_open_of(self.store().read(), OperationKind::Replicate).await? {
-            let rows = replications::list_of_operation(self.store().read(), operation.operation_id).await?;
+            let rows = self.rows_of(&payload::<Asked>(&operation)?).await?;
             let is_done = |row: &replication::Model| row.state == ReplicationState::Done;
             let sent_bytes = rows.iter().map(|row| row.sent_bytes).sum();
             if rows.iter().any(|row| !is_done(row) && row.failures == 0) {
@@ -163,13 +211,12 @@ impl Services {
     }
 }
 
-fn wanted_row(target: &target::Model, snapshot: &snapshot::Model, operation_id: OperationId) -> replication::Model {
+fn wanted_row(target: &target::Model, snapshot: &snapshot::Model) -> replication::Model {
     replication::Model {
         target_id: target.target_id,
         snapshot_id: snapshot.snapshot_id,
         graph_id: snapshot.graph_id.clone(),
         state: ReplicationState::Wanted,
-        operation_id: Some(operation_id),
         failures: 0,
         error_message: None,
         sent_bytes: 0,

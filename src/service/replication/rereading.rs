@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use super::super::Services;
 use super::super::error::Error;
-use super::super::repository_lock::HeldLock;
 use super::destination::Destination;
 use super::events::Event;
 use super::sending::Line;
-use crate::base::control::Control;
 use crate::domain::graph_id::GraphId;
 use crate::domain::target::EventKind;
-use crate::repository::{FileId, FileKind, LockKind, RecordId, Repository, Reread};
-use crate::store::entity::{replica, snapshot, target};
+use crate::repository::{FileId, FileKind, Reread};
+use crate::store::entity::{replica, target};
 use crate::store::{replicas, replications, snapshots, targets};
 
 /// How often a part is read again.
@@ -54,6 +52,10 @@ impl Services {
                 if replica.last_success_at.is_none() || elapsed < PERIOD || self.stopping().is_cancelled() {
                     continue;
                 }
+                if self.is_gone(&target, &replica.graph_id).await {
+                    replications::forget(self.store().read(), target.target_id, &replica.graph_id).await?;
+                    continue;
+                }
                 let most_bytes = self.share(&target, &replica.graph_id, elapsed.min(LONGEST_GAP)).await?;
                 if let Err(error) = self.reread_part(&target, &line, replica, most_bytes).await {
                     tracing::warn!(target_name = target.name, error = error.chain(), "cannot have a copy read again");
@@ -63,6 +65,14 @@ impl Services {
             }
         }
         Ok(())
+    }
+
+    /// Whether the target says that it has no copy any more. Then all is sent again.
+    async fn is_gone(&self, target: &target::Model, graph_id: &GraphId) -> bool {
+        match self.destination(target, graph_id).await {
+            Ok(destination) => matches!(destination.config().await, Ok(None)),
+            Err(_) => false,
+        }
     }
 
     /// How much of a copy is to be read again for so much time, bytes.
@@ -91,10 +101,36 @@ impl Services {
             whole.damaged.extend(part.damaged);
             whole.repaired.extend(part.repaired);
             if after.reread_after.is_none() {
-                return Ok(whole);
+                break;
             }
             replica = after;
         }
+        let destination = self.destination(&target, graph_id).await?;
+        let absent = self.absent_there(&target, &destination, graph_id).await?;
+        if !absent.is_empty() {
+            let (damaged, repaired) = self.mend(&target, &line, &destination, graph_id, &absent, "is missing").await?;
+            whole.damaged.extend(damaged);
+            whole.repaired.extend(repaired);
+        }
+        Ok(whole)
+    }
+
+    /// The packs that the snapshots there need and that are not there.
+    async fn absent_there(
+        &self,
+        target: &target::Model,
+        destination: &Destination,
+        graph_id: &GraphId,
+    ) -> Result<Vec<(FileKind, FileId)>, Error> {
+        let needed = match self.password_at(target).await? {
+            Some(password) => self.packs_of_mirror(target, destination, graph_id, password).await?,
+            None => match self.plan_all(target, destination, graph_id).await? {
+                Some((_, plan)) => plan.packs.iter().map(|(id, _)| *id).collect(),
+                None => Vec::new(),
+            },
+        };
+        let absent = destination.missing(FileKind::Pack, needed).await?;
+        Ok(absent.into_iter().map(|id| (FileKind::Pack, id)).collect())
     }
 
     async fn reread_part(
@@ -108,18 +144,7 @@ impl Services {
         let destination = self.destination(target, &graph_id).await?;
         let after = replica.reread_after.as_deref().and_then(FileId::parse);
         let Reread { files, bytes, damaged, next } = destination.reread(after, most_bytes).await?;
-        let named = |(kind, id): &(FileKind, FileId)| format!("{} {id}", kind.noun());
-        let names: Vec<String> = damaged.iter().map(named).collect();
-        for name in &names {
-            tracing::error!(target_name = target.name, graph_id = graph_id.as_str(), file = name, "a target holds a damaged file");
-            self.note_file(target, &graph_id, EventKind::Damaged, format!("{name} is not what its name says")).await?;
-        }
-        let repaired =
-            if damaged.is_empty() { Vec::new() } else { self.repair_copy(target, line, &destination, &graph_id, &damaged).await? };
-        let repaired: Vec<String> = repaired.iter().map(named).collect();
-        for name in &repaired {
-            self.note_file(target, &graph_id, EventKind::Repaired, format!("{name} was sent again")).await?;
-        }
+        let (names, repaired) = self.mend(target, line, &destination, &graph_id, &damaged, "is not what its name says").await?;
         let add = |count: i64, more: u64| count.saturating_add(i64::try_from(more).unwrap_or(i64::MAX));
         let replica = replica::Model {
             reread_at: Some(self.now()),
@@ -133,74 +158,32 @@ impl Services {
         Ok((replica, RereadReport { files, bytes, damaged: names, repaired }))
     }
 
+    /// Notes what is wrong with files at a target, and sends them again; gives their names, and those of what was.
+    async fn mend(
+        &self,
+        target: &target::Model,
+        line: &Arc<Line>,
+        destination: &Destination,
+        graph_id: &GraphId,
+        files: &[(FileKind, FileId)],
+        wrong: &str,
+    ) -> Result<(Vec<String>, Vec<String>), Error> {
+        let named = |(kind, id): &(FileKind, FileId)| format!("{} {id}", kind.noun());
+        let names: Vec<String> = files.iter().map(named).collect();
+        for name in &names {
+            tracing::error!(target_name = target.name, graph_id = graph_id.as_str(), file = name, "a file at a target {wrong}");
+            self.note_file(target, graph_id, EventKind::Damaged, format!("{name} {wrong}")).await?;
+        }
+        let repaired = if files.is_empty() { Vec::new() } else { self.repair_copy(target, line, destination, graph_id, files).await? };
+        let repaired: Vec<String> = repaired.iter().map(named).collect();
+        for name in &repaired {
+            self.note_file(target, graph_id, EventKind::Repaired, format!("{name}: what it holds was sent again")).await?;
+        }
+        Ok((names, repaired))
+    }
+
     async fn note_file(&self, target: &target::Model, graph_id: &GraphId, kind: EventKind, message: String) -> Result<(), Error> {
         let (target_id, graph_id) = (target.target_id, Some(graph_id));
         self.note_event(Event { target_id, graph_id, snapshot_id: None, kind, message, sent_bytes: 0, duration: Duration::ZERO }).await
-    }
-
-    /// Sends again what is damaged, if it is whole here; gives what was. Index files are not the same on both sides: one is made of all
-    /// packs that the snapshots there need.
-    async fn repair_copy(
-        &self,
-        target: &target::Model,
-        line: &Arc<Line>,
-        destination: &Destination,
-        graph_id: &GraphId,
-        damaged: &[(FileKind, FileId)],
-    ) -> Result<Vec<(FileKind, FileId)>, Error> {
-        let (services, root) = (self.clone(), self.repository_root(graph_id));
-        let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
-        let (mut repaired, mut lacking) = (Vec::new(), Vec::new());
-        for (kind, id) in damaged {
-            let (from, kind, id) = (Arc::clone(&repository), *kind, *id);
-            let opened = self.blocking(move || Ok::<_, Error>(from.open_stored(kind, &id))).await?;
-            let sent = match opened {
-                Ok(file) => destination.put(kind, id, file, &line.throttle).await,
-                Err(error) => Err(error.into()),
-            };
-            match sent {
-                Ok(()) => repaired.push((kind, id)),
-                Err(error) if kind == FileKind::Index || error.reason() == "FILE_SYSTEM" => lacking.push((kind, id)),
-                Err(error) => {
-                    tracing::error!(file = %id, error = error.chain(), "a damaged file of a target cannot be sent again");
-                }
-            }
-        }
-        if !lacking.is_empty() && self.send_all_again(target, line, destination, &repository, graph_id).await? {
-            repaired.extend(lacking);
-        }
-        Ok(repaired)
-    }
-
-    /// Makes all snapshots that a target holds whole again, by the packs that they have here; false where it holds none of ours.
-    async fn send_all_again(
-        &self,
-        target: &target::Model,
-        line: &Arc<Line>,
-        destination: &Destination,
-        repository: &Arc<Repository>,
-        graph_id: &GraphId,
-    ) -> Result<bool, Error> {
-        let done = replications::list_done(self.store().read(), target.target_id, graph_id).await?;
-        let mut rows = snapshots::list_all(self.store().read(), graph_id).await?;
-        rows.retain(|row| done.contains(&row.snapshot_id) && row.status.is_restorable());
-        let id_of = |row: &snapshot::Model| row.record_id.as_deref().and_then(RecordId::parse);
-        let all: Vec<RecordId> = rows.iter().filter_map(id_of).collect();
-        let names = all.iter().map(|id| FileId::from(*id)).collect();
-        let missing = destination.missing(FileKind::Snapshot, names).await?;
-        let held: Vec<RecordId> = all.into_iter().filter(|id| !missing.contains(&FileId::from(*id))).collect();
-        let Some(newest) = held.first().copied() else { return Ok(false) };
-        let lock = HeldLock::try_take(self, repository, LockKind::Shared).await?;
-        let (from, held_lock) = (Arc::clone(repository), lock.clone());
-        let planned = self.blocking(move || from.plan_copies(newest, &held, &Control::default(), held_lock.lock())).await;
-        lock.release(self).await;
-        let plan = planned?;
-        for pack in destination.missing(FileKind::Pack, plan.packs.iter().map(|(id, _)| *id).collect()).await? {
-            let from = Arc::clone(repository);
-            let file = self.blocking(move || from.open_stored(FileKind::Pack, &pack)).await?;
-            destination.put(FileKind::Pack, pack, file, &line.throttle).await?;
-        }
-        destination.commit(plan.commit).await?;
-        Ok(true)
     }
 }

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use super::super::Services;
 use super::super::error::Error;
+use super::super::idempotency::Request;
 use super::queue::selected;
+use super::recover_work::check_own;
 use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::health::Copies;
 use crate::domain::replication::{Due, Lag};
-use crate::store::entity::{graph, replica, snapshot, target};
+use crate::store::entity::{graph, replica, snapshot, standby, target};
 use crate::store::{self, graphs, replicas, replications, snapshots, targets};
 
 /// How long a snapshot may take to reach its targets before that is a finding.
@@ -38,6 +40,8 @@ pub struct ReplicationStatus {
     pub graph: graph::Model,
     /// Of each target that takes it, oldest first.
     pub replicas: Vec<ReplicaStatus>,
+    /// Of a copy: its standby, and why that could not be refreshed last.
+    pub standby: Option<(standby::Model, Option<String>)>,
 }
 
 impl Services {
@@ -55,7 +59,8 @@ impl Services {
                 found.push(self.replica_status(target, graph_id, &all).await?);
             }
         }
-        Ok(ReplicationStatus { graph, replicas: found })
+        let standby = self.standby_of(graph_id).await?;
+        Ok(ReplicationStatus { graph, replicas: found, standby })
     }
 
     /// `all` are the snapshots of the graph, newest first.
@@ -83,9 +88,22 @@ impl Services {
     ///
     /// # Errors
     /// There is no such graph.
-    pub async fn set_copies_policy(&self, caller: &Caller, graph_id: &GraphId, copies: i32, off_site: i32) -> Result<graph::Model, Error> {
+    pub async fn set_copies_policy(
+        &self,
+        caller: &Caller,
+        graph_id: &GraphId,
+        (copies, off_site): (i32, i32),
+        request_id: Option<&str>,
+    ) -> Result<graph::Model, Error> {
+        let numbers = format!("{copies} {off_site}");
+        let request = Request { request_id, action: "SetCopiesPolicy", body: &[graph_id.as_str(), &numbers] };
+        check_own(graph_id)?;
         let transaction = self.store().begin().await?;
         let graph = self.find_graph_to_update(&transaction, graph_id).await?;
+        if request.find_subject(&*transaction).await?.is_some() {
+            return Ok(graph);
+        }
+        request.remember(self, &*transaction, graph_id.to_string()).await?;
         let graph = graph::Model { copies, off_site_copies: off_site, revision: graph.revision + 1, ..graph };
         graphs::update(&*transaction, graph.clone()).await?;
         self.record_audit(&*transaction, caller, "SetCopiesPolicy", graph_id, None).await?;

@@ -30,6 +30,8 @@ pub struct NewTarget {
     pub place: Place,
     /// The key to another Lightkeep.
     pub api_key: Option<Secret>,
+    /// The password of copies there; ours where it does not say.
+    pub repository_password: Option<Secret>,
     /// How it is sent to.
     pub fields: TargetFields,
     /// The caller's name for the request.
@@ -41,6 +43,8 @@ pub struct NewTarget {
 pub struct TargetUpdate {
     /// Of this target.
     pub target_id: String,
+    /// Its address, that of its gRPC, and its directory, as far as the caller has named them: they stay.
+    pub place: [Option<String>; 3],
     /// How it is sent to.
     pub fields: TargetFields,
     /// The key to another Lightkeep.
@@ -78,7 +82,7 @@ impl Services {
         }
         let rules = new.fields.clone().parse()?;
         let place = self.resolve_place(&new.place, &rules.name).await?;
-        let row = self.target_row(&place, new.api_key.as_ref(), rules)?;
+        let row = self.target_row(&place, new, rules)?;
         let transaction = self.store().begin().await?;
         if let Some(first) = request.find_subject(&*transaction).await? {
             return self.find_target(&*transaction, &first).await;
@@ -98,11 +102,37 @@ impl Services {
             self.blocking(move || take_directory(&path, &link, &mark)).await?;
         }
         store::commit(transaction).await?;
+        self.open_copies_of(&row).await?;
         self.wakeup().announce_work();
         Ok(row)
     }
 
-    fn target_row(&self, place: &Place, api_key: Option<&Secret>, rules: TargetRules) -> Result<Model, Error> {
+    /// Has the copies in a target's directory opened with their own password.
+    ///
+    /// # Errors
+    /// It was sealed with another key.
+    pub(super) async fn open_copies_of(&self, target: &Model) -> Result<(), Error> {
+        if target.path.is_some() {
+            let password = self.password_at(target).await?;
+            self.repositories().set_password(&self.copies_of(&target.name), password);
+        }
+        Ok(())
+    }
+
+    /// As [`Services::open_copies_of`], for all targets: at the start, and from time to time, as another instance may have registered one.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn open_all_copies(&self) -> Result<(), Error> {
+        for target in targets::list_all(self.store().read()).await? {
+            if let Err(error) = self.open_copies_of(&target).await {
+                tracing::error!(target_name = target.name, error = error.chain(), "the copies of a target cannot be opened");
+            }
+        }
+        Ok(())
+    }
+
+    fn target_row(&self, place: &Place, new: &NewTarget, rules: TargetRules) -> Result<Model, Error> {
         let now = self.now();
         let (base_url, grpc_url, path) = match place {
             Place::Peer { base_url, grpc_url } => (Some(base_url.clone()), grpc_url.clone(), None),
@@ -114,7 +144,8 @@ impl Services {
             base_url,
             grpc_url,
             path,
-            api_key: api_key.map(|key| self.seal(key)).transpose()?,
+            api_key: new.api_key.as_ref().map(|key| self.seal(key)).transpose()?,
+            repository_password: new.repository_password.as_ref().map(|password| self.seal(password)).transpose()?,
             enabled: rules.enabled,
             graph_selector: rules.graph_selector.to_string(),
             on_request: rules.on_request,
@@ -142,6 +173,11 @@ impl Services {
             Place::Peer { base_url, grpc_url } => {
                 let checked = |field: &str, url: &str| rules.parse_url(url).map_err(|must| Error::invalid(field, must));
                 let grpc_url = grpc_url.as_deref().map(|url| checked("grpc_url", url)).transpose()?;
+                if !has_root_path(grpc_url.as_deref().unwrap_or(base_url)) {
+                    let field = if grpc_url.is_some() { "grpc_url" } else { "base_url" };
+                    let must = format_args!("must have no path, as gRPC knows none: give `grpc_url` beside a `base_url` with one");
+                    return Err(Error::invalid(field, must));
+                }
                 Ok(Place::Peer { base_url: checked("base_url", base_url)?, grpc_url })
             }
             Place::Directory(path) => {
@@ -251,6 +287,12 @@ impl Services {
 
     fn updated_target(&self, old: &Model, update: &TargetUpdate) -> Result<Model, Error> {
         let new = update.fields.clone();
+        let known = [&old.base_url, &old.grpc_url, &old.path];
+        for ((field, known), named) in ["base_url", "grpc_url", "path"].into_iter().zip(known).zip(&update.place) {
+            if named.is_some() && named != known {
+                return Err(Error::invalid(field, "must stay: where a target is cannot be changed, register another one"));
+            }
+        }
         if let Some(name) = new.name.as_ref().filter(|name| old.path.is_some() && **name != old.name) {
             return Err(Error::invalid("name", format_args!("must stay for a directory, whose copies are named by it: {name}")));
         }
@@ -299,6 +341,11 @@ impl Services {
         self.record_audit(&*transaction, caller, "RemoveTarget", None, Some(id.to_owned())).await?;
         Ok(store::commit(transaction).await?)
     }
+}
+
+/// Whether an address has no path.
+fn has_root_path(url: &str) -> bool {
+    url.split_once("://").is_none_or(|(_, rest)| !rest.trim_end_matches('/').contains('/'))
 }
 
 /// Marks a directory as a target's, and lets its copies be found below the storage.

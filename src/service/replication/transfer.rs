@@ -8,6 +8,7 @@ use super::super::Services;
 use super::super::error::{Error, ErrorKind};
 use super::super::repository_lock::HeldLock;
 use super::destination::Destination;
+use super::mirror::Mirroring;
 use super::sending::Line;
 use crate::base::control::Control;
 use crate::base::failpoint;
@@ -27,6 +28,14 @@ const BASES_MAX: usize = 64;
 pub(super) struct Sent {
     pub(super) files: u64,
     pub(super) bytes: u64,
+}
+
+impl Sent {
+    /// Adds a file of so many bytes.
+    pub(super) fn count(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+    }
 }
 
 /// Everything that the transfer of one snapshot needs.
@@ -59,6 +68,17 @@ impl Services {
         let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
         let destination = self.destination(target, &row.graph_id).await?;
         let graph_id = &row.graph_id;
+        if let Some(password) = self.password_at(target).await? {
+            let (from, distrusted) = (repository, Vec::new());
+            let mirroring = Mirroring { services: self, target, graph_id, from, destination: &destination, line, control, distrusted };
+            let mut attempts = 1;
+            loop {
+                match mirroring.send(password.clone(), row, record).await {
+                    Err(error) if is_outdated(&error) && attempts < PLANS_MAX => attempts += 1,
+                    result => return result,
+                }
+            }
+        }
         let mut transfer = Transfer { services: self, target, graph_id, repository, destination, line, control, sent: Sent::default() };
         transfer.found().await?;
         let mut plans = 1;
@@ -182,8 +202,7 @@ impl Transfer<'_> {
     }
 
     fn count(&mut self, bytes: u64) {
-        self.sent.files += 1;
-        self.sent.bytes += bytes;
+        self.sent.count(bytes);
         self.control.add_done(bytes);
     }
 }

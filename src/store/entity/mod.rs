@@ -18,6 +18,7 @@ pub mod retrieval;
 pub mod schedule;
 pub mod schedule_run;
 pub mod snapshot;
+pub mod standby;
 pub mod target;
 pub mod target_event;
 pub mod validation;

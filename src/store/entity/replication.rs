@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::base::ids::{OperationId, SnapshotId, TargetId};
+use crate::base::ids::{SnapshotId, TargetId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::target::ReplicationState;
@@ -21,9 +21,7 @@ pub struct Model {
     pub graph_id: GraphId,
     /// How far it is.
     pub state: ReplicationState,
-    /// The operation that waits for it, where somebody has asked for it.
-    pub operation_id: Option<OperationId>,
-    /// Attempts that have failed.
+    /// Attempts that have failed, since somebody has asked for it.
     pub failures: i32,
     /// Why the last one has failed.
     pub error_message: Option<String>,

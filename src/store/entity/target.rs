@@ -23,6 +23,8 @@ pub struct Model {
     pub path: Option<String>,
     /// The key to the other Lightkeep, sealed.
     pub api_key: Option<String>,
+    /// The password of copies there, sealed; none where they have ours.
+    pub repository_password: Option<String>,
     /// Whether anything is sent there.
     pub enabled: bool,
     /// The graphs that are sent there, by their labels.

@@ -162,8 +162,9 @@ pub(crate) async fn finish(app: TestApp) {
     let request = v1::ListOperationsRequest { page_size: 1000, ..Default::default() };
     // Where a key is needed, nobody looks.
     if app.operations().await.list_operations(request.clone()).await.is_ok() {
-        // What retention no longer keeps is deleted, and pruned, behind a snapshot's back.
-        until_none(&app, |operation| [v1::OperationKind::Cleanup, v1::OperationKind::Prune].contains(&operation.kind())).await;
+        // What retention no longer keeps is deleted, and pruned, behind a snapshot's back; and what comes from elsewhere is listed.
+        let behind = [v1::OperationKind::Cleanup, v1::OperationKind::Prune, v1::OperationKind::Reconcile];
+        until_none(&app, |operation| behind.contains(&operation.kind())).await;
         let operations = app.operations().await.list_operations(request).await.unwrap().into_inner().operations;
         let undone: Vec<v1::Operation> = operations.into_iter().filter(|operation| operation.ended_at.is_none()).collect();
         assert_eq!(undone, vec![], "operations that have not ended");

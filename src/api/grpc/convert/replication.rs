@@ -14,7 +14,7 @@ use crate::service::Error;
 use crate::service::replication::{
     Condition, NewTarget, ReplicaStatus, ReplicateWish, ReplicationStatus, RereadReport, TargetUpdate, etag,
 };
-use crate::store::entity::{graph, target, target_event};
+use crate::store::entity::{graph, standby, target, target_event};
 use crate::store::target_events::EventFilter;
 
 /// A policy asks for no more copies than this.
@@ -67,7 +67,8 @@ pub(in crate::api::grpc) fn parse_new(request: v1::RegisterTargetRequest) -> Res
     };
     violations.finish()?;
     fields.clone().parse()?;
-    Ok(NewTarget { place, api_key: secret(request.api_key), fields, request_id })
+    let (api_key, repository_password) = (secret(request.api_key), secret(request.repository_password));
+    Ok(NewTarget { place, api_key, repository_password, fields, request_id })
 }
 
 pub(in crate::api::grpc) fn parse_update(request: v1::UpdateTargetRequest) -> Result<TargetUpdate, Error> {
@@ -81,10 +82,9 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateTargetRequest) -> Re
             "name" | "enabled" | "api_key" | "graph_selector" | "on_request" | "parallelism" | "bytes_per_second" | "send_order" => {}
             "off_site" | "reread_percent_per_day" => {}
             // What comes back with an answer is no change.
-            "target_id" | "created_at" | "etag" | "condition" => {}
-            "base_url" | "grpc_url" | "path" => {
-                violations.add("update_mask", format_args!("names where the target is, which stays: register another one: `{path}`"));
-            }
+            "target_id" | "created_at" | "etag" | "condition" | "has_own_password" => {}
+            // Where it is stays; the same again is no change.
+            "base_url" | "grpc_url" | "path" => {}
             other => violations.add("update_mask", format_args!("names a field that cannot be changed: `{other}`")),
         }
     }
@@ -101,7 +101,8 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateTargetRequest) -> Re
     };
     violations.finish()?;
     let api_key = secret(new.api_key).filter(|_| has("api_key"));
-    Ok(TargetUpdate { target_id: request.target_id, fields, api_key, etag: text(new.etag), request_id })
+    let place = [text(new.base_url), text(new.grpc_url), text(new.path)];
+    Ok(TargetUpdate { target_id: request.target_id, place, fields, api_key, etag: text(new.etag), request_id })
 }
 
 pub(in crate::api::grpc) fn parse_page(page_size: i32, page_token: &str) -> Result<PageRequest<TimeKey>, Error> {
@@ -148,7 +149,14 @@ pub(in crate::api::grpc) fn parse_recover(request: &v1::RecoverGraphRequest) -> 
     all_there(violations, graph_id.map(|graph_id| (graph_id, request_id)))
 }
 
-pub(in crate::api::grpc) fn parse_policy(request: &v1::SetCopiesPolicyRequest) -> Result<GraphId, Error> {
+pub(in crate::api::grpc) fn parse_standby(request: &v1::SetStandbyRequest) -> Result<(GraphId, Option<String>), Error> {
+    let mut violations = Violations::default();
+    let graph_id = violations.take("graph_id", GraphId::parse(&request.graph_id));
+    let request_id = request_id(&mut violations, &request.request_id);
+    all_there(violations, graph_id.map(|graph_id| (graph_id, request_id)))
+}
+
+pub(in crate::api::grpc) fn parse_policy(request: &v1::SetCopiesPolicyRequest) -> Result<(GraphId, Option<String>), Error> {
     let mut violations = Violations::default();
     let graph_id = violations.take("graph_id", GraphId::parse(&request.graph_id));
     if !(0..=MOST_COPIES).contains(&request.copies) {
@@ -157,7 +165,8 @@ pub(in crate::api::grpc) fn parse_policy(request: &v1::SetCopiesPolicyRequest) -
     if !(0..=request.copies).contains(&request.off_site_copies) {
         violations.add("off_site_copies", format_args!("must be from 0 to `copies`: {}", request.off_site_copies));
     }
-    all_there(violations, graph_id)
+    let request_id = request_id(&mut violations, &request.request_id);
+    all_there(violations, graph_id.map(|graph_id| (graph_id, request_id)))
 }
 
 fn status_to_proto(status: TargetStatus) -> v1::TargetStatus {
@@ -194,6 +203,7 @@ pub(in crate::api::grpc) fn to_proto(row: target::Model) -> Result<v1::Target, E
         off_site: Some(row.off_site),
         reread_percent_per_day: Some(row.reread_percent_per_day),
         etag,
+        has_own_password: row.repository_password.is_some(),
         condition: condition.map(|condition| v1::TargetCondition {
             status: status_to_proto(row.status).into(),
             reason: condition.reason,
@@ -240,6 +250,21 @@ pub(in crate::api::grpc) fn policy_to_proto(graph: &graph::Model) -> v1::CopiesP
     v1::CopiesPolicy { graph_id: graph.graph_id.to_string(), copies: graph.copies, off_site_copies: graph.off_site_copies }
 }
 
+fn standby_to_proto(standby: standby::Model, last_error: Option<String>) -> v1::Standby {
+    v1::Standby {
+        graph_id: standby.graph_id.to_string(),
+        directory: standby.directory,
+        snapshot_id: standby.snapshot_id.map(|id| id.to_string()).unwrap_or_default(),
+        refreshed_at: standby.refreshed_at.map(timestamp),
+        last_error,
+    }
+}
+
+pub(in crate::api::grpc) fn standby(graph_id: &GraphId, standby: Option<standby::Model>) -> v1::Standby {
+    let none = || v1::Standby { graph_id: graph_id.to_string(), ..v1::Standby::default() };
+    standby.map_or_else(none, |standby| standby_to_proto(standby, None))
+}
+
 pub(in crate::api::grpc) fn status(status: ReplicationStatus) -> Result<v1::ReplicationStatus, Error> {
     let total = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let replicas: Vec<v1::ReplicaStatus> = status.replicas.iter().map(replica_to_proto).collect();
@@ -249,6 +274,7 @@ pub(in crate::api::grpc) fn status(status: ReplicationStatus) -> Result<v1::Repl
         enabled_targets: total(status.replicas.iter().filter(|replica| replica.target.enabled).count()),
         targets: status.replicas.into_iter().map(|replica| to_proto(replica.target)).collect::<Result<_, _>>()?,
         replicas,
+        standby: status.standby.map(|(standby, error)| standby_to_proto(standby, error)),
         copies_policy: (status.graph.copies > 0).then(|| policy_to_proto(&status.graph)),
     })
 }

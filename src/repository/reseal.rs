@@ -1,0 +1,215 @@
+//! A copy with another key: each blob is opened, verified, and sealed again into new packs. Compression is kept.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use super::backend::FileKind;
+use super::error::Error;
+use super::files::{index_parts, subject};
+use super::format::id::{BlobId, BlobKind, FileId, IdSet, RecordId};
+use super::format::index::IndexedPack;
+use super::format::node::NodeKind;
+use super::format::unpacked;
+use super::index::Location;
+use super::keyring::Keyring;
+use super::lock::{Lock, LockKind};
+use super::read::blobs::BlobReader;
+use super::unlock::Opener;
+use super::write::pack::{OpenPacks, WrittenPack};
+use super::{Repository, write_file};
+use crate::base::control::Control;
+use crate::base::secret::Secret;
+use crate::base::timestamp::Timestamp;
+
+/// A blob that another repository lacks, and where it is here.
+#[derive(Debug, Clone, Copy)]
+struct Lacking {
+    kind: BlobKind,
+    id: BlobId,
+    pack: FileId,
+    location: Location,
+}
+
+/// A pack that was sealed again. It lies in the mirror until it is [dropped](Resealer::forget_pack) there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResealedPack {
+    /// Its name.
+    pub id: FileId,
+    /// Its size, bytes.
+    pub bytes: u64,
+}
+
+/// Brings what a snapshot needs into a mirror: a repository with another key, of which only config, keys, index and records are here, as
+/// they are in the copy. Its packs are made one by one, to be sent and removed.
+pub struct Resealer {
+    from: Arc<Repository>,
+    mirror: Arc<Repository>,
+    /// In the order in which they are read, from the last to the first.
+    lacking: Vec<Lacking>,
+    reader: BlobReader,
+    open: OpenPacks,
+    unindexed: Vec<WrittenPack>,
+}
+
+impl std::fmt::Debug for Resealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resealer").field("lacking", &self.lacking.len()).finish_non_exhaustive()
+    }
+}
+
+impl Resealer {
+    /// Finds what the mirror lacks of a snapshot; what lies in `distrusted` packs only counts as lacking.
+    ///
+    /// # Errors
+    /// As [`Repository::plan_copy`].
+    pub fn new(
+        from: &Arc<Repository>,
+        mirror: &Arc<Repository>,
+        record: RecordId,
+        distrusted: &[FileId],
+        control: &Control,
+        lock: &Lock,
+    ) -> Result<Self, Error> {
+        lock.protect(from, "copying", LockKind::Shared)?;
+        let mut lacking = Vec::new();
+        let mut seen = IdSet::default();
+        let mut reader = BlobReader::new();
+        let mut wanted = |kind, id: BlobId| {
+            if mirror.with_index(|index| index.places(kind, &id)).iter().any(|(pack, _)| !distrusted.contains(pack)) {
+                return Ok(());
+            }
+            let (pack, location) = from.with_index(|index| {
+                let location = index.require(kind, &id, || format!("snapshot `{record}`"))?;
+                Ok::<_, Error>((index.pack_of(&location), location))
+            })?;
+            lacking.extend(pack.map(|pack| Lacking { kind, id, pack, location }));
+            Ok::<_, Error>(())
+        };
+        let mut open = vec![(from.record(&record)?.tree, format!("snapshot `{record}`"))];
+        while let Some((tree, name)) = open.pop() {
+            control.go_on()?;
+            if !seen.insert(tree) {
+                continue;
+            }
+            wanted(BlobKind::Tree, tree)?;
+            for node in from.load_tree(&mut reader, &tree, &name)? {
+                if node.kind == NodeKind::File {
+                    for id in node.content.into_iter().filter(|id| seen.insert(*id)) {
+                        wanted(BlobKind::Data, id)?;
+                    }
+                }
+                if let Some(subtree) = node.subtree {
+                    open.push((subtree, format!("{name}/{}", String::from_utf8_lossy(&node.name))));
+                }
+            }
+        }
+        // Content first: a tree that is there has all that it names. From the last to the first.
+        lacking.sort_unstable_by_key(|blob| (blob.kind == BlobKind::Data, blob.pack, Reverse(blob.location.offset)));
+        let (from, mirror) = (Arc::clone(from), Arc::clone(mirror));
+        Ok(Self { from, mirror, lacking, reader, open: OpenPacks::default(), unindexed: Vec::new() })
+    }
+
+    /// Bytes that are to be read here.
+    pub fn bytes(&self) -> u64 {
+        self.lacking.iter().map(|blob| u64::from(blob.location.stored_bytes)).sum()
+    }
+
+    /// Makes the next pack; none when there is nothing left.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for a blob that is damaged here; [`Error::Io`], [`Error::Cancelled`].
+    pub fn next_pack(&mut self, control: &Control) -> Result<Option<ResealedPack>, Error> {
+        while let Some(blob) = self.lacking.pop() {
+            control.go_on()?;
+            let mut pack = self.open.take(&self.mirror, blob.kind)?;
+            let resealed = self.reseal(&blob)?;
+            pack.add(blob.id, &resealed, blob.location.compressed_from)?;
+            if pack.is_full() {
+                let written = pack.finish(&self.mirror)?;
+                return Ok(Some(self.note(written)));
+            }
+            self.open.put(pack);
+        }
+        // Content before the trees that name it.
+        let mut rest = self.open.drain();
+        rest.sort_by_key(|pack| pack.kind() == BlobKind::Data);
+        let Some(last) = rest.pop() else { return Ok(None) };
+        rest.into_iter().for_each(|pack| self.open.put(pack));
+        let written = last.finish(&self.mirror)?;
+        Ok(Some(self.note(written)))
+    }
+
+    fn note(&mut self, written: WrittenPack) -> ResealedPack {
+        let pack = ResealedPack { id: written.id, bytes: written.bytes };
+        self.unindexed.push(written);
+        pack
+    }
+
+    fn reseal(&mut self, blob: &Lacking) -> Result<Vec<u8>, Error> {
+        let damaged = || Error::damaged(format!("blob `{}` in pack `{}`", blob.id, blob.pack));
+        let mut sealed = vec![0; blob.location.stored_bytes as usize];
+        self.from.backend.read_range(FileKind::Pack, &blob.pack, u64::from(blob.location.offset), &mut sealed)?;
+        self.reader.open(&self.from.key, &mut sealed.clone(), blob.location.compressed_from, &blob.id).map_err(damaged())?;
+        let packed = self.from.key.open_in_place(&mut sealed).map_err(damaged())?;
+        self.mirror.key.seal(packed).map_err(Error::encode("a blob"))
+    }
+
+    /// Removes a pack from the mirror that was sent.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn forget_pack(&self, pack: &FileId) -> Result<(), Error> {
+        self.mirror.backend.delete(FileKind::Pack, pack).map(|_| ())
+    }
+
+    /// Writes the index files of the packs that were made since the last ones into the mirror, but for one that was not sent yet; gives
+    /// their names.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn index(&mut self, unsent: Option<FileId>) -> Result<Vec<FileId>, Error> {
+        let (waiting, sent) = std::mem::take(&mut self.unindexed).into_iter().partition(|written| Some(written.id) == unsent);
+        self.unindexed = waiting;
+        let sent: Vec<WrittenPack> = sent;
+        let packs: Vec<IndexedPack> = sent.into_iter().map(|written| IndexedPack::of_written(written.id, &written.blobs)).collect();
+        let mut files = Vec::new();
+        for part in index_parts(&packs, |pack| pack.blobs.len()) {
+            let (id, sealed) = self.mirror.seal_index(part)?;
+            let mut staged = self.mirror.backend.stage()?;
+            staged.write(&sealed)?;
+            self.mirror.backend.write_once(FileKind::Index, &id, staged)?;
+            files.push(id);
+        }
+        self.mirror.refresh_index()?;
+        Ok(files)
+    }
+
+    /// The snapshot's record, sealed again, which is written into the mirror too.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`].
+    pub fn record(&self, record: RecordId) -> Result<(RecordId, Vec<u8>), Error> {
+        let json = self.from.load(FileKind::Snapshot, &record.into())?;
+        let packed = unpacked::encode(&json).and_then(|plain| self.mirror.key.seal(&plain));
+        let sealed = packed.map_err(Error::encode(subject(FileKind::Snapshot, &record.into())))?;
+        Ok((write_file(&self.mirror.backend, FileKind::Snapshot, &sealed)?.into(), sealed))
+    }
+}
+
+impl Repository {
+    /// Lets another password open this repository, and no other any more: the files of other keys are removed.
+    ///
+    /// # Errors
+    /// [`Error::Encode`], [`Error::Io`].
+    pub fn change_password(&self, password: &Secret, now: Timestamp, host: &str) -> Result<(), Error> {
+        let keyring = Keyring::default();
+        let opener = Opener { backend: &self.backend, password, keyring: &keyring };
+        let fresh = write_file(&self.backend, FileKind::Key, &opener.key_file(&self.key, now, host)?)?;
+        for (id, _) in self.backend.list(FileKind::Key)? {
+            if id != fresh {
+                self.backend.delete(FileKind::Key, &id)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! Copies with a password of their own. What is at the target of config, keys, index and records is mirrored here, so that the copy can be
+//! opened; its packs are made here, sent, and removed. All of it can be made again from the target.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::Services;
+use super::super::error::{Error, ErrorKind};
+use super::super::repository_lock::HeldLock;
+use super::destination::{Destination, Getting};
+use super::sending::Line;
+use super::transfer::Sent;
+use crate::base::control::Control;
+use crate::base::failpoint;
+use crate::base::secret::Secret;
+use crate::domain::graph_id::GraphId;
+use crate::repository::{Commit, FileId, FileKind, LARGEST_FILE_BYTES, LockKind, RecordId, Replica, Repository, ResealedPack, Resealer};
+use crate::store::entity::{snapshot, target};
+
+/// An index file is sent after so many packs: after a break these at most are sent again.
+const PACKS_PER_INDEX: usize = 8;
+
+/// A copy that is filled with another key.
+pub(super) struct Mirroring<'a> {
+    pub(super) services: &'a Services,
+    pub(super) target: &'a target::Model,
+    pub(super) graph_id: &'a GraphId,
+    pub(super) from: Arc<Repository>,
+    pub(super) destination: &'a Destination,
+    pub(super) line: &'a Arc<Line>,
+    pub(super) control: &'a Arc<Control>,
+    /// Packs there that are damaged: what lies in them only is sent again.
+    pub(super) distrusted: Vec<FileId>,
+}
+
+impl Services {
+    /// The password that copies at a target have, where it is another one.
+    ///
+    /// # Errors
+    /// It was sealed with another key.
+    pub(super) async fn password_at(&self, target: &target::Model) -> Result<Option<Secret>, Error> {
+        match target.repository_password.clone() {
+            Some(sealed) => Ok(Some(self.open_sealed(sealed).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Where the mirror of a copy lies.
+    pub(super) fn mirror_root(&self, target: &target::Model, graph_id: &GraphId) -> PathBuf {
+        self.settings().places.storage.join(".mirrors").join(target.target_id.to_string()).join(graph_id.as_str())
+    }
+}
+
+impl Mirroring<'_> {
+    /// Brings a snapshot there.
+    pub(super) async fn send(&self, password: Secret, row: &snapshot::Model, record: RecordId) -> Result<Sent, Error> {
+        let mirror = self.mirror(password).await?;
+        let tag = super::super::snapshot_record::snapshot_tag(row);
+        let looked_in = Arc::clone(&mirror);
+        let found = self.services.blocking(move || looked_in.find_record_by_tag(&tag)).await?;
+        if found.is_some() && self.distrusted.is_empty() {
+            return Ok(Sent::default());
+        }
+        let lock = HeldLock::try_take(self.services, &self.from, LockKind::Shared).await?;
+        let (from, into, held, control) = (Arc::clone(&self.from), Arc::clone(&mirror), lock.clone(), Arc::clone(self.control));
+        let distrusted = self.distrusted.clone();
+        let made = self.services.blocking(move || Resealer::new(&from, &into, record, &distrusted, &control, held.lock())).await;
+        lock.release(self.services).await;
+        let resealer = made?;
+        failpoint::reach("replication.planned");
+        self.control.begin_stage("send", resealer.bytes());
+        let mut sent = Sent::default();
+        let (resealer, packs) = self.send_packs(resealer, &mut sent).await?;
+        if found.is_some() {
+            return Ok(sent);
+        }
+        // Kept here too: should it be damaged there, it cannot be made again under its name.
+        let record = self.services.blocking(move || resealer.record(record)).await?;
+        sent.count(record.1.len() as u64);
+        self.destination.commit(Commit { base: None, packs, indexes: Vec::new(), record }).await?;
+        failpoint::reach("replication.committed");
+        Ok(sent)
+    }
+
+    /// Makes one pack while the one before is sent.
+    async fn send_packs(&self, resealer: Resealer, sent: &mut Sent) -> Result<(Resealer, Vec<FileId>), Error> {
+        let (mut resealer, mut packs) = (resealer, Vec::new());
+        let mut next;
+        (resealer, next) = self.make(resealer).await?;
+        while let Some(pack) = next {
+            let root = self.services.mirror_root(self.target, self.graph_id);
+            let sending = async {
+                let opened = self.services.blocking(move || Replica::at(&root).open(FileKind::Pack, &pack.id)).await?;
+                self.destination.put(FileKind::Pack, pack.id, opened, &self.line.throttle).await
+            };
+            let made;
+            (made, ()) = tokio::try_join!(self.make(resealer), sending)?;
+            failpoint::reach("replication.pack_sent");
+            (resealer, next) = made;
+            sent.count(pack.bytes);
+            self.control.add_done(pack.bytes);
+            packs.push(pack.id);
+            resealer = self.services.blocking(move || resealer.forget_pack(&pack.id).map(|()| resealer)).await?;
+            if next.is_none() || packs.len().is_multiple_of(PACKS_PER_INDEX) {
+                // The pack that is made already is named by the next one.
+                resealer = self.send_index(resealer, next.map(|pack| pack.id), sent).await?;
+            }
+        }
+        Ok((resealer, packs))
+    }
+
+    async fn make(&self, mut resealer: Resealer) -> Result<(Resealer, Option<ResealedPack>), Error> {
+        let control = Arc::clone(self.control);
+        self.services.blocking(move || resealer.next_pack(&control).map(|pack| (resealer, pack))).await
+    }
+
+    async fn send_index(&self, mut resealer: Resealer, unsent: Option<FileId>, sent: &mut Sent) -> Result<Resealer, Error> {
+        let files;
+        (resealer, files) = self.services.blocking(move || resealer.index(unsent).map(|files| (resealer, files))).await?;
+        for id in files {
+            let root = self.services.mirror_root(self.target, self.graph_id);
+            let opened = self.services.blocking(move || Replica::at(&root).open(FileKind::Index, &id)).await?;
+            let bytes = opened.1;
+            self.destination.put(FileKind::Index, id, opened, &self.line.throttle).await?;
+            sent.count(bytes);
+        }
+        Ok(resealer)
+    }
+
+    /// The mirror of the copy, in step with it; the copy is begun where there is none.
+    pub(super) async fn mirror(&self, password: Secret) -> Result<Arc<Repository>, Error> {
+        let root = self.services.mirror_root(self.target, self.graph_id);
+        let (services, here) = (self.services, Replica::at(&root));
+        let there = self.destination.config().await?;
+        let looked_at = here.clone();
+        let config = services.blocking(move || looked_at.config()).await?;
+        if config.is_some() && config != there {
+            // It was of another copy, or of one that was never begun.
+            let doomed = root.clone();
+            let removed = services.blocking(move || std::fs::remove_dir_all(&doomed).map_err(|error| unwritable(&doomed, &error)));
+            removed.await?;
+        }
+        match there {
+            Some(config) => {
+                self.follow(&here, config).await?;
+                services.blocking(move || Ok::<_, Error>(Arc::new(Repository::open(&root, &password)?))).await
+            }
+            None => {
+                let (now, host) = (services.now(), services.settings().host_name.clone());
+                let made = services.blocking(move || Ok::<_, Error>(Arc::new(Repository::init(&root, &password, now, &host)?)));
+                let mirror = made.await?;
+                let founding = Arc::clone(&mirror);
+                let founding = services.blocking(move || founding.founding()).await?;
+                self.destination.found(founding).await?;
+                Ok(mirror)
+            }
+        }
+    }
+
+    /// Gets the small files that are there and not here, and removes those that are here and not there.
+    async fn follow(&self, here: &Replica, config: Vec<u8>) -> Result<(), Error> {
+        let prepared = here.clone();
+        self.services.blocking(move || prepared.prepare()).await?;
+        for kind in [FileKind::Key, FileKind::Index, FileKind::Snapshot] {
+            let (there, looked_at) = (self.destination.list(kind).await?, here.clone());
+            let wanted = self.services.blocking(move || looked_at.follow(kind, &there)).await?;
+            for name in wanted {
+                let receiving = here.clone();
+                let incoming = self.services.blocking(move || receiving.receive(kind, name, LARGEST_FILE_BYTES)).await?;
+                self.destination.get(kind, name, Getting::new(self.services, incoming)).await?;
+            }
+        }
+        let begun = here.clone();
+        self.services.blocking(move || begun.write_config(&config)).await
+    }
+}
+
+fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Error {
+    let message = format!("the mirror of a copy cannot be removed: `{}`: {error}", path.display());
+    Error::refused(ErrorKind::FailedPrecondition, "FILE_SYSTEM", message)
+}

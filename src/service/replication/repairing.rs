@@ -1,0 +1,161 @@
+//! What is damaged or missing at a target is sent again.
+
+use std::sync::Arc;
+
+use super::super::Services;
+use super::super::error::Error;
+use super::super::repository_lock::HeldLock;
+use super::destination::Destination;
+use super::mirror::Mirroring;
+use super::sending::Line;
+use crate::base::control::Control;
+use crate::base::secret::Secret;
+use crate::domain::graph_id::GraphId;
+use crate::repository::{CopyPlan, FileId, FileKind, LockKind, RecordId, Replica, Repository};
+use crate::store::entity::{snapshot, target};
+use crate::store::{replications, snapshots};
+
+impl Services {
+    /// Sends again what is damaged, if it is whole here; gives what was. Index files are not the same on both sides: one is made of all
+    /// packs that the snapshots there need.
+    pub(super) async fn repair_copy(
+        &self,
+        target: &target::Model,
+        line: &Arc<Line>,
+        destination: &Destination,
+        graph_id: &GraphId,
+        damaged: &[(FileKind, FileId)],
+    ) -> Result<Vec<(FileKind, FileId)>, Error> {
+        if let Some(password) = self.password_at(target).await? {
+            return self.repair_sealed_copy(target, line, destination, graph_id, damaged, password).await;
+        }
+        let (services, root) = (self.clone(), self.repository_root(graph_id));
+        let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
+        let (mut repaired, mut lacking) = (Vec::new(), Vec::new());
+        for (kind, id) in damaged {
+            let (from, kind, id) = (Arc::clone(&repository), *kind, *id);
+            let opened = self.blocking(move || Ok::<_, Error>(from.open_stored(kind, &id))).await?;
+            let sent = match opened {
+                Ok(file) => destination.put(kind, id, file, &line.throttle).await,
+                Err(error) => Err(error.into()),
+            };
+            match sent {
+                Ok(()) => repaired.push((kind, id)),
+                // A pack that was rewritten here since: what it held lies in another one.
+                Err(error) if kind == FileKind::Index || kind == FileKind::Pack && error.reason() == "FILE_SYSTEM" => {
+                    lacking.push((kind, id));
+                }
+                Err(error) => {
+                    tracing::error!(file = %id, error = error.chain(), "a damaged file of a target cannot be sent again");
+                }
+            }
+        }
+        if !lacking.is_empty() && self.send_all_again(target, line, destination, graph_id).await? {
+            repaired.extend(lacking);
+        }
+        Ok(repaired)
+    }
+
+    /// As [`Services::repair_copy`], of a copy with a password of its own: small files are in its mirror, and what lies in a damaged pack is
+    /// sealed again into another one. The damaged pack goes with the next prune there.
+    async fn repair_sealed_copy(
+        &self,
+        target: &target::Model,
+        line: &Arc<Line>,
+        destination: &Destination,
+        graph_id: &GraphId,
+        damaged: &[(FileKind, FileId)],
+        password: Secret,
+    ) -> Result<Vec<(FileKind, FileId)>, Error> {
+        let (packs, small): (Vec<_>, Vec<_>) = damaged.iter().copied().partition(|(kind, _)| *kind == FileKind::Pack);
+        let mut repaired = Vec::new();
+        for (kind, id) in small {
+            let root = self.mirror_root(target, graph_id);
+            let opened = self.blocking(move || Ok::<_, Error>(Replica::at(&root).open(kind, &id))).await?;
+            let sent = match opened {
+                Ok(file) => destination.put(kind, id, file, &line.throttle).await,
+                Err(error) => Err(error.into()),
+            };
+            match sent {
+                Ok(()) => repaired.push((kind, id)),
+                Err(error) => tracing::error!(file = %id, error = error.chain(), "a damaged file of a target cannot be sent again"),
+            }
+        }
+        if packs.is_empty() {
+            return Ok(repaired);
+        }
+        let (services, root) = (self.clone(), self.repository_root(graph_id));
+        let from = self.blocking(move || services.repositories().get_or_open(&root)).await?;
+        let (control, distrusted) = (Arc::new(Control::default()), packs.iter().map(|(_, id)| *id).collect());
+        let mirroring = Mirroring { services: self, target, graph_id, from, destination, line, control: &control, distrusted };
+        let done = replications::list_done(self.store().read(), target.target_id, graph_id).await?;
+        for row in snapshots::list_all(self.store().read(), graph_id).await?.iter().filter(|row| done.contains(&row.snapshot_id)) {
+            if let Some(record) = row.record_id.as_deref().and_then(RecordId::parse) {
+                mirroring.send(password.clone(), row, record).await?;
+            }
+        }
+        repaired.extend(packs);
+        Ok(repaired)
+    }
+
+    /// Makes all snapshots that a target holds whole again, by the packs that they have here; false where it holds none of ours.
+    async fn send_all_again(
+        &self,
+        target: &target::Model,
+        line: &Arc<Line>,
+        destination: &Destination,
+        graph_id: &GraphId,
+    ) -> Result<bool, Error> {
+        let Some((repository, plan)) = self.plan_all(target, destination, graph_id).await? else { return Ok(false) };
+        for pack in destination.missing(FileKind::Pack, plan.packs.iter().map(|(id, _)| *id).collect()).await? {
+            let from = Arc::clone(&repository);
+            let file = self.blocking(move || from.open_stored(FileKind::Pack, &pack)).await?;
+            destination.put(FileKind::Pack, pack, file, &line.throttle).await?;
+        }
+        destination.commit(plan.commit).await?;
+        Ok(true)
+    }
+
+    /// The repository, and the plan of all snapshots that a target holds; none where it holds none of ours.
+    pub(super) async fn plan_all(
+        &self,
+        target: &target::Model,
+        destination: &Destination,
+        graph_id: &GraphId,
+    ) -> Result<Option<(Arc<Repository>, CopyPlan)>, Error> {
+        let (services, root) = (self.clone(), self.repository_root(graph_id));
+        let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
+        let done = replications::list_done(self.store().read(), target.target_id, graph_id).await?;
+        let mut rows = snapshots::list_all(self.store().read(), graph_id).await?;
+        rows.retain(|row| done.contains(&row.snapshot_id) && row.status.is_restorable());
+        let id_of = |row: &snapshot::Model| row.record_id.as_deref().and_then(RecordId::parse);
+        let all: Vec<RecordId> = rows.iter().filter_map(id_of).collect();
+        let names = all.iter().map(|id| FileId::from(*id)).collect();
+        // Its own retention may have deleted some there.
+        let missing = destination.missing(FileKind::Snapshot, names).await?;
+        let held: Vec<RecordId> = all.into_iter().filter(|id| !missing.contains(&FileId::from(*id))).collect();
+        let Some(newest) = held.first().copied() else { return Ok(None) };
+        let lock = HeldLock::try_take(self, &repository, LockKind::Shared).await?;
+        let (from, held_lock) = (Arc::clone(&repository), lock.clone());
+        let planned = self.blocking(move || from.plan_copies(newest, &held, &Control::default(), held_lock.lock())).await;
+        lock.release(self).await;
+        Ok(Some((repository, planned?)))
+    }
+
+    /// The packs that the index of a copy with a password of its own names.
+    pub(super) async fn packs_of_mirror(
+        &self,
+        target: &target::Model,
+        destination: &Destination,
+        graph_id: &GraphId,
+        password: Secret,
+    ) -> Result<Vec<FileId>, Error> {
+        let (services, root) = (self.clone(), self.repository_root(graph_id));
+        let from = self.blocking(move || services.repositories().get_or_open(&root)).await?;
+        let (line, control) = (self.sending().line(target), Arc::new(Control::default()));
+        let mirroring =
+            Mirroring { services: self, target, graph_id, from, destination, line: &line, control: &control, distrusted: Vec::new() };
+        let mirror = mirroring.mirror(password).await?;
+        self.blocking(move || Ok::<_, Error>(mirror.named_packs())).await
+    }
+}
