@@ -1,4 +1,5 @@
-//! Whether a graph could be recovered: what was found out about its source and its backup, and how bad that is. Each message says what to do.
+//! Whether a graph could be recovered: what was found out about its source and its backup, and how bad that is. Each message says what to
+//! do.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

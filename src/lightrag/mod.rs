@@ -1,4 +1,5 @@
-//! Floor 2: what a LightRAG graph is. Reading it whole while LightRAG writes, checking that it is whole, putting one in place, and asking its server.
+//! Floor 2: what a LightRAG graph is. Reading it whole while LightRAG writes, checking that it is whole, putting one in place, and asking
+//! its server.
 
 pub mod apply;
 pub mod audit;

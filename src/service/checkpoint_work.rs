@@ -20,7 +20,8 @@ use crate::store::{self, Transaction, checkpoints, pins, snapshots, validations}
 const GONE: &str = "its snapshot is gone";
 
 impl Services {
-    /// Completes all checkpoints and validations whose operations have ended, and queues the failbacks that have waited for them. One that cannot be completed keeps no other from it.
+    /// Completes all checkpoints and validations whose operations have ended, and queues the failbacks that have waited for them. One that
+    /// cannot be completed keeps no other from it.
     ///
     /// # Errors
     /// The database's.

@@ -64,8 +64,8 @@ impl Services {
         Ok(store::commit(transaction).await?)
     }
 
-    /// Marks a snapshot as being deleted by an operation: from then on it cannot be pinned or held. False when it is pinned, held or gone. The mark
-    /// stays until the row goes; an operation that ends otherwise takes it back.
+    /// Marks a snapshot as being deleted by an operation: from then on it cannot be pinned or held. False when it is pinned, held or gone.
+    /// The mark stays until the row goes; an operation that ends otherwise takes it back.
     ///
     /// # Errors
     /// The lease was lost: who has lost it deletes nothing.

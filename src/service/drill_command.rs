@@ -14,7 +14,7 @@ use super::Services;
 use super::drill_place::Scratch;
 use super::drills::DrillSettings;
 use super::error::{Error, ErrorKind};
-use super::processes::{Mark, program, with_output};
+use super::processes::{Mark, program};
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::secret::Secret;
@@ -36,11 +36,10 @@ pub(super) struct Started {
 }
 
 impl Started {
-    /// Starts the command in a process group of its own.
-    pub(super) fn start(command: &Secret, scratch: &Scratch, operation: &operation::Model) -> io::Result<Self> {
+    /// Starts the command in a process group of its own; what it prints goes to `output`.
+    pub(super) fn start(command: &Secret, scratch: &Scratch, operation: &operation::Model, output: File) -> io::Result<Self> {
         // Free just now: another program may take it first, and then the command says so.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let output = File::create(scratch.output())?;
         let child = program("sh")
             .arg("-c")
             .arg(command.expose())
@@ -109,15 +108,21 @@ impl Services {
         control: &Control,
     ) -> Result<(Option<String>, Duration), Error> {
         let DrillSettings { timeout: limit, .. } = &self.settings().drill;
-        let begun = Instant::now();
-        let mut started = Started::start(command, scratch, operation).map_err(|error| {
+        let (begun, path) = (Instant::now(), scratch.output());
+        let cannot_start = |error: io::Error| {
             let message = format!("the command of `LIGHTKEEP_DRILL_COMMAND` cannot be started: {error}");
             Error::refused(ErrorKind::FailedPrecondition, "FILE_SYSTEM", message)
-        })?;
+        };
+        let output = self.blocking(move || File::create(path).map_err(cannot_start)).await?;
+        let mut started = Started::start(command, scratch, operation, output).map_err(cannot_start)?;
         let unhealthy = started.wait_until_healthy(&scratch.graph(), *limit, control).await;
         let took = begun.elapsed();
         failpoint::reach("drill.started");
         started.end(self).await?;
-        Ok((unhealthy?.map(|why| with_output(&why, &scratch.output())), took))
+        let told = match unhealthy? {
+            Some(why) => Some(self.with_output(why, &scratch.output()).await),
+            None => None,
+        };
+        Ok((told, took))
     }
 }

@@ -42,7 +42,8 @@ impl Services {
         Ok(())
     }
 
-    /// Whether an operation of a kind of which one is done at a time waits or works; one of a graph that a failover holds may wait for long.
+    /// Whether an operation of a kind of which one is done at a time waits or works; one of a graph that a failover holds may wait for
+    /// long.
     pub(super) async fn has_open_work(&self, kind: OperationKind) -> Result<bool, Error> {
         let open = operations::list_open_of(self.store().read(), kind).await?;
         let held = self.held_graphs().await?;

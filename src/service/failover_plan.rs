@@ -155,7 +155,9 @@ impl Services {
     async fn expected_recovery(&self, graph_id: &GraphId, size_bytes: u64) -> Result<Option<f64>, Error> {
         let filter = DrillFilter { graph_id: Some(graph_id.clone()), checkpoint_id: None, passed: Some(true) };
         let last = drills::list(self.store().read(), &filter, &PageRequest { size: 1, after: None }).await?.items.pop();
-        let report: Option<DrillReport> = last.and_then(|drill| serde_json::from_str(&drill.report?).ok());
+        let report = last.and_then(|drill| drill.report);
+        let report = report.map(|json| serde_json::from_str(&json).map_err(|error| Error::internal("read a drill", error)));
+        let report: Option<DrillReport> = report.transpose()?;
         if let Some(DrillReport { stages: Stages { restore: Some(restore), audit, probes, .. }, size_bytes: drilled, .. }) = report
             && drilled > 0
         {

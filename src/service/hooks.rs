@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::Services;
 use super::error::Error;
-use super::processes::{Mark, program, with_output};
+use super::processes::{Mark, program};
 use crate::base::control::Control;
 use crate::base::ids::{FailoverId, OperationId};
 use crate::base::secret::Secret;
@@ -165,12 +165,12 @@ impl Services {
         };
         match ended {
             Ok(Ok(Ok(status))) if status.success() => Ok(Ok(())),
-            Ok(Ok(Ok(status))) => Ok(Err(HookFailure::failed(with_output(&format!("it ended with {status}"), &output)))),
+            Ok(Ok(Ok(status))) => Ok(Err(HookFailure::failed(self.with_output(format!("it ended with {status}"), &output).await))),
             Ok(Ok(Err(error))) => Err(Error::internal("wait for a hook", error)),
             Ok(Err(_)) => {
                 self.end_program(&mut child, mark).await?;
                 let failure = HookFailure::timed_out(turn.hook.timeout);
-                Ok(Err(HookFailure { message: with_output(&failure.message, &output), ..failure }))
+                Ok(Err(HookFailure { message: self.with_output(failure.message.clone(), &output).await, ..failure }))
             }
             Err(cancelled) => {
                 self.end_program(&mut child, mark).await?;

@@ -103,8 +103,17 @@ fn processes_with(mark: &[u8]) -> Vec<Pid> {
     numbers.filter(has_mark).filter_map(Pid::from_raw).collect()
 }
 
+impl Services {
+    /// The words with the end of what a program has printed, read where that may block.
+    pub(super) async fn with_output(&self, why: String, output: &Path) -> String {
+        let (output, told) = (output.to_path_buf(), why.clone());
+        let read = self.blocking(move || Ok::<_, Error>(with_output(&told, &output)));
+        read.await.unwrap_or(why)
+    }
+}
+
 /// What is wrong, with the end of what was printed.
-pub(super) fn with_output(why: &str, output: &Path) -> String {
+fn with_output(why: &str, output: &Path) -> String {
     let tail = || {
         let mut file = File::open(output)?;
         let length = file.metadata()?.len();

@@ -19,8 +19,8 @@ use crate::store::{Transaction, probes};
 const REPLACED: &str = "the graph got other probes meanwhile";
 
 impl Services {
-    /// Asks a snapshot whose record is written the probes of its graph, under a lock that is held or is taken; nothing where there are none.
-    /// What went wrong is told with it, as the snapshot is good without.
+    /// Asks a snapshot whose record is written the probes of its graph, under a lock that is held or is taken; nothing where there are
+    /// none. What went wrong is told with it, as the snapshot is good without.
     ///
     /// # Errors
     /// The work is to end: whoever goes on asks.

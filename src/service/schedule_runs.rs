@@ -129,7 +129,8 @@ impl Services {
         Ok(())
     }
 
-    /// Queues a snapshot or a drill for a firing, in the transaction that advances the schedule; gives the run, new or as another has made it.
+    /// Queues a snapshot or a drill for a firing, in the transaction that advances the schedule; gives the run, new or as another has made
+    /// it.
     pub(super) async fn start_run(
         &self,
         transaction: &Transaction,

@@ -1,5 +1,5 @@
-//! What keeps a snapshot from being deleted, pins, legal holds and checkpoints, and what keeps these away, the mark of a deletion: columns of
-//! `snapshots`. Whichever is written first holds, on all instances.
+//! What keeps a snapshot from being deleted, pins, legal holds and checkpoints, and what keeps these away, the mark of a deletion: columns
+//! of `snapshots`. Whichever is written first holds, on all instances.
 
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, UpdateMany};

@@ -2,23 +2,25 @@
 //!
 //! # What counts as good
 //!
-//! A snapshot is good if a graph can be brought back from it as it should be: it can be restored, lacks no content, its last verification found
-//! nothing wrong, and its audit did not call it inconsistent. There are three kinds of good ones: consistent graphs, plain directories, and
-//! those that nobody has audited. Each kind is judged by itself, so an emptied source does not push out the last whole graphs.
+//! A snapshot is good if a graph can be brought back from it as it should be: it can be restored, lacks no content, its last verification
+//! found nothing wrong, and its audit did not call it inconsistent. There are three kinds of good ones: consistent graphs, plain
+//! directories, and those that nobody has audited. Each kind is judged by itself, so an emptied source does not push out the last whole
+//! graphs.
 //!
 //! # What stays
 //!
-//! - What is pinned, held or in a checkpoint stays, whatever else holds. So does what a restore or a verification waits for, or was restored lately.
+//! - What is pinned, held or in a checkpoint stays, whatever else holds. So does what a restore or a verification waits for, or was
+//!   restored lately.
 //! - What is dated later than now stays, as a clock that ran ahead leaves it behind, and takes no place from the others.
 //! - As many good ones as the policy's minimum stay, at least one: the newest, consistent ones before plain ones before those not audited.
 //! - Where the best good ones are plain directories, the newest of the others stay too: one that nobody has audited, and a whole one that
 //!   was called inconsistent, or with neither the newest of all. The plain ones may show the emptied source of what these were graphs of.
 //! - A graph without a good snapshot loses none that can be restored: nobody knows which of them is the least bad.
-//! - Under a policy, good ones stay by its counted rules, as with `restic forget`: the newest of each of the last so many days that have any,
-//!   and so on, each rule by itself. Others are not counted, so they never take a place from a good one. One that is damaged stays where
-//!   it would have stayed as a good one: a repair may heal it.
-//! - Under a policy, whatever can be restored stays by its tags, and by its time span. That is counted back from the newest good one, not from
-//!   now, so it does not run out while no new ones come.
+//! - Under a policy, good ones stay by its counted rules, as with `restic forget`: the newest of each of the last so many days that have
+//!   any, and so on, each rule by itself. Others are not counted, so they never take a place from a good one. One that is damaged stays
+//!   where it would have stayed as a good one: a repair may heal it.
+//! - Under a policy, whatever can be restored stays by its tags, and by its time span. That is counted back from the newest good one, not
+//!   from now, so it does not run out while no new ones come.
 //! - Without a policy all snapshots stay until their own retention is over. Under a policy that rule is left for what is not good, and
 //!   for the rows of those that failed.
 

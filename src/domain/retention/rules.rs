@@ -1,5 +1,5 @@
-//! The rules of a policy, with the meaning that `restic forget` gives them. From restic 0.16 on it also keeps the oldest snapshot as long as a
-//! rule has places left; here, as before, the oldest stays only if it begins a span.
+//! The rules of a policy, with the meaning that `restic forget` gives them. From restic 0.16 on it also keeps the oldest snapshot as long
+//! as a rule has places left; here, as before, the oldest stays only if it begins a span.
 
 use std::time::Duration;
 

@@ -100,8 +100,8 @@ pub(super) fn split(text: &str) -> Result<Vec<&str>, Vec<CronError>> {
 }
 
 impl Field {
-    /// Whether an item, in upper case, can stand in this field. `croner` takes more than it says: `1MON`, `15W9`, `*/90`, names of months in
-    /// any field, nothing between two commas.
+    /// Whether an item, in upper case, can stand in this field. `croner` takes more than it says: `1MON`, `15W9`, `*/90`, names of months
+    /// in any field, nothing between two commas.
     fn takes(&self, item: &str) -> bool {
         if let Some((span, step)) = item.split_once('/') {
             return self.is_span(span) && number(step).is_some_and(|step| (1..=self.highest).contains(&step));

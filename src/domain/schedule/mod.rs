@@ -6,13 +6,13 @@
 //!
 //! # Where clocks are changed
 //!
-//! - **Times of the day** (`30 2 * * *`, `0 8,20 * * 1-5`: only values, lists and ranges in minute and hour) fire once for each day that has
-//!   them. A time that a day leaves out, since clocks are put forward, fires at the first instant after the gap: 02:30 at 03:00. Several
-//!   such times fire once, together. A time that a day has twice, since clocks are put back, fires at the first of the two.
-//! - **Rhythms** (`*/5 * * * *`, `0 * * * *`: a `*` or a step in minute or hour) go by elapsed time: they fire whenever the wall clock shows
-//!   a time that they name. Every five minutes stays every five minutes, through both passes of the hour that comes twice, and nothing
-//!   is made up for the hour that is left out. What names that hour only (`*/5 2 * * *`) does not fire on that day, and twice as often
-//!   on the other.
+//! - **Times of the day** (`30 2 * * *`, `0 8,20 * * 1-5`: only values, lists and ranges in minute and hour) fire once for each day that
+//!   has them. A time that a day leaves out, since clocks are put forward, fires at the first instant after the gap: 02:30 at 03:00.
+//!   Several such times fire once, together. A time that a day has twice, since clocks are put back, fires at the first of the two.
+//! - **Rhythms** (`*/5 * * * *`, `0 * * * *`: a `*` or a step in minute or hour) go by elapsed time: they fire whenever the wall clock
+//!   shows a time that they name. Every five minutes stays every five minutes, through both passes of the hour that comes twice, and
+//!   nothing is made up for the hour that is left out. What names that hour only (`*/5 2 * * *`) does not fire on that day, and twice as
+//!   often on the other.
 //! - **Intervals** know no wall clock. The n-th firing is the anchor plus n intervals, so nothing drifts.
 //!
 //! # Jitter
@@ -71,8 +71,8 @@ impl Schedule {
     }
 
     /// The first time strictly after `instant` at which it fires, its delay counted in. It is also the answer for a schedule that is made,
-    /// changed or resumed at `instant`: it goes on from there, and what fell into a pause was not missed. None for one that fires on changes,
-    /// and at the end of representable time.
+    /// changed or resumed at `instant`: it goes on from there, and what fell into a pause was not missed. None for one that fires on
+    /// changes, and at the end of representable time.
     pub fn next_after(&self, instant: Timestamp) -> Option<Timestamp> {
         let delay = i64::try_from(self.delay.as_micros()).unwrap_or(i64::MAX);
         let without = Timestamp::from_micros(instant.micros().saturating_sub(delay));

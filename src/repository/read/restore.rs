@@ -71,8 +71,8 @@ impl Repository {
     /// Restores a recorded directory: content, which is verified, and metadata. After an error the target holds a part.
     ///
     /// # Errors
-    /// [`Error::RecordNotFound`]; [`Error::PathNotRecorded`] for the recorded path and each chosen one; [`Error::TargetNotEmpty`]; [`Error::MissingBlob`] and
-    /// [`Error::Damaged`], before anything is written where that can be; [`Error::Io`]; [`Error::Cancelled`].
+    /// [`Error::RecordNotFound`]; [`Error::PathNotRecorded`] for the recorded path and each chosen one; [`Error::TargetNotEmpty`];
+    /// [`Error::MissingBlob`] and [`Error::Damaged`], before anything is written where that can be; [`Error::Io`]; [`Error::Cancelled`].
     pub fn restore(&self, request: &RestoreRequest<'_>, lock: &Lock) -> Result<Restored, Error> {
         lock.protect(self, "restoring a snapshot", LockKind::Shared)?;
         let control = request.control;

@@ -21,7 +21,8 @@ fn get(path: &Path, name: &[u8], buffer: &mut [u8]) -> Result<usize, Errno> {
     if is_held_open(path) { getxattr(path, name, buffer) } else { lgetxattr(path, name, buffer) }
 }
 
-/// All extended attributes of a path, which is not followed unless it names a file that we hold open. Where the file system has none, there are none.
+/// All extended attributes of a path, which is not followed unless it names a file that we hold open. Where the file system has none, there
+/// are none.
 pub(crate) fn read(path: &Path) -> Result<Vec<Attribute>, Error> {
     // one call for most files, which have none
     let mut small = [0; 512];

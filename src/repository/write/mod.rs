@@ -126,7 +126,8 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::SourceChanged`] and [`Error::SourceUnreadable`] for the first file that cannot be had as it was captured;
-    /// [`Error::UnusablePath`]; whatever the manifest's maker gives; [`Error::Cancelled`]; [`Error::LockLost`], [`Error::WrongLock`]; [`Error::Io`] and others for the repository itself.
+    /// [`Error::UnusablePath`]; whatever the manifest's maker gives; [`Error::Cancelled`]; [`Error::LockLost`], [`Error::WrongLock`];
+    /// [`Error::Io`] and others for the repository itself.
     pub fn back_up(&self, request: &BackupRequest<'_>, lock: &Lock) -> Result<Stored, Error> {
         lock.protect(self, "adding a snapshot", LockKind::Shared)?;
         let stored = pipeline::run(self, request)?;

@@ -1,5 +1,5 @@
-//! The receiving side: copies of graphs of other Lightkeeps, and those on our own other disks. Whatever comes is taken file by file; nothing
-//! of it can be deleted from there.
+//! The receiving side: copies of graphs of other Lightkeeps, and those on our own other disks. Whatever comes is taken file by file;
+//! nothing of it can be deleted from there.
 
 use std::fs::{self, File};
 use std::io::Read as _;

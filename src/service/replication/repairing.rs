@@ -56,8 +56,8 @@ impl Services {
         Ok(repaired)
     }
 
-    /// As [`Services::repair_copy`], of a copy with a password of its own: small files are in its mirror, and what lies in a damaged pack is
-    /// sealed again into another one. The damaged pack goes with the next prune there.
+    /// As [`Services::repair_copy`], of a copy with a password of its own: small files are in its mirror, and what lies in a damaged pack
+    /// is sealed again into another one. The damaged pack goes with the next prune there.
     async fn repair_sealed_copy(
         &self,
         target: &target::Model,

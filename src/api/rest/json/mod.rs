@@ -1,8 +1,8 @@
 //! Our JSON dialect over dynamic messages, both ways.
 //!
-//! Names are the proto's (`snake_case`). 64-bit integers are JSON numbers. Enum values are short lower-case words. Times are RFC 3339 in UTC.
-//! A field that is not set is null, where the proto can tell: messages, `optional` fields, enums at their `*_UNSPECIFIED`. A plain string
-//! that is empty stays `""`, a plain number that is zero stays `0`.
+//! Names are the proto's (`snake_case`). 64-bit integers are JSON numbers. Enum values are short lower-case words. Times are RFC 3339 in
+//! UTC. A field that is not set is null, where the proto can tell: messages, `optional` fields, enums at their `*_UNSPECIFIED`. A plain
+//! string that is empty stays `""`, a plain number that is zero stays `0`.
 
 mod read;
 mod scalar;
