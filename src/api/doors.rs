@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +16,7 @@ use super::auth::Auth;
 use super::door::{GrpcService, door, for_tonic};
 use super::grpc::{BackupGrpc, OperationGrpc, RecoveryGrpc, ReplicaGrpc, ReplicationGrpc, RepositoryGrpc, RetentionGrpc, ScheduleGrpc};
 use super::rest;
+use super::serve::{CONNECTION_WINDOW, FRAME, STREAM_WINDOW, serve};
 use crate::base::secret::Secret;
 use crate::domain::peer::PeerKey;
 use crate::proto::FILE_DESCRIPTOR_SET;
@@ -35,10 +35,6 @@ const REQUEST_LIMIT: usize = 1024 * 1024;
 
 /// The longest message between Lightkeeps, bytes: the names of all packs of a snapshot, and their index files.
 const PEER_REQUEST_LIMIT: usize = 64 << 20;
-
-/// What peers may send ahead of what is read, bytes.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// How often the health service asks the database whether it answers.
 const HEALTH_PERIOD: Duration = Duration::from_secs(5);
@@ -138,21 +134,18 @@ impl Doors {
     ) -> Vec<JoinHandle<anyhow::Result<()>>> {
         services.tasks().spawn(watch_database(services.clone(), self.health.clone(), self.names.clone()));
         let server = tonic::transport::Server::builder().initial_stream_window_size(STREAM_WINDOW);
-        let mut server = server.initial_connection_window_size(CONNECTION_WINDOW);
+        let mut server = server.initial_connection_window_size(CONNECTION_WINDOW).max_frame_size(FRAME);
         let server = server.add_routes(for_tonic(self.grpc.clone()));
         let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
         let grpc_closing = closing.clone().cancelled_owned();
         let grpc = services
             .tasks()
             .spawn(async move { server.serve_with_incoming_shutdown(incoming, grpc_closing).await.context("the gRPC server failed") });
-        let http = http.tap_io(|connection| {
-            // Answers are small: waiting to fill a packet only makes them late.
-            let _ = connection.set_nodelay(true);
+        let http = serve(http, self.rest.clone(), services.tasks().clone(), closing.clone());
+        let http = services.tasks().spawn(async move {
+            http.await;
+            Ok(())
         });
-        let (rest, http_closing) = (self.rest.clone(), closing.clone().cancelled_owned());
-        let http = services
-            .tasks()
-            .spawn(async move { axum::serve(http, rest).with_graceful_shutdown(http_closing).await.context("the HTTP server failed") });
         vec![grpc, http]
     }
 

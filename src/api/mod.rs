@@ -7,6 +7,7 @@ mod doors;
 pub mod grpc;
 pub mod request_id;
 pub mod rest;
+mod serve;
 pub mod status;
 
 pub use doors::{Access, Doors};

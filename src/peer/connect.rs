@@ -23,6 +23,9 @@ const ALIVE_LIMIT: Duration = Duration::from_secs(20);
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
+/// The longest frame that is taken, bytes.
+const FRAME: u32 = 256 << 10;
+
 /// An open channel to an address.
 pub(super) async fn channel(url: &str, rules: AddressRules) -> Result<Channel, Error> {
     let unreachable = |why: String| Error::Unreachable { url: url.to_owned(), why };
@@ -36,7 +39,8 @@ pub(super) async fn channel(url: &str, rules: AddressRules) -> Result<Channel, E
         .http2_keep_alive_interval(ALIVE_INTERVAL)
         .keep_alive_timeout(ALIVE_LIMIT)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME);
     let connector = tower::service_fn(move |uri: Uri| async move { Ok::<_, io::Error>(TokioIo::new(open(&uri, rules).await?)) });
     endpoint.connect_with_connector(connector).await.map_err(|error| unreachable(chain(&error)))
 }

@@ -94,6 +94,8 @@ pub struct Commit {
     pub indexes: Vec<(Name, Vec<u8>)>,
     /// The record.
     pub record: (Name, Vec<u8>),
+    /// Index files that are damaged, in whose place these come.
+    pub replaced: Vec<Name>,
 }
 
 impl Peer {
@@ -166,6 +168,7 @@ impl Peer {
             packs: commit.packs.concat(),
             indexes: commit.indexes.into_iter().map(small).collect(),
             record: Some(small(commit.record)),
+            replaced: commit.replaced.concat(),
         };
         self.client.clone().commit_snapshot(self.call(request, Some(ANSWER_LIMIT))).await?;
         Ok(())

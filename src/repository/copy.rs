@@ -100,7 +100,7 @@ impl Repository {
         let packs = sized.iter().map(|(id, _)| *id).collect();
         let indexes = index_parts(&indexed, |pack| pack.blobs.len()).map(|part| self.seal_index(part)).collect::<Result<_, _>>()?;
         let bytes = self.backend.read(FileKind::Snapshot, &record.into())?;
-        Ok(CopyPlan { packs: sized, commit: Commit { base, packs, indexes, record: (record, bytes) } })
+        Ok(CopyPlan { packs: sized, commit: Commit { base, packs, indexes, record: (record, bytes), replaced: Vec::new() } })
     }
 
     /// Packs that the index names and that are not there.
@@ -111,11 +111,6 @@ impl Repository {
         self.refresh_index()?;
         let listed: IdSet<FileId> = self.backend.list(FileKind::Pack)?.into_iter().map(|(id, _)| id).collect();
         Ok(self.with_index(|index| index.present_packs().filter(|id| !listed.contains(*id)).copied().collect()))
-    }
-
-    /// Packs that the index names.
-    pub fn named_packs(&self) -> Vec<FileId> {
-        self.with_index(|index| index.present_packs().copied().collect())
     }
 
     /// An index file that is not written here.

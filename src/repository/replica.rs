@@ -62,6 +62,8 @@ pub struct Commit {
     pub indexes: Vec<(FileId, Vec<u8>)>,
     /// The record with its name.
     pub record: (RecordId, Vec<u8>),
+    /// Index files that are damaged there, in whose place these come: nobody has others of their names.
+    pub replaced: Vec<FileId>,
 }
 
 /// What a look at the bytes of some files has found.
@@ -217,8 +219,23 @@ impl Replica {
             self.write(FileKind::Index, id, bytes)?;
         }
         failpoint::reach("replica.index_written");
+        self.set_aside_damaged(&commit.replaced)?;
         self.write(FileKind::Snapshot, &record, bytes)?;
         failpoint::reach("replica.record_written");
+        Ok(())
+    }
+
+    /// Sets index files aside that are not what their names say, whoever says so: a whole one stays.
+    fn set_aside_damaged(&self, indexes: &[FileId]) -> Result<(), Error> {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        for id in indexes {
+            match self.is_whole(FileKind::Index, id, &mut buffer, &Control::default()) {
+                Ok(true) => {}
+                Err(error) if error.is_missing_file() => {}
+                Err(error) if !error.is_damage() => return Err(error),
+                Ok(false) | Err(_) => drop(self.backend.set_aside(FileKind::Index, id)?),
+            }
+        }
         Ok(())
     }
 
@@ -229,7 +246,7 @@ impl Replica {
     }
 
     /// Reads files whose names come after `after`, in the order of their names, until so many bytes are read, and compares each with its
-    /// name. Names are hashes: a part of them is a sample of all. A damaged index file is set aside.
+    /// name. Names are hashes: a part of them is a sample of all.
     ///
     /// # Errors
     /// [`Error::Cancelled`]; [`Error::Io`] when files cannot be listed, or not be read for another reason than damage.
@@ -252,10 +269,6 @@ impl Replica {
             };
             if !is_whole {
                 found.damaged.push((kind, id));
-                if kind == FileKind::Index {
-                    // It says nothing any more, and keeps the repository from being opened. Nobody has another of this name.
-                    self.backend.set_aside(kind, &id)?;
-                }
             }
             found.files += 1;
             found.bytes += bytes;

@@ -46,6 +46,8 @@ pub struct Resealer {
     mirror: Arc<Repository>,
     /// In the order in which they are read, from the last to the first.
     lacking: Vec<Lacking>,
+    /// Packs of the copy that hold the rest.
+    relied: IdSet<FileId>,
     reader: BlobReader,
     open: OpenPacks,
     unindexed: Vec<WrittenPack>,
@@ -71,11 +73,13 @@ impl Resealer {
         lock: &Lock,
     ) -> Result<Self, Error> {
         lock.protect(from, "copying", LockKind::Shared)?;
-        let mut lacking = Vec::new();
+        let (mut lacking, mut relied) = (Vec::new(), IdSet::default());
         let mut seen = IdSet::default();
         let mut reader = BlobReader::new();
         let mut wanted = |kind, id: BlobId| {
-            if mirror.with_index(|index| index.places(kind, &id)).iter().any(|(pack, _)| !distrusted.contains(pack)) {
+            let places = mirror.with_index(|index| index.places(kind, &id));
+            if let Some((pack, _)) = places.iter().find(|(pack, _)| !distrusted.contains(pack)) {
+                relied.insert(*pack);
                 return Ok(());
             }
             let (pack, location) = from.with_index(|index| {
@@ -106,7 +110,12 @@ impl Resealer {
         // Content first: a tree that is there has all that it names. From the last to the first.
         lacking.sort_unstable_by_key(|blob| (blob.kind == BlobKind::Data, blob.pack, Reverse(blob.location.offset)));
         let (from, mirror) = (Arc::clone(from), Arc::clone(mirror));
-        Ok(Self { from, mirror, lacking, reader, open: OpenPacks::default(), unindexed: Vec::new() })
+        Ok(Self { from, mirror, lacking, relied, reader, open: OpenPacks::default(), unindexed: Vec::new() })
+    }
+
+    /// The packs of the copy that hold what is not made anew.
+    pub fn relied(&self) -> Vec<FileId> {
+        self.relied.iter().copied().collect()
     }
 
     /// Bytes that are to be read here.
@@ -148,7 +157,12 @@ impl Resealer {
     fn reseal(&mut self, blob: &Lacking) -> Result<Vec<u8>, Error> {
         let damaged = || Error::damaged(format!("blob `{}` in pack `{}`", blob.id, blob.pack));
         let mut sealed = vec![0; blob.location.stored_bytes as usize];
-        self.from.backend.read_range(FileKind::Pack, &blob.pack, u64::from(blob.location.offset), &mut sealed)?;
+        let read = self.from.backend.read_range(FileKind::Pack, &blob.pack, u64::from(blob.location.offset), &mut sealed);
+        read.map_err(|error| match error.is_missing_file() {
+            // A prune has rewritten it since.
+            true => Error::Lacking { subject: subject(FileKind::Pack, &blob.pack) },
+            false => error,
+        })?;
         self.reader.open(&self.from.key, &mut sealed.clone(), blob.location.compressed_from, &blob.id).map_err(damaged())?;
         let packed = self.from.key.open_in_place(&mut sealed).map_err(damaged())?;
         self.mirror.key.seal(packed).map_err(Error::encode("a blob"))

@@ -48,7 +48,7 @@ class Proxy:
         begin = stream.read1(1)
         writer.sendall(begin)
         if begin == PREFACE[:1]:
-            # Of all requests by HTTP/1 here none is a POST, whose first letter this is too.
+            # HTTP/2. What comes by HTTP/1 is a GET: the look at the target's health.
             writer.sendall(stream.read(len(PREFACE) - 1))
             while header := stream.read(9):
                 length, kind = int.from_bytes(header[:3], "big"), header[3]

@@ -5,6 +5,7 @@ import shutil
 import signal
 from pathlib import Path
 
+from network import NotPermitted
 from pair import Pair, expect, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,7 @@ def kill_at_each_fail_point(network, binary, home, _options):
     found = {point for path in (ROOT / "src").rglob("*.rs") for point in re.findall(r'failpoint::reach\("(replica(?:tion)?\.[^"]+)"\)', path.read_text())}
     expect("each fail point in the sources has its turn", found == set(points), found ^ set(points))
     if points[0].encode() not in binary.read_bytes():
-        return "skipped: the program is built without the feature `failpoints`"
+        raise NotPermitted("the program is built without the feature `failpoints`")
     with Pair(network, binary, home) as pair:
         source = pair.data / "rag"
         shutil.copytree(SAMPLE, source)

@@ -1,7 +1,6 @@
 """Two network namespaces with a cable between them, which can be slow, lose packets, and be cut."""
 import contextlib
 import ctypes
-import json
 import os
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ ONE_PERCENT = "5,32 0 0 4294963256,148 0 0 100,21 0 1 0,6 0 0 2,6 0 0 4294967295
 
 
 class NotPermitted(Exception):
-    """There can be no namespaces here."""
+    """This cannot be done here."""
 
 
 def run(*words):
@@ -105,8 +104,10 @@ class Network:
 
     def received(self):
         """Bytes that have come to the target over the cable."""
-        [link] = json.loads(self.target.ip("-s", "-j", "link", "show", "dev", "eth0"))
-        return link["stats64"]["rx"]["bytes"]
+        with self.target.inside():
+            lines = Path("/proc/thread-self/net/dev").read_text().splitlines()
+        [counters] = [line.split(":")[1].split() for line in lines if line.strip().startswith("eth0:")]
+        return int(counters[0])
 
     def worsen(self, megabits):
         """Holds the bandwidth down, loses one packet in a hundred of what comes at either side, and has a connection break that gets no
@@ -114,9 +115,12 @@ class Network:
         for space in self.spaces:
             # Each packet for itself, as on a real cable, and not 64 KB of them at once.
             space.ip("link", "set", "eth0", "gso_max_segs", "1")
-            space.tc("qdisc", "add", "dev", "eth0", "root", "tbf", "rate", f"{megabits}mbit", "burst", "64kb", "latency", "100ms")
-            space.tc("qdisc", "add", "dev", "eth0", "clsact")
-            space.tc("filter", "add", "dev", "eth0", "ingress", "bpf", "da", "bytecode", ONE_PERCENT)
+            try:
+                space.tc("qdisc", "add", "dev", "eth0", "root", "tbf", "rate", f"{megabits}mbit", "burst", "64kb", "latency", "100ms")
+                space.tc("qdisc", "add", "dev", "eth0", "clsact")
+                space.tc("filter", "add", "dev", "eth0", "ingress", "bpf", "da", "bytecode", ONE_PERCENT)
+            except RuntimeError as error:
+                raise NotPermitted(error) from error
             with space.inside():
                 Path("/proc/sys/net/ipv4/tcp_retries2").write_text("2")
 

@@ -22,11 +22,12 @@ def expect(what, well, detail=""):
         raise Failed(f"{what}: {str(detail)[:2000]}")
 
 
-def until(what, condition, limit=60):
+def until(what, condition, limit=60, detail=lambda: "it is not"):
     """Waits for a condition, and gives what it gave."""
     end = time.monotonic() + limit
     while not (found := condition()):
-        expect(f"{what} within {limit} s", time.monotonic() < end)
+        if time.monotonic() > end:
+            raise Failed(f"{what} within {limit} s: {str(detail())[:2000]}")
         time.sleep(0.02)
     return found
 
@@ -135,13 +136,14 @@ class Pair:
         return found
 
     def in_step(self, graph="g", limit=60):
-        """Waits until the target has all snapshots, and both sides list the same."""
-        until(f"graph `{graph}` is in step", lambda: self.replica(graph)["lag_snapshots"] == 0, limit)
+        """Waits until the target has all snapshots, and both sides list the same; gives the list."""
+
         def same():
             ours, theirs = self.lists(graph)
             return ours == theirs and ours
 
-        listed = until("both sides list the same snapshots", same, limit)
+        until(f"graph `{graph}` is in step", lambda: self.replica(graph)["lag_snapshots"] == 0, limit, lambda: self.replica(graph))
+        listed = until("both sides list the same snapshots", same, limit, lambda: self.lists(graph))
         expect("all snapshots are completed", all(status == "completed" for _, _, status in listed), listed)
         return listed
 

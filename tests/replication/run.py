@@ -16,12 +16,12 @@ import time
 import traceback
 from pathlib import Path
 
-from network import Network, NotPermitted
-from pair import Failed
-from swallowed import one_hole_among_five
 from cuts import cut_again_and_again
 from flip import flip_a_bit
 from kills import kill_at_each_fail_point
+from network import Network, NotPermitted
+from pair import Failed
+from swallowed import one_hole_among_five
 from wire import only_what_is_new
 
 STEPS = {
@@ -42,17 +42,23 @@ def main():
         return 2
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
-    started = time.monotonic()
+    started, skipped = time.monotonic(), 0
+    try:
+        with Network():
+            pass
+    except NotPermitted as error:
+        print(f"skipped: {error}")
+        return 0
     home = Path(tempfile.mkdtemp(prefix="lightkeep-replication-"))
     try:
         for name in options.only.split(","):
             began = time.monotonic()
-            with Network() as network:
-                measured = STEPS[name](network, binary, home / name, options)
+            try:
+                with Network() as network:
+                    measured = STEPS[name](network, binary, home / name, options)
+            except NotPermitted as error:
+                measured, skipped = f"skipped: {error}", skipped + 1
             print(f"{name}: {measured} ({time.monotonic() - began:.0f} s)", flush=True)
-    except NotPermitted as error:
-        print(f"skipped: {error}")
-        return 0
     except Exception as error:
         print(f"FAILED {name}: {error if isinstance(error, Failed) else repr(error)}", flush=True)
         if not isinstance(error, Failed):
@@ -63,7 +69,7 @@ def main():
             print(f"kept: {home}")
         else:
             shutil.rmtree(home, ignore_errors=True)
-    print(f"replication over a real network: all well after {time.monotonic() - started:.0f} s (seed {options.seed})")
+    print(f"replication over a real network: all well, {skipped} skipped, after {time.monotonic() - started:.0f} s (seed {options.seed})")
     return 0
 
 

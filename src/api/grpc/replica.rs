@@ -22,7 +22,7 @@ use crate::service::{Error, ErrorKind, Services};
 const PIECE_LIMIT: Duration = Duration::from_secs(60);
 
 /// A piece of a file that is given back, bytes.
-const PIECE_BYTES: usize = 1 << 20;
+const PIECE_BYTES: usize = 192 << 10;
 
 /// So many names in one message of a list.
 const NAMES_AT_ONCE: usize = 10_000;

@@ -18,7 +18,7 @@ use crate::store::entity::target::Model;
 const REPLICATION: Caller = Caller { name: "replication", request_id: None };
 
 /// So many pieces of a file may wait to be sent.
-const PIECES_AHEAD: usize = 2;
+const PIECES_AHEAD: usize = 4;
 
 /// How long the other side may take for the next piece.
 const PIECE_LIMIT: Duration = Duration::from_secs(60);
@@ -145,6 +145,7 @@ impl Destination {
                     packs: commit.packs.iter().map(bytes).collect(),
                     indexes: commit.indexes.into_iter().map(|(id, file)| (bytes(&id), file)).collect(),
                     record: (*commit.record.0.as_bytes(), commit.record.1),
+                    replaced: commit.replaced.iter().map(bytes).collect(),
                 };
                 Ok(peer.commit(graph_id, commit).await?)
             }

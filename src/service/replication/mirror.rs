@@ -58,7 +58,8 @@ impl Mirroring<'_> {
         let tag = super::super::snapshot_record::snapshot_tag(row);
         let looked_in = Arc::clone(&mirror);
         let found = self.services.blocking(move || looked_in.find_record_by_tag(&tag)).await?;
-        if found.is_some() && self.distrusted.is_empty() {
+        // Either it is to be brought there, or what is there of it is to be made whole: what was deleted there is not brought again.
+        if found.is_some() == self.distrusted.is_empty() {
             return Ok(Sent::default());
         }
         let lock = HeldLock::try_take(self.services, &self.from, LockKind::Shared).await?;
@@ -70,14 +71,17 @@ impl Mirroring<'_> {
         failpoint::reach("replication.planned");
         self.control.begin_stage("send", resealer.bytes());
         let mut sent = Sent::default();
-        let (resealer, packs) = self.send_packs(resealer, &mut sent).await?;
+        let relied = resealer.relied();
+        let (resealer, mut packs) = self.send_packs(resealer, &mut sent).await?;
         if found.is_some() {
             return Ok(sent);
         }
         // Kept here too: should it be damaged there, it cannot be made again under its name.
         let record = self.services.blocking(move || resealer.record(record)).await?;
         sent.count(record.1.len() as u64);
-        self.destination.commit(Commit { base: None, packs, indexes: Vec::new(), record }).await?;
+        // Also the packs that were there already: a prune there may take them until the record needs them.
+        packs.extend(relied);
+        self.destination.commit(Commit { base: None, packs, indexes: Vec::new(), record, replaced: Vec::new() }).await?;
         failpoint::reach("replication.committed");
         Ok(sent)
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::super::Services;
 use super::super::error::{Error, ErrorKind};
 use super::super::operations::to_json;
-use super::super::repositories::ReconcileWish;
+use super::super::repositories::{ReconcileWish, RepairWish, RepositoryWish};
 use super::super::repository_lock::HeldLock;
 use crate::base::control::Control;
 use crate::base::failpoint;
@@ -23,6 +23,9 @@ use crate::store::{self, graphs, operations};
 
 /// So much room is left on a disk when copies are taken, bytes: databases and logs need some too.
 const ROOM_LEFT: u64 = 64 << 20;
+
+/// So much is read again for one call, bytes.
+const MOST_REREAD_BYTES: u64 = 1 << 30;
 
 /// What this side has of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +157,7 @@ impl Services {
             Err(repository::Error::WrongPassword { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        let (replica, can_be_read) = (self.replica(copy), lock.is_some());
+        let (replica, can_be_read, is_mended) = (self.replica(copy), lock.is_some(), !commit.replaced.is_empty());
         let committed = self.blocking(move || replica.commit(&commit)).await;
         if let Some(lock) = lock {
             lock.release(self).await;
@@ -162,7 +165,11 @@ impl Services {
         committed?;
         self.register_copy(caller, copy).await.or_else(|error| if error.is_race() { Ok(()) } else { Err(error) })?;
         // Of one with another password, only whoever brings it knows what it holds.
-        if can_be_read {
+        if can_be_read && is_mended {
+            // What only this side still has must stand in an index too.
+            let wish = RepositoryWish::Repair(RepairWish { with_source: false, with_removed: false });
+            self.work_on_repository(caller, copy, wish, None).await?;
+        } else if can_be_read {
             self.list_received(caller, copy).await?;
         }
         failpoint::reach("replica.registered");
@@ -226,12 +233,31 @@ impl Services {
         read.await
     }
 
-    /// Reads some files of a copy again, and compares each with its name.
+    /// Reads some files of a copy again, and compares each with its name; at the end, packs that its index names and that are gone count as
+    /// damaged too, where it can be opened here.
     ///
     /// # Errors
-    /// They cannot be listed.
+    /// They cannot be listed; the copy is being read again already.
     pub async fn reread_copy(&self, copy: &GraphId, after: Option<FileId>, most_bytes: u64) -> Result<Reread, Error> {
-        let (replica, control) = (self.replica(copy), Control::new(self.stopping().clone()));
-        self.blocking(move || replica.reread(after, most_bytes, &control)).await
+        let _alone = self.sending().reread_alone(copy).ok_or_else(|| {
+            let message = format!("copy `{copy}` is being read again already, ask later");
+            Error::refused(ErrorKind::Exhausted, "REREAD_IN_PROGRESS", message)
+        })?;
+        // Whoever asked may be gone before the end.
+        let gone = self.stopping().child_token();
+        let (replica, control, _guard) = (self.replica(copy), Control::new(gone.clone()), gone.drop_guard());
+        let most_bytes = most_bytes.min(MOST_REREAD_BYTES);
+        let mut found = self.blocking(move || replica.reread(after, most_bytes, &control)).await?;
+        if found.next.is_none() {
+            let (services, root) = (self.clone(), self.repository_root(copy));
+            let absent = self.blocking(move || match services.repositories().get_or_open(&root) {
+                Ok(repository) => repository.absent_packs(),
+                // With another password, or a damaged index file, which was found.
+                Err(repository::Error::WrongPassword { .. } | repository::Error::Damaged { .. }) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            });
+            found.damaged.extend(absent.await?.into_iter().map(|id| (FileKind::Pack, id)));
+        }
+        Ok(found)
     }
 }

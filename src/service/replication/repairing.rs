@@ -11,7 +11,7 @@ use super::sending::Line;
 use crate::base::control::Control;
 use crate::base::secret::Secret;
 use crate::domain::graph_id::GraphId;
-use crate::repository::{CopyPlan, FileId, FileKind, LockKind, RecordId, Replica, Repository};
+use crate::repository::{Commit, CopyPlan, FileId, FileKind, LockKind, RecordId, Replica, Repository};
 use crate::store::entity::{snapshot, target};
 use crate::store::{replications, snapshots};
 
@@ -50,8 +50,15 @@ impl Services {
                 }
             }
         }
-        if !lacking.is_empty() && self.send_all_again(target, line, destination, graph_id).await? {
-            repaired.extend(lacking);
+        if !lacking.is_empty() {
+            let (indexes, packs): (Vec<_>, Vec<_>) = lacking.into_iter().partition(|(kind, _)| *kind == FileKind::Index);
+            let replaced = indexes.iter().map(|(_, id)| *id).collect();
+            let is_sent = self.send_all_again(target, line, destination, graph_id, replaced).await?;
+            repaired.extend(indexes.into_iter().filter(|_| is_sent));
+            for (_, id) in packs {
+                // What our snapshots need of it is there in other packs. Whether it held something else, only that side knows.
+                tracing::warn!(target_name = target.name, file = %id, "a damaged pack of a target is not here any more, repair the copy there");
+            }
         }
         Ok(repaired)
     }
@@ -90,8 +97,10 @@ impl Services {
         let mirroring = Mirroring { services: self, target, graph_id, from, destination, line, control: &control, distrusted };
         let done = replications::list_done(self.store().read(), target.target_id, graph_id).await?;
         for row in snapshots::list_all(self.store().read(), graph_id).await?.iter().filter(|row| done.contains(&row.snapshot_id)) {
-            if let Some(record) = row.record_id.as_deref().and_then(RecordId::parse) {
-                mirroring.send(password.clone(), row, record).await?;
+            let Some(record) = row.record_id.as_deref().and_then(RecordId::parse) else { continue };
+            if let Err(error) = mirroring.send(password.clone(), row, record).await {
+                tracing::warn!(snapshot_id = %row.snapshot_id, error = error.chain(), "a snapshot cannot be made whole again at a target");
+                return Ok(repaired);
             }
         }
         repaired.extend(packs);
@@ -105,6 +114,7 @@ impl Services {
         line: &Arc<Line>,
         destination: &Destination,
         graph_id: &GraphId,
+        replaced: Vec<FileId>,
     ) -> Result<bool, Error> {
         let Some((repository, plan)) = self.plan_all(target, destination, graph_id).await? else { return Ok(false) };
         for pack in destination.missing(FileKind::Pack, plan.packs.iter().map(|(id, _)| *id).collect()).await? {
@@ -112,12 +122,12 @@ impl Services {
             let file = self.blocking(move || from.open_stored(FileKind::Pack, &pack)).await?;
             destination.put(FileKind::Pack, pack, file, &line.throttle).await?;
         }
-        destination.commit(plan.commit).await?;
+        destination.commit(Commit { replaced, ..plan.commit }).await?;
         Ok(true)
     }
 
     /// The repository, and the plan of all snapshots that a target holds; none where it holds none of ours.
-    pub(super) async fn plan_all(
+    async fn plan_all(
         &self,
         target: &target::Model,
         destination: &Destination,
@@ -140,22 +150,5 @@ impl Services {
         let planned = self.blocking(move || from.plan_copies(newest, &held, &Control::default(), held_lock.lock())).await;
         lock.release(self).await;
         Ok(Some((repository, planned?)))
-    }
-
-    /// The packs that the index of a copy with a password of its own names.
-    pub(super) async fn packs_of_mirror(
-        &self,
-        target: &target::Model,
-        destination: &Destination,
-        graph_id: &GraphId,
-        password: Secret,
-    ) -> Result<Vec<FileId>, Error> {
-        let (services, root) = (self.clone(), self.repository_root(graph_id));
-        let from = self.blocking(move || services.repositories().get_or_open(&root)).await?;
-        let (line, control) = (self.sending().line(target), Arc::new(Control::default()));
-        let mirroring =
-            Mirroring { services: self, target, graph_id, from, destination, line: &line, control: &control, distrusted: Vec::new() };
-        let mirror = mirroring.mirror(password).await?;
-        self.blocking(move || Ok::<_, Error>(mirror.named_packs())).await
     }
 }

@@ -7,7 +7,7 @@ use super::super::Services;
 use super::super::error::Error;
 use super::destination::Destination;
 use super::events::Event;
-use super::sending::Line;
+use super::sending::{Line, Underway};
 use crate::domain::graph_id::GraphId;
 use crate::domain::target::EventKind;
 use crate::repository::{FileId, FileKind, Reread};
@@ -52,6 +52,7 @@ impl Services {
                 if replica.last_success_at.is_none() || elapsed < PERIOD || self.stopping().is_cancelled() {
                     continue;
                 }
+                let Some(_occupied) = line.occupy(&replica.graph_id) else { continue };
                 if self.is_gone(&target, &replica.graph_id).await {
                     replications::forget(self.store().read(), target.target_id, &replica.graph_id).await?;
                     continue;
@@ -92,6 +93,7 @@ impl Services {
         let target = self.get_target(target_id).await?;
         self.find_graph(self.store().read(), graph_id).await?;
         let (line, mut whole) = (self.sending().line(&target), RereadReport::default());
+        let _occupied = self.wait_to_occupy(&line, graph_id).await;
         let mut replica = replicas::find(self.store().read(), target.target_id, graph_id).await?;
         replica.reread_after = None;
         loop {
@@ -105,32 +107,18 @@ impl Services {
             }
             replica = after;
         }
-        let destination = self.destination(&target, graph_id).await?;
-        let absent = self.absent_there(&target, &destination, graph_id).await?;
-        if !absent.is_empty() {
-            let (damaged, repaired) = self.mend(&target, &line, &destination, graph_id, &absent, "is missing").await?;
-            whole.damaged.extend(damaged);
-            whole.repaired.extend(repaired);
-        }
         Ok(whole)
     }
 
-    /// The packs that the snapshots there need and that are not there.
-    async fn absent_there(
-        &self,
-        target: &target::Model,
-        destination: &Destination,
-        graph_id: &GraphId,
-    ) -> Result<Vec<(FileKind, FileId)>, Error> {
-        let needed = match self.password_at(target).await? {
-            Some(password) => self.packs_of_mirror(target, destination, graph_id, password).await?,
-            None => match self.plan_all(target, destination, graph_id).await? {
-                Some((_, plan)) => plan.packs.iter().map(|(id, _)| *id).collect(),
-                None => Vec::new(),
-            },
-        };
-        let absent = destination.missing(FileKind::Pack, needed).await?;
-        Ok(absent.into_iter().map(|id| (FileKind::Pack, id)).collect())
+    /// Waits until nothing is on its way to the copy of a graph.
+    async fn wait_to_occupy(&self, line: &Arc<Line>, graph_id: &GraphId) -> Underway {
+        let mut changes = self.wakeup().changes();
+        loop {
+            match line.occupy(graph_id) {
+                Some(occupied) => return occupied,
+                None => changes.next().await,
+            }
+        }
     }
 
     async fn reread_part(
@@ -144,7 +132,7 @@ impl Services {
         let destination = self.destination(target, &graph_id).await?;
         let after = replica.reread_after.as_deref().and_then(FileId::parse);
         let Reread { files, bytes, damaged, next } = destination.reread(after, most_bytes).await?;
-        let (names, repaired) = self.mend(target, line, &destination, &graph_id, &damaged, "is not what its name says").await?;
+        let (names, repaired) = self.mend(target, line, &destination, &graph_id, &damaged).await?;
         let add = |count: i64, more: u64| count.saturating_add(i64::try_from(more).unwrap_or(i64::MAX));
         let replica = replica::Model {
             reread_at: Some(self.now()),
@@ -166,13 +154,12 @@ impl Services {
         destination: &Destination,
         graph_id: &GraphId,
         files: &[(FileKind, FileId)],
-        wrong: &str,
     ) -> Result<(Vec<String>, Vec<String>), Error> {
         let named = |(kind, id): &(FileKind, FileId)| format!("{} {id}", kind.noun());
         let names: Vec<String> = files.iter().map(named).collect();
         for name in &names {
-            tracing::error!(target_name = target.name, graph_id = graph_id.as_str(), file = name, "a file at a target {wrong}");
-            self.note_file(target, graph_id, EventKind::Damaged, format!("{name} {wrong}")).await?;
+            tracing::error!(target_name = target.name, graph_id = graph_id.as_str(), file = name, "a target holds a damaged file");
+            self.note_file(target, graph_id, EventKind::Damaged, format!("{name} is damaged or gone")).await?;
         }
         let repaired = if files.is_empty() { Vec::new() } else { self.repair_copy(target, line, destination, graph_id, files).await? };
         let repaired: Vec<String> = repaired.iter().map(named).collect();

@@ -12,9 +12,12 @@ use crate::domain::graph_id::GraphId;
 use crate::domain::target::pause_after;
 use crate::store::entity::target::Model;
 
-/// All targets that something was sent to.
+/// All targets that something was sent to; and the copies here that are being read again.
 #[derive(Debug, Default)]
-pub(in crate::service) struct Sending(Mutex<HashMap<TargetId, Arc<Line>>>);
+pub(in crate::service) struct Sending {
+    lines: Mutex<HashMap<TargetId, Arc<Line>>>,
+    reread: Arc<Mutex<HashSet<GraphId>>>,
+}
 
 /// The way to one target.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ impl Sending {
     /// The way to a target, with its limits as they are now.
     pub(super) fn line(&self, target: &Model) -> Arc<Line> {
         let (rate, parallelism) = (target.bytes_per_second.try_into().unwrap_or(0), target.parallelism.try_into().unwrap_or(1));
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = Arc::clone(lines.entry(target.target_id).or_insert_with(|| Arc::new(Line::new(rate, parallelism))));
         drop(lines);
         line.throttle.set(rate);
@@ -70,6 +73,28 @@ impl Sending {
         }
         drop(state);
         line
+    }
+}
+
+impl Sending {
+    /// Notes that a copy here is read again until this is dropped; none where it is already.
+    pub(super) fn reread_alone(&self, copy: &GraphId) -> Option<RereadAlone> {
+        let reread = Arc::clone(&self.reread);
+        let is_first = reread.lock().unwrap_or_else(PoisonError::into_inner).insert(copy.clone());
+        is_first.then(|| RereadAlone { reread, copy: copy.clone() })
+    }
+}
+
+/// A copy is read again until this is dropped.
+#[derive(Debug)]
+pub(super) struct RereadAlone {
+    reread: Arc<Mutex<HashSet<GraphId>>>,
+    copy: GraphId,
+}
+
+impl Drop for RereadAlone {
+    fn drop(&mut self) {
+        self.reread.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.copy);
     }
 }
 
@@ -115,6 +140,12 @@ impl Line {
         }
         drop(state);
         Some(Underway { line: Arc::clone(self), graph_id: graph_id.clone() })
+    }
+
+    /// Notes that the copy of a graph is worked on; not where something is on its way there already.
+    pub(super) fn occupy(self: &Arc<Self>, graph_id: &GraphId) -> Option<Underway> {
+        let is_free = self.lock().busy.insert(graph_id.clone());
+        is_free.then(|| Underway { line: Arc::clone(self), graph_id: graph_id.clone() })
     }
 
     /// Notes that a snapshot was brought to the target.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// The most that is asked for at once, bytes.
-pub(super) const LARGEST_PIECE: usize = 1 << 20;
+/// The most that is asked for at once, bytes: less than what the C library gives pages of its own, which cost more than the copying.
+pub(super) const LARGEST_PIECE: usize = 192 << 10;
 
 /// The least, so that little is not divided into ever less.
 const SMALLEST_PIECE: u64 = 4 << 10;

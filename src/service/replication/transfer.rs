@@ -126,7 +126,12 @@ impl Transfer<'_> {
             return Ok(());
         }
         let base = self.base(record).await?;
-        let CopyPlan { packs, commit } = self.plan(record, base).await?;
+        let planned = match self.plan(record, base).await {
+            // The base may be what is damaged: without it the snapshot stands for itself.
+            Err(error) if base.is_some() && error.reason() == "REPOSITORY_DAMAGED" => self.plan(record, None).await,
+            planned => planned,
+        };
+        let CopyPlan { packs, commit } = planned?;
         failpoint::reach("replication.planned");
         let names = packs.iter().map(|(id, _)| *id).collect();
         let missing = self.destination.missing(FileKind::Pack, names).await?;

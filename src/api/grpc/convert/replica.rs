@@ -80,7 +80,8 @@ pub(in crate::api::grpc) fn parse_commit(request: v1::CommitSnapshotRequest) -> 
     let indexes = request.indexes.into_iter().map(|file| Ok((name("indexes.name", &file.name)?, file.bytes)));
     let record = request.record.ok_or_else(|| Error::Required(Violations::one("record", "must be given")))?;
     let record = (RecordId::from(name("record.name", &record.name)?), record.bytes);
-    Ok(Commit { base, packs: names("packs", &request.packs)?, indexes: indexes.collect::<Result<_, Error>>()?, record })
+    let (packs, replaced) = (names("packs", &request.packs)?, names("replaced", &request.replaced)?);
+    Ok(Commit { base, packs, indexes: indexes.collect::<Result<_, Error>>()?, record, replaced })
 }
 
 pub(in crate::api::grpc) fn parse_get(request: &v1::GetFileRequest) -> Result<(FileKind, FileId), Error> {
