@@ -141,6 +141,7 @@ fn standbys() -> TableCreateStatement {
         .col(string_null("operation_id"))
         .col(string_null("snapshot_id"))
         .col(big_integer_null("refreshed_at"))
+        .col(string_null("fingerprint"))
         .foreign_key(&mut goes_with("standbys", "graph_id", "graphs"))
         .to_owned()
 }

@@ -39,7 +39,7 @@ async fn run(services: &Services, operation: &Model, control: &Arc<Control>) -> 
         OperationKind::Drill => services.run_drill(operation, control).await,
         OperationKind::Recover => services.run_recover(operation, control).await,
         // Never claimed, see `OperationKind::BESIDE_WORKERS`.
-        OperationKind::Replicate => Ok(()),
+        OperationKind::Replicate => Err(Error::internal("do an operation", "one that waits for targets was claimed")),
         OperationKind::Cleanup => services.run_cleanup(operation, control).await,
     }
 }

@@ -54,7 +54,7 @@ pub async fn watch_targets(services: Services) {
                 looked_at = Some(Instant::now());
             }
             Ok(true) if is_due(reread_at, REREADING) => {
-                told(services.reread_due().await, "have copies read again");
+                told(services.begin_rereading().await, "have copies read again");
                 told(services.forget_replication_events().await, "forget old events");
                 reread_at = Some(Instant::now());
             }

@@ -27,7 +27,7 @@ pub enum Error {
     #[error("what answers there is no Lightkeep that takes copies: an old server, or a proxy that does not pass gRPC on ({0})")]
     NotLightkeep(String),
     /// Another protocol is spoken there.
-    #[error("the target runs Lightkeep {version}, which speaks replication protocol {theirs} and not 1: bring both to the same version")]
+    #[error("the target runs Lightkeep {version}, which speaks replication protocol {theirs} and not {ours}: bring both to the same version", ours = super::PROTOCOL)]
     Protocol {
         /// The number of its protocol.
         theirs: i32,

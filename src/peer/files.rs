@@ -54,9 +54,7 @@ impl Coming {
     /// # Errors
     /// [`Error::Broken`] where the other side takes too long; what it ended with.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let stalled = |_| Error::Broken(format!("nothing came for {} s", PIECE_LIMIT.as_secs()));
-        let message = tokio::time::timeout(PIECE_LIMIT, self.0.message()).await.map_err(stalled)?;
-        Ok(message?.map(|message| message.bytes))
+        Ok(in_time(self.0.message()).await??.map(|message| message.bytes))
     }
 }
 
@@ -101,12 +99,10 @@ impl Peer {
     /// What the call ended with.
     pub async fn list(&self, graph_id: &str, kind: Kind) -> Result<Vec<Name>, Error> {
         let request = v1::ListFilesRequest { graph_id: graph_id.to_owned(), kind: to_proto(kind).into() };
-        let mut stream = self.client.clone().list_files(self.call(request, None)).await?.into_inner();
+        let mut stream = in_time(self.client.clone().list_files(self.call(request, None))).await??.into_inner();
         let mut names = Vec::new();
         loop {
-            let stalled = |_| Error::Broken(format!("nothing came for {} s", PIECE_LIMIT.as_secs()));
-            let message = tokio::time::timeout(PIECE_LIMIT, stream.message()).await.map_err(stalled)?;
-            let Some(message) = message? else { return Ok(names) };
+            let Some(message) = in_time(stream.message()).await?? else { return Ok(names) };
             names.extend(names_of(&message.names)?);
             if names.len() > MOST_NAMES {
                 return Err(Error::Answer("it lists more files than a repository can have"));
@@ -120,7 +116,7 @@ impl Peer {
     /// What the call ended with.
     pub async fn get(&self, graph_id: &str, kind: Kind, name: Name) -> Result<Coming, Error> {
         let request = v1::GetFileRequest { graph_id: graph_id.to_owned(), kind: to_proto(kind).into(), name: name.to_vec() };
-        Ok(Coming(self.client.clone().get_file(self.call(request, None)).await?.into_inner()))
+        Ok(Coming(in_time(self.client.clone().get_file(self.call(request, None))).await??.into_inner()))
     }
 
     /// Has files read again whose names come after `after`, until so many bytes are read.
@@ -144,6 +140,12 @@ impl Peer {
             next: if answer.next.is_empty() { None } else { Some(name_of(&answer.next)?) },
         })
     }
+}
+
+/// What has to come within the limit.
+async fn in_time<T>(coming: impl Future<Output = T>) -> Result<T, Error> {
+    let stalled = |_| Error::Broken(format!("nothing came for {} s", PIECE_LIMIT.as_secs()));
+    tokio::time::timeout(PIECE_LIMIT, coming).await.map_err(stalled)
 }
 
 fn to_proto(kind: Kind) -> v1::StoredFileKind {

@@ -28,7 +28,11 @@ pub enum Answer {
 
 /// Asks a server. The key is sent to this address only: redirections are not followed.
 pub async fn ask_health(base_url: &str, key: Option<&Secret>, rules: AddressRules) -> Answer {
-    if let Err(must) = rules.parse_url(base_url) {
+    // As the client reads it: it takes `http://2130706433` for an address, and asks no resolver then.
+    let address = reqwest::Url::parse(base_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let address = address.and_then(|host| host.trim_start_matches('[').trim_end_matches(']').parse().ok());
+    let checked = rules.parse_url(base_url).map(|_| ()).and_then(|()| address.map_or(Ok(()), |address| rules.check_address(address)));
+    if let Err(must) = checked {
         return Answer::Unreachable(format!("its address {must}"));
     }
     let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(ANSWER_LIMIT);

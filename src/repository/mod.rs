@@ -48,7 +48,7 @@ pub use read::restore::{RestorePlan, RestoreRequest, Restored};
 pub use read::root::FoundDirectory;
 pub use read::verify::{SnapshotDepth, Verified, VerifyRequest};
 pub use record::{FoundRecords, NewRecord, Record};
-pub use replica::{Commit, Founding, Incoming, LARGEST_FILE_BYTES, Replica, Reread};
+pub use replica::{Commit, Founding, Incoming, Replica, Reread, largest_bytes};
 pub use reseal::{ResealedPack, Resealer};
 pub use sweep::losses::Loss;
 pub use sweep::prune::{PruneRequest, Pruned};

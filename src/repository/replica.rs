@@ -14,11 +14,17 @@ use super::error::Error;
 use super::files::{OTHER_CONTENT, subject};
 use super::format::FormatError;
 use super::format::id::{FileId, RecordId};
+use super::format::key::KeyFile;
 use crate::base::control::Control;
 use crate::base::failpoint;
 
-/// No file of a repository is larger: restic's packs have 128 MiB at most, and one blob more.
-pub const LARGEST_FILE_BYTES: u64 = 1 << 30;
+/// The largest file of a kind, bytes: restic's packs have 128 MiB at most, and one blob more.
+pub const fn largest_bytes(kind: FileKind) -> u64 {
+    match kind {
+        FileKind::Key | FileKind::Lock => 1 << 16,
+        FileKind::Pack | FileKind::Index | FileKind::Snapshot => 1 << 30,
+    }
+}
 
 /// The kinds of files that make up a copy, in the order in which they are written: what a file needs comes before it.
 const COPIED: [FileKind; 3] = [FileKind::Pack, FileKind::Index, FileKind::Snapshot];
@@ -105,14 +111,20 @@ impl Replica {
     /// Begins the copy of a repository: its key file, then its config. One that is begun already stays.
     ///
     /// # Errors
-    /// [`Error::OtherRepository`] where another one is; [`Error::Mismatch`] when the key file is not what its name says; [`Error::Io`].
+    /// [`Error::OtherRepository`] where another one is; [`Error::Mismatch`] when the key file is not what its name says, or would keep
+    /// whoever opens it too busy; [`Error::Io`].
     pub fn found(&self, founding: &Founding) -> Result<(), Error> {
         let Founding { config, key } = founding;
         check_name(FileKind::Key, &key.0, &key.1)?;
-        if self.config()?.is_some_and(|found| found != *config) {
-            return Err(Error::OtherRepository { root: self.root().to_path_buf() });
+        let parsed = KeyFile::parse(&key.1).map_err(|source| Error::Mismatch { subject: subject(FileKind::Key, &key.0), source })?;
+        if !parsed.parameters.are_modest() {
+            return Err(mismatch(FileKind::Key, &key.0, "to open it would take too much: choose less costly scrypt parameters"));
         }
-        self.prepare()?;
+        match self.config()? {
+            Some(found) if found == *config => return Ok(()),
+            Some(_) => return Err(Error::OtherRepository { root: self.root().to_path_buf() }),
+            None => self.prepare()?,
+        }
         let _alone = self.backend.lock_creation()?;
         if !self.backend.exists(FileKind::Key, &key.0)? {
             self.write(FileKind::Key, &key.0, &key.1)?;
@@ -187,13 +199,23 @@ impl Replica {
         open(&self.backend, kind, id)
     }
 
+    /// Reads a small file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn read(&self, kind: FileKind, id: &FileId) -> Result<Vec<u8>, Error> {
+        let path = self.backend.path(kind, id);
+        fs::read(&path).map_err(Error::io("read", path))
+    }
+
     /// Begins to receive a file of so many bytes. One of that name that is there is replaced when all has come: it may be damaged.
     ///
     /// # Errors
     /// [`Error::TooLarge`], [`Error::Io`].
     pub fn receive(&self, kind: FileKind, id: FileId, size_bytes: u64) -> Result<Incoming, Error> {
-        if size_bytes > LARGEST_FILE_BYTES {
-            return Err(Error::TooLarge { subject: subject(kind, &id), limit_bytes: LARGEST_FILE_BYTES });
+        let limit_bytes = largest_bytes(kind);
+        if size_bytes > limit_bytes {
+            return Err(Error::TooLarge { subject: subject(kind, &id), limit_bytes });
         }
         let (backend, staged) = (self.backend.clone(), self.backend.stage()?);
         Ok(Incoming { backend, kind, id, staged, hash: Sha256::new(), left_bytes: size_bytes })
@@ -296,6 +318,11 @@ impl Replica {
 }
 
 impl Incoming {
+    /// The directory of the repository that it comes to.
+    pub fn root(&self) -> &Path {
+        self.backend.root()
+    }
+
     /// Appends bytes.
     ///
     /// # Errors

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::graphs::check_own;
 use super::graphs::{DEFAULT_QUIET_WAIT_SECONDS, Graph, Server};
 use super::idempotency::Request;
 use super::inputs::check_inputs_apart;
 use super::operations::{Work, payload, to_json};
 use super::protection::check_none_protected;
-use super::replication::check_own;
 use super::repository_lock::HeldLock;
 use crate::base::control::Control;
 use crate::base::failpoint;

@@ -7,7 +7,6 @@ use sea_orm::ConnectionTrait;
 use super::Services;
 use super::error::{Error, ErrorKind};
 use super::idempotency::Request;
-use super::replication::check_own;
 use crate::base::secret::Secret;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
@@ -224,4 +223,16 @@ impl Services {
         let Page { items, next_page_token } = graphs::list(self.store().read(), wanted, page).await?;
         Ok(Page { items: self.with_stats(items).await?, next_page_token })
     }
+}
+
+/// Refuses what a copy cannot do.
+///
+/// # Errors
+/// The graph is one.
+pub(super) fn check_own(graph_id: &GraphId) -> Result<(), Error> {
+    if !graph_id.is_copy() {
+        return Ok(());
+    }
+    let message = format!("graph `{graph_id}` is a copy of one that is elsewhere, and has no source: restore a snapshot of it");
+    Err(Error::refused(ErrorKind::FailedPrecondition, "GRAPH_IS_COPY", message))
 }

@@ -31,7 +31,21 @@ impl HeldLock {
     /// # Errors
     /// It is still held when patience ends; the work was cancelled.
     pub(super) async fn take(services: &Services, repository: &Arc<Repository>, kind: LockKind, control: &Control) -> Result<Self, Error> {
-        let until = Instant::now() + PATIENCE;
+        Self::take_within(PATIENCE, services, repository, kind, control).await
+    }
+
+    /// As [`HeldLock::take`], with another patience.
+    ///
+    /// # Errors
+    /// As [`HeldLock::take`].
+    pub(super) async fn take_within(
+        patience: Duration,
+        services: &Services,
+        repository: &Arc<Repository>,
+        kind: LockKind,
+        control: &Control,
+    ) -> Result<Self, Error> {
+        let until = Instant::now() + patience;
         loop {
             control.go_on()?;
             let (repository, now, host) = (Arc::clone(repository), services.now(), services.settings().host_name.clone());

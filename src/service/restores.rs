@@ -109,9 +109,9 @@ impl Services {
             self.blocking(move || Ok::<_, Error>((is_empty(&looked_at), inputs_looked_at.is_none_or(|inputs| is_empty(&inputs))))).await?;
         let replaces = |own: &str, target: Option<&Path>, is_empty: bool| !is_empty && target == Some(Path::new(own));
         // Of a copy no snapshot can be taken: what stands there is kept beside it, as of any restore.
-        let is_in_place = !new.graph_id.is_copy() && replaces(&graph.source_dir, Some(&target), target_is_empty)
-            || !new.graph_id.is_copy()
-                && graph.inputs_dir.as_ref().is_some_and(|own| replaces(own, inputs_target.as_deref(), inputs_are_empty));
+        let is_in_place = !new.graph_id.is_copy()
+            && (replaces(&graph.source_dir, Some(&target), target_is_empty)
+                || graph.inputs_dir.as_ref().is_some_and(|own| replaces(own, inputs_target.as_deref(), inputs_are_empty)));
         let payload = RestorePayload {
             target_dir: target,
             force: new.force,

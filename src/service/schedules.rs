@@ -4,8 +4,8 @@ use sea_orm::ConnectionTrait;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::graphs::check_own;
 use super::idempotency::Request;
-use super::replication::check_own;
 use super::schedule_rows::{
     GraphSchedule, NewSchedule, ScheduleUpdate, Subject, columns_of, etag, fields_of, fill_in, schedule_of, subject_text,
 };

@@ -6,10 +6,10 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::graphs::check_own;
 use super::idempotency::Request;
 use super::operations::{Work, subject};
 use super::paths::into_text;
-use super::replication::check_own;
 use crate::base::ids::SnapshotId;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use crate::support::app::{TestApp, finish};
+use crate::support::app::{TestApp, finish, settled};
 use crate::support::database::Kind;
 use crate::support::files::{copy_tree, describe};
 use crate::support::pair::{PEER, Pair, TARGETS, in_step, replica};
@@ -187,6 +187,38 @@ async fn what_is_damaged_at_the_target_is_found_and_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_index_loses_nothing_that_only_the_target_has() {
+    let pair = Pair::start(Kind::Sqlite).await;
+    let target = pair.register().await;
+    let source = sample(&pair.source);
+    let first = pair.source.snapshot("g", &source).await;
+    let before = describe(&source);
+    pair.in_step("g").await;
+    for name in ["graph_chunk_entity_relation.graphml", "vdb_chunks.json"] {
+        fs::write(source.join(name), name.repeat(10_000)).unwrap();
+    }
+    pair.source.snapshot("g", &source).await;
+    pair.in_step("g").await;
+    pair.source.delete(&first).await.unwrap();
+    work(&pair.source, "g", "prune", json!({ "max_unused_percent": 0 })).await;
+    let copy = pair.copy("g");
+    for index in stored(&copy, "index") {
+        flip_a_bit(&index);
+    }
+    let (damaged, repaired) = verify(&pair.source, &target, "g").await;
+    assert!(damaged.len() > 1 && damaged == repaired, "{damaged:?} {repaired:?}");
+    // The other side makes an index of what only it has.
+    settled(&pair.target).await;
+    assert_eq!(verify(&pair.source, &target, "g").await, (vec![], vec![]));
+    pair.restic(&copy, &["check", "--read-data"]);
+    let restored = pair.target.data("restored");
+    let restore = format!("{GRAPHS}/g@{PEER}/snapshots/{}/restore", first.backup_id);
+    post(&pair.target, &restore, &json!({ "target_dir": restored })).await.ok();
+    assert_eq!(describe(&restored), before);
+    pair.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_repository_comes_back() {
     let pair = Pair::start(Kind::Sqlite).await;
     let target = pair.register().await;
@@ -256,6 +288,8 @@ async fn a_disk_holds_copies_of_its_own() {
     fs::create_dir(&place).unwrap();
     let target = post(&app, TARGETS, &json!({ "name": "disk", "path": place })).await.ok();
     assert_eq!(target["path"], json!(place));
+    let twice = post(&app, TARGETS, &json!({ "name": "again", "path": place })).await;
+    assert_eq!(twice.refusal().0, 400, "{}", twice.text);
     let source = sample(&app);
     let snapshot = app.snapshot("g", &source).await;
     in_step(&app, "g").await;

@@ -9,7 +9,7 @@ use crate::support::database::Kind;
 use crate::support::files::{describe, kept, small};
 use crate::support::pair::{PEER, PEER_KEY, Pair, TARGETS};
 use crate::support::process::{Process, run};
-use crate::support::rest::{GRAPHS, get, post, send};
+use crate::support::rest::{GRAPHS, delete, get, post, send};
 
 const REPLICATED: &str = "/api/backup/replication/graphs";
 
@@ -52,6 +52,23 @@ async fn a_target_on_request_gets_what_is_asked_for() {
     let again = post(&pair.source, &format!("{REPLICATED}/g/replicate"), &json!({ "wait": true })).await.ok();
     assert_eq!((&again["state"], &again["result"]["replicated"]), (&json!("succeeded"), &json!(0)));
     pair.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_of_a_target_that_is_removed_has_failed() {
+    let app = TestApp::start(Kind::Sqlite).await;
+    // A port on which nobody listens.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let body = json!({ "name": "gone", "base_url": format!("http://{free}"), "api_key": "k", "on_request": true });
+    let target = post(&app, TARGETS, &body).await.ok();
+    let source = small(&app.data("rag"));
+    app.snapshot("g", &source).await;
+    let asked = post(&app, &format!("{REPLICATED}/g/replicate"), &json!({})).await.ok();
+    assert_eq!(asked["state"], json!("queued"));
+    delete(&app, &format!("{TARGETS}/{}", target["target_id"].as_str().unwrap())).await.ok();
+    let report = ended(&app, &asked).await;
+    assert_eq!(report["state"], json!("failed"), "{report}");
+    finish(app).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -192,8 +209,28 @@ async fn a_standby_has_the_newest_good_snapshot() {
     let second = pair.source.snapshot("g", &source).await;
     stands(&second.backup_id).await;
 
-    // It is taken over: refreshed no more, and a graph of its own.
+    // Somebody has written there: that is kept.
+    std::fs::write(directory.join("own"), "of the standby only").unwrap();
+    std::fs::write(source.join("more"), "something else").unwrap();
+    let third = pair.source.snapshot("g", &source).await;
+    while get(&pair.target, &format!("{path}/status")).await.ok()["standby"]["snapshot_id"] != json!(third.backup_id) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(describe(&directory), describe(&source));
+    let former = kept(&directory).remove(0);
+    assert_eq!(std::fs::read_to_string(former.join("own")).unwrap(), "of the standby only");
+    std::fs::remove_dir_all(former).unwrap();
+
+    // It is taken over: refreshed no more, even where that had begun, and a graph of its own.
+    std::fs::write(source.join("more"), "the last").unwrap();
+    pair.source.snapshot("g", &source).await;
+    pair.in_step("g").await;
     assert_eq!(set(json!("")).await.ok()["directory"], json!(""));
+    let open = get(&pair.target, &format!("/api/operations?graph_id=g@{PEER}")).await.ok();
+    let open = open["operations"].as_array().unwrap().clone();
+    let refreshing =
+        open.iter().filter(|one| one["kind"] == json!("restore") && ["queued", "running"].contains(&one["state"].as_str().unwrap()));
+    assert_eq!(refreshing.count(), 0, "{open:?}");
     let before = describe(&directory);
     std::fs::write(source.join("more"), "something newer").unwrap();
     pair.source.snapshot("g", &source).await;

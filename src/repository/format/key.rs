@@ -29,6 +29,11 @@ impl Parameters {
         Ok(Self { salt, n: 1 << 15, r: 8, p: 1 })
     }
 
+    /// Whether deriving takes 128 MiB and some seconds at most: for files that others bring. restic's take half of it.
+    pub(crate) fn are_modest(&self) -> bool {
+        u128::from(self.n) * u128::from(self.r) * 128 <= 1 << 27 && self.p <= 16
+    }
+
     /// Derives the key that seals the master key.
     pub(crate) fn derive(&self, password: &str) -> Result<Key, FormatError> {
         // the file is not authenticated before this: bounds keep a forged one from taking all memory

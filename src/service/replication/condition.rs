@@ -24,6 +24,9 @@ use crate::store::targets;
 /// How long a target has to answer to all that it is asked.
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
 
+/// So many looks in a row may be missed until nothing is known of a target any more.
+const LOOKS_MISSED: u32 = 3;
+
 /// What was found when a target was looked at. It stands in its row as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Condition {
@@ -60,7 +63,7 @@ impl Services {
     /// # Errors
     /// There is none with this id. What is wrong with it is what is found.
     pub async fn check_target(&self, id: &str) -> Result<Model, Error> {
-        let target = self.get_target(id).await?;
+        let target = self.find_target(self.store().read(), id).await?;
         let before = target.status;
         let (status, condition) = match timeout(LOOK_LIMIT, self.look_at_target(&target)).await {
             Ok(found) => found,
@@ -74,7 +77,7 @@ impl Services {
         if before != status {
             let (name, status_word, message) = (target.name.as_str(), status.as_str(), condition.message.as_str());
             tracing::info!(target_name = name, status = status_word, message, "a target is another way than before");
-            self.note_event(Event {
+            let event = Event {
                 target_id: target.target_id,
                 graph_id: None,
                 snapshot_id: None,
@@ -82,8 +85,8 @@ impl Services {
                 message: format!("{before} before, {status} now: {message}"),
                 sent_bytes: 0,
                 duration: Duration::ZERO,
-            })
-            .await?;
+            };
+            self.note_event(self.store().read(), event).await?;
         }
         self.get_target(id).await
     }
@@ -121,7 +124,17 @@ impl Services {
         targets.map(|target| self.component_of(target)).collect()
     }
 
+    /// A target as it is known to be: how it was long ago, as while nobody looked, says nothing.
+    pub(super) fn aged_target(&self, target: Model) -> Model {
+        let limit = self.settings().replication.health_check_interval * LOOKS_MISSED + LOOK_LIMIT;
+        if target.checked_at.is_some_and(|checked| self.now().since(checked) > limit) {
+            return Model { status: TargetStatus::Unknown, ..target };
+        }
+        target
+    }
+
     fn component_of(&self, target: Model) -> Result<HealthCheck, Error> {
+        let target = self.aged_target(target);
         let unreadable = |error| Error::internal("read a target", error);
         let condition: Option<Condition> = target.condition.as_deref().map(serde_json::from_str).transpose().map_err(unreadable)?;
         let status = match target.status {
@@ -131,7 +144,13 @@ impl Services {
             TargetStatus::Unknown => HealthStatus::Unknown,
         };
         let mut details = BTreeMap::from([("name".to_owned(), target.name)]);
-        let message = condition.as_ref().map_or_else(|| "nobody has looked yet".to_owned(), |found| found.message.clone());
+        let message = match (&condition, target.checked_at) {
+            (Some(found), Some(checked)) if status == HealthStatus::Unknown => {
+                format!("nobody has looked since {checked}: {}", found.message)
+            }
+            (Some(found), _) => found.message.clone(),
+            (None, _) => "nobody has looked yet".to_owned(),
+        };
         if let Some(found) = condition {
             let numbers = [("round_trip_seconds", found.round_trip_seconds), ("clock_difference_seconds", found.clock_difference_seconds)];
             details.extend(numbers.into_iter().filter_map(|(name, number)| Some((name.to_owned(), format!("{:.6}", number?)))));
@@ -157,8 +176,13 @@ impl Services {
     }
 
     async fn look_at_directory(&self, target: &Model) -> (TargetStatus, Condition) {
+        // A disk that does not answer holds whoever asks it, and those who ask after him.
+        let Some(alone) = self.sending().alone(format!("look at {}", target.target_id)) else {
+            return (TargetStatus::Unreachable, Condition::of("TARGET_LATE", "its directory has not answered to the look before yet"));
+        };
         let (services, looked_at, began) = (self.clone(), target.clone(), Instant::now());
         let looked = self.blocking(move || {
+            let _alone = alone;
             services.check_mounted(&looked_at)?;
             let path = PathBuf::from(looked_at.path.unwrap_or_default());
             let probe = path.join(format!(".lightkeep-probe-{}", looked_at.target_id));

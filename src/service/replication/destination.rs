@@ -1,17 +1,19 @@
 //! Where copies of a graph go: a narrow door, behind which is another Lightkeep or a directory. An object store has the same verbs.
 
 use std::fs::File;
+use std::io::{Seek as _, Write as _};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::super::Services;
 use super::super::error::{Error, ErrorKind};
+use super::receiving::Receiving;
 use super::throttle::Throttle;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::peer::{self, Address, Kind, Peer};
-use crate::repository::{Commit, FileId, FileKind, Founding, Incoming, RecordId, Reread};
+use crate::repository::{Commit, FileId, FileKind, Founding, RecordId, Reread};
 use crate::store::entity::target::Model;
 
 /// Whose doing it is that copies lie in our directories.
@@ -22,6 +24,9 @@ const PIECES_AHEAD: usize = 4;
 
 /// How long the other side may take for the next piece.
 const PIECE_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long it may take to make a file last that has arrived.
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 /// The copy of a graph at a target.
 #[derive(Debug, Clone)]
@@ -89,7 +94,7 @@ impl Destination {
             Self::Directory { services, copy, .. } => services.find_missing(copy, kind, names).await,
             Self::Peer { peer, graph_id, .. } => {
                 let names: Vec<peer::Name> = names.iter().map(|id| *id.as_bytes()).collect();
-                let missing = peer.missing(graph_id, to_peer(kind), &names).await?;
+                let missing = peer.missing(graph_id, to_peer(kind)?, &names).await?;
                 Ok(missing.into_iter().map(FileId::from_bytes).collect())
             }
         }
@@ -128,9 +133,28 @@ impl Destination {
                         }
                     }
                 };
-                let sent = async { Ok::<_, Error>(peer.put(graph_id, to_peer(kind), *name.as_bytes(), size, pieces).await?) };
-                tokio::try_join!(read, sent).map(|_| ())
+                let sent = async { Ok::<_, Error>(peer.put(graph_id, to_peer(kind)?, *name.as_bytes(), size, pieces).await?) };
+                tokio::pin!(sent);
+                tokio::select! {
+                    // It says why it ends early.
+                    result = &mut sent => return result,
+                    result = read => result?,
+                }
+                tokio::time::timeout(ANSWER_LIMIT, sent).await.map_err(|_| stalled())?
             }
+        }
+    }
+
+    /// As [`Destination::put`], of a file that is here in memory only.
+    pub(super) async fn put_bytes(&self, kind: FileKind, name: FileId, bytes: Vec<u8>, throttle: &Throttle) -> Result<(), Error> {
+        let (services, size) = (self.services().clone(), bytes.len() as u64);
+        let file = services.blocking(move || in_memory(&bytes).map_err(|error| Error::internal("hold a file in memory", error))).await?;
+        self.put(kind, name, (file, size), throttle).await
+    }
+
+    fn services(&self) -> &Services {
+        match self {
+            Self::Directory { services, .. } | Self::Peer { services, .. } => services,
         }
     }
 
@@ -157,7 +181,7 @@ impl Destination {
         match self {
             Self::Directory { services, copy, .. } => services.list_copied(copy, kind).await,
             Self::Peer { peer, graph_id, .. } => {
-                Ok(peer.list(graph_id, to_peer(kind)).await?.into_iter().map(FileId::from_bytes).collect())
+                Ok(peer.list(graph_id, to_peer(kind)?).await?.into_iter().map(FileId::from_bytes).collect())
             }
         }
     }
@@ -177,7 +201,7 @@ impl Destination {
                 }
             }
             Self::Peer { peer, graph_id, .. } => {
-                let mut coming = peer.get(graph_id, to_peer(kind), *name.as_bytes()).await?;
+                let mut coming = peer.get(graph_id, to_peer(kind)?, *name.as_bytes()).await?;
                 while let Some(piece) = coming.next().await? {
                     begin.take(piece).await?;
                 }
@@ -199,28 +223,37 @@ impl Destination {
     }
 }
 
+/// A file without a name that holds these bytes.
+fn in_memory(bytes: &[u8]) -> std::io::Result<File> {
+    let descriptor = rustix::fs::memfd_create("lightkeep", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(descriptor);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
 /// A file that is being got. How long it is, is known at its end.
 pub(super) struct Getting<'a> {
     services: &'a Services,
-    incoming: Option<Incoming>,
+    receiving: Option<Receiving>,
     bytes: u64,
 }
 
 impl<'a> Getting<'a> {
-    pub(super) fn new(services: &'a Services, incoming: Incoming) -> Self {
-        Self { services, incoming: Some(incoming), bytes: 0 }
+    pub(super) fn new(services: &'a Services, receiving: Receiving) -> Self {
+        Self { services, receiving: Some(receiving), bytes: 0 }
     }
 
     async fn take(&mut self, piece: bytes::Bytes) -> Result<(), Error> {
-        let incoming = self.incoming.take().ok_or_else(|| Error::internal("receive a file", "it has ended already"))?;
+        let receiving = self.receiving.take().ok_or_else(|| Error::internal("receive a file", "it has ended already"))?;
         self.bytes += piece.len() as u64;
-        self.incoming = Some(self.services.take_piece(incoming, piece).await?);
+        self.receiving = Some(self.services.take_unmeasured(receiving, piece).await?);
         Ok(())
     }
 
     async fn finish(&mut self) -> Result<u64, Error> {
-        let incoming = self.incoming.take().ok_or_else(|| Error::internal("receive a file", "it has ended already"))?;
-        self.services.finish_file(incoming.of_any_length()).await?;
+        let receiving = self.receiving.take().ok_or_else(|| Error::internal("receive a file", "it has ended already"))?;
+        self.services.finish_unmeasured(receiving).await?;
         Ok(self.bytes)
     }
 }
@@ -230,12 +263,13 @@ fn stalled() -> Error {
     Error::refused(ErrorKind::Unavailable, "TARGET_CONNECTION_BROKEN", message)
 }
 
-fn to_peer(kind: FileKind) -> Kind {
+fn to_peer(kind: FileKind) -> Result<Kind, Error> {
     match kind {
-        FileKind::Key | FileKind::Lock => Kind::Key,
-        FileKind::Snapshot => Kind::Record,
-        FileKind::Index => Kind::Index,
-        FileKind::Pack => Kind::Pack,
+        FileKind::Key => Ok(Kind::Key),
+        FileKind::Snapshot => Ok(Kind::Record),
+        FileKind::Index => Ok(Kind::Index),
+        FileKind::Pack => Ok(Kind::Pack),
+        FileKind::Lock => Err(Error::internal("copy a file", "locks stay where they are")),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sea_orm::ConnectionTrait;
+
 use super::super::Services;
 use super::super::error::Error;
 use crate::base::ids::{EventId, SnapshotId, TargetId};
@@ -28,7 +30,7 @@ impl Services {
     ///
     /// # Errors
     /// The database's.
-    pub(super) async fn note_event(&self, event: Event<'_>) -> Result<(), Error> {
+    pub(super) async fn note_event(&self, connection: &impl ConnectionTrait, event: Event<'_>) -> Result<(), Error> {
         let now = self.now();
         let row = Model {
             event_id: EventId::new(self.ids(), now),
@@ -41,7 +43,7 @@ impl Services {
             sent_bytes: i64::try_from(event.sent_bytes).unwrap_or(i64::MAX),
             duration_seconds: event.duration.as_secs_f64(),
         };
-        Ok(target_events::insert(self.store().read(), row).await?)
+        Ok(target_events::insert(connection, row).await?)
     }
 
     /// Events of targets, newest first.

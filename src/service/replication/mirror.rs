@@ -1,7 +1,7 @@
 //! Copies with a password of their own. What is at the target of config, keys, index and records is mirrored here, so that the copy can be
 //! opened; its packs are made here, sent, and removed. All of it can be made again from the target.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::Services;
@@ -14,7 +14,7 @@ use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::secret::Secret;
 use crate::domain::graph_id::GraphId;
-use crate::repository::{Commit, FileId, FileKind, LARGEST_FILE_BYTES, LockKind, RecordId, Replica, Repository, ResealedPack, Resealer};
+use crate::repository::{Commit, FileId, FileKind, LockKind, RecordId, Replica, Repository, ResealedPack, Resealer};
 use crate::store::entity::{snapshot, target};
 
 /// An index file is sent after so many packs: after a break these at most are sent again.
@@ -29,6 +29,8 @@ pub(super) struct Mirroring<'a> {
     pub(super) destination: &'a Destination,
     pub(super) line: &'a Arc<Line>,
     pub(super) control: &'a Arc<Control>,
+    /// Whether what is there already is made whole, or what is not there brought.
+    pub(super) mends: bool,
     /// Packs there that are damaged: what lies in them only is sent again.
     pub(super) distrusted: Vec<FileId>,
 }
@@ -45,9 +47,22 @@ impl Services {
         }
     }
 
+    fn mirrors_of(&self, target: &target::Model) -> PathBuf {
+        self.settings().places.storage.join(".mirrors").join(target.target_id.to_string())
+    }
+
     /// Where the mirror of a copy lies.
     pub(super) fn mirror_root(&self, target: &target::Model, graph_id: &GraphId) -> PathBuf {
-        self.settings().places.storage.join(".mirrors").join(target.target_id.to_string()).join(graph_id.as_str())
+        self.mirrors_of(target).join(graph_id.as_str())
+    }
+
+    /// Removes all mirrors of what is at a target.
+    ///
+    /// # Errors
+    /// The disk refuses it.
+    pub(super) async fn remove_mirrors(&self, target: &target::Model) -> Result<(), Error> {
+        let doomed = self.mirrors_of(target);
+        self.blocking(move || remove(&doomed)).await
     }
 }
 
@@ -59,7 +74,7 @@ impl Mirroring<'_> {
         let looked_in = Arc::clone(&mirror);
         let found = self.services.blocking(move || looked_in.find_record_by_tag(&tag)).await?;
         // Either it is to be brought there, or what is there of it is to be made whole: what was deleted there is not brought again.
-        if found.is_some() == self.distrusted.is_empty() {
+        if found.is_some() != self.mends {
             return Ok(Sent::default());
         }
         let lock = HeldLock::try_take(self.services, &self.from, LockKind::Shared).await?;
@@ -141,8 +156,7 @@ impl Mirroring<'_> {
         if config.is_some() && config != there {
             // It was of another copy, or of one that was never begun.
             let doomed = root.clone();
-            let removed = services.blocking(move || std::fs::remove_dir_all(&doomed).map_err(|error| unwritable(&doomed, &error)));
-            removed.await?;
+            services.blocking(move || remove(&doomed)).await?;
         }
         match there {
             Some(config) => {
@@ -164,14 +178,14 @@ impl Mirroring<'_> {
     /// Gets the small files that are there and not here, and removes those that are here and not there.
     async fn follow(&self, here: &Replica, config: Vec<u8>) -> Result<(), Error> {
         let prepared = here.clone();
-        self.services.blocking(move || prepared.prepare()).await?;
+        // A pack that an attempt left which was cut off is of no use: it was not named anywhere.
+        self.services.blocking(move || prepared.prepare().and_then(|()| prepared.follow(FileKind::Pack, &[]))).await?;
         for kind in [FileKind::Key, FileKind::Index, FileKind::Snapshot] {
             let (there, looked_at) = (self.destination.list(kind).await?, here.clone());
             let wanted = self.services.blocking(move || looked_at.follow(kind, &there)).await?;
             for name in wanted {
-                let receiving = here.clone();
-                let incoming = self.services.blocking(move || receiving.receive(kind, name, LARGEST_FILE_BYTES)).await?;
-                self.destination.get(kind, name, Getting::new(self.services, incoming)).await?;
+                let receiving = self.services.begin_unmeasured(here.clone(), kind, name).await?;
+                self.destination.get(kind, name, Getting::new(self.services, receiving)).await?;
             }
         }
         let begun = here.clone();
@@ -179,7 +193,12 @@ impl Mirroring<'_> {
     }
 }
 
-fn unwritable(path: &std::path::Path, error: &std::io::Error) -> Error {
-    let message = format!("the mirror of a copy cannot be removed: `{}`: {error}", path.display());
-    Error::refused(ErrorKind::FailedPrecondition, "FILE_SYSTEM", message)
+fn remove(mirror: &Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(mirror) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let message = format!("the mirror of a copy cannot be removed: `{}`: {error}", mirror.display());
+            Err(Error::refused(ErrorKind::FailedPrecondition, "FILE_SYSTEM", message))
+        }
+        _ => Ok(()),
+    }
 }

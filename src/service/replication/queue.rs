@@ -20,7 +20,7 @@ use crate::domain::label::{Labels, Selector};
 use crate::domain::target::{EventKind, ReplicationState};
 use crate::store::entity::{graph, replica, replication, snapshot, target};
 use crate::store::replications::DueFilter;
-use crate::store::{graphs, replicas, replications, targets};
+use crate::store::{self, graphs, replicas, replications, targets};
 
 /// So many snapshots of a target are looked at in one round.
 const LOOKED_AT: u64 = 256;
@@ -58,7 +58,10 @@ impl Services {
                 Some(graphs) => graphs,
                 None => graphs.insert(graphs::list_all(self.store().read()).await?),
             };
-            let due = self.list_due(&target, &selected(&target, graphs)).await?;
+            let mut graph_ids = selected(&target, graphs);
+            // Those that wait must not stand in the way of the others.
+            graph_ids.retain(|graph_id| line.is_free_for(graph_id));
+            let due = self.list_due(&target, &graph_ids).await?;
             for snapshot in due {
                 if let Some(underway) = line.begin(&snapshot.graph_id) {
                     self.begin_sending(target.clone(), snapshot, Arc::clone(&line), underway);
@@ -118,7 +121,7 @@ impl Services {
                 Ok(())
             }
             Err(error) => {
-                line.failed(&snapshot.graph_id, OF_TARGET.contains(&error.reason().as_str()));
+                line.failed(&snapshot.graph_id, is_of_target(&error));
                 self.note_failure(target, snapshot, row, replica, &error, began.elapsed()).await
             }
         }
@@ -155,14 +158,18 @@ impl Services {
             replicated_at: Some(now),
             ..row
         };
-        if !self.still_there(replications::write_done(self.store().read(), done).await)? {
+        let replica = replica::Model { last_success_at: Some(now), last_error: None, failures: 0, ..replica };
+        let event = self.event_of(target, snapshot, EventKind::Replicated, format!("{} files were sent", sent.files), duration);
+        let transaction = self.store().begin().await?;
+        if !self.still_there(replications::write_done(&*transaction, done).await)?
+            || !self.still_there(replicas::write_attempt(&*transaction, replica).await)?
+        {
             return Ok(());
         }
-        let replica = replica::Model { last_success_at: Some(now), last_error: None, failures: 0, ..replica };
-        self.still_there(replicas::write_attempt(self.store().read(), replica).await)?;
+        self.note_event(&*transaction, Event { sent_bytes: sent.bytes, ..event }).await?;
+        store::commit(transaction).await?;
         failpoint::reach("replication.noted");
-        let event = self.event_of(target, snapshot, EventKind::Replicated, format!("{} files were sent", sent.files), duration);
-        self.note_event(Event { sent_bytes: sent.bytes, ..event }).await
+        Ok(())
     }
 
     async fn note_failure(
@@ -181,13 +188,18 @@ impl Services {
         } else {
             tracing::warn!(target_name, graph_id, reason = error.reason(), error = error.chain(), "a snapshot could not be replicated");
         }
-        let failed = replication::Model { failures: row.failures.saturating_add(1), error_message: Some(message.clone()), ..row };
-        if !self.still_there(replications::write_failed(self.store().read(), failed).await)? {
+        // What is wrong with the target says nothing of the snapshot: it keeps its place.
+        let failures = if is_of_target(error) { row.failures } else { row.failures.saturating_add(1) };
+        let failed = replication::Model { failures, error_message: Some(message.clone()), ..row };
+        let replica = replica::Model { last_error: Some(message.clone()), failures: replica.failures.saturating_add(1), ..replica };
+        let transaction = self.store().begin().await?;
+        if !self.still_there(replications::write_failed(&*transaction, failed).await)?
+            || !self.still_there(replicas::write_attempt(&*transaction, replica).await)?
+        {
             return Ok(());
         }
-        let replica = replica::Model { last_error: Some(message.clone()), failures: replica.failures.saturating_add(1), ..replica };
-        self.still_there(replicas::write_attempt(self.store().read(), replica).await)?;
-        self.note_event(self.event_of(target, snapshot, EventKind::Failed, message, duration)).await
+        self.note_event(&*transaction, self.event_of(target, snapshot, EventKind::Failed, message, duration)).await?;
+        Ok(store::commit(transaction).await?)
     }
 
     fn event_of<'a>(
@@ -203,12 +215,17 @@ impl Services {
     }
 
     /// Whether target, graph and snapshot were still there when something was noted of them.
-    pub(super) fn still_there(&self, written: Result<(), crate::store::Error>) -> Result<bool, Error> {
+    pub(super) fn still_there(&self, written: Result<(), store::Error>) -> Result<bool, Error> {
         match written {
             Err(error) if error.is_foreign_key_violation() => Ok(false),
             other => Ok(other.map(|()| true)?),
         }
     }
+}
+
+/// Whether an error says something of a target as a whole.
+fn is_of_target(error: &Error) -> bool {
+    OF_TARGET.contains(&error.reason().as_str())
 }
 
 /// The graphs that a target takes: those with its labels, and a source of their own.

@@ -3,6 +3,8 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -11,6 +13,7 @@ use super::super::error::{Error, ErrorKind};
 use super::super::operations::to_json;
 use super::super::repositories::{ReconcileWish, RepairWish, RepositoryWish};
 use super::super::repository_lock::HeldLock;
+use super::room::Room;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::timestamp::Timestamp;
@@ -18,11 +21,11 @@ use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{OperationKind, OperationState};
 use crate::lightrag::apply::free_bytes;
-use crate::repository::{self, Commit, FileId, FileKind, Founding, Incoming, LockKind, Replica, Reread};
+use crate::repository::{self, Commit, FileId, FileKind, Founding, Incoming, LockKind, Replica, Reread, largest_bytes};
 use crate::store::{self, graphs, operations};
 
-/// So much room is left on a disk when copies are taken, bytes: databases and logs need some too.
-const ROOM_LEFT: u64 = 64 << 20;
+/// How long a commit waits for whoever has the copy for himself: less than its caller waits for the answer.
+const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
 /// So much is read again for one call, bytes.
 const MOST_REREAD_BYTES: u64 = 1 << 30;
@@ -36,6 +39,13 @@ pub struct Held {
     pub free_bytes: u64,
     /// The sealed config of the copy; none where there is none.
     pub config: Option<Vec<u8>>,
+}
+
+/// A file that is being received, with the room for it.
+#[derive(Debug)]
+pub struct Receiving {
+    incoming: Incoming,
+    room: Room,
 }
 
 impl Services {
@@ -81,12 +91,22 @@ impl Services {
     /// # Errors
     /// Another repository is there; the key file is not what its name says.
     pub async fn found_copy(&self, caller: &Caller, copy: &GraphId, founding: Founding) -> Result<(), Error> {
-        let replica = self.replica(copy);
-        self.blocking(move || replica.found(&founding)).await?;
+        let (replica, services, here) = (self.replica(copy), self.clone(), self.settings().places.storage.clone());
+        let bytes = founding.config.len() + founding.key.1.len();
+        let founded = self.blocking(move || {
+            let _room = services.sending().rooms().reserve(&here, bytes as u64)?;
+            Ok::<_, Error>(replica.found(&founding)?)
+        });
+        founded.await?;
         match self.register_copy(caller, copy).await {
-            Err(error) if error.is_race() => Ok(()),
-            result => result,
+            Err(error) if !error.is_race() => return Err(error),
+            _ => {}
         }
+        // It takes a while to derive the key, which committing needs: meanwhile files come. What is wrong with it is told then.
+        let (services, root) = (self.clone(), self.repository_root(copy));
+        let opening = async move { services.clone().blocking(move || services.repositories().get_or_open(&root).map(drop)).await };
+        self.tasks().spawn(opening);
+        Ok(())
     }
 
     async fn register_copy(&self, caller: &Caller, copy: &GraphId) -> Result<(), Error> {
@@ -112,18 +132,27 @@ impl Services {
     ///
     /// # Errors
     /// There is no such copy; the file is too large, or there is no room for it.
-    pub async fn begin_file(&self, copy: &GraphId, kind: FileKind, name: FileId, size_bytes: u64) -> Result<Incoming, Error> {
-        let replica = self.replica(copy);
+    pub async fn begin_file(&self, copy: &GraphId, kind: FileKind, name: FileId, size_bytes: u64) -> Result<Receiving, Error> {
+        let (replica, services) = (self.replica(copy), self.clone());
         let begun = self.blocking(move || {
             if replica.config()?.is_none() {
                 return Err(Error::refused(ErrorKind::FailedPrecondition, "REPLICA_NOT_FOUND", "there is no such copy: found it first"));
             }
-            let free = free_bytes(replica.root())?;
-            if free < size_bytes.saturating_add(ROOM_LEFT) {
-                let message = format!("there are {free} bytes free where the copy lies, the file has {size_bytes}: make room");
-                return Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_FULL", message));
-            }
-            Ok(replica.receive(kind, name, size_bytes)?)
+            let incoming = replica.receive(kind, name, size_bytes)?;
+            Ok(Receiving { incoming, room: services.sending().rooms().reserve(replica.root(), size_bytes)? })
+        });
+        begun.await
+    }
+
+    /// Begins to receive a file that only its end shows the length of.
+    ///
+    /// # Errors
+    /// The disk refuses it.
+    pub(super) async fn begin_unmeasured(&self, replica: Replica, kind: FileKind, name: FileId) -> Result<Receiving, Error> {
+        let services = self.clone();
+        let begun = self.blocking(move || {
+            let incoming = replica.receive(kind, name, largest_bytes(kind))?;
+            Ok::<_, Error>(Receiving { incoming, room: services.sending().rooms().reserve(replica.root(), 0)? })
         });
         begun.await
     }
@@ -132,16 +161,40 @@ impl Services {
     ///
     /// # Errors
     /// More came than were announced; the disk refused them.
-    pub async fn take_piece(&self, mut incoming: Incoming, bytes: Bytes) -> Result<Incoming, Error> {
-        self.blocking(move || incoming.write(&bytes).map(|()| incoming)).await
+    pub async fn take_piece(&self, mut receiving: Receiving, bytes: Bytes) -> Result<Receiving, Error> {
+        self.blocking(move || {
+            receiving.incoming.write(&bytes)?;
+            receiving.room.fill(bytes.len() as u64);
+            Ok::<_, Error>(receiving)
+        })
+        .await
+    }
+
+    /// As [`Services::take_piece`], of an unmeasured file: there must be room for the piece.
+    ///
+    /// # Errors
+    /// There is none; as there.
+    pub(super) async fn take_unmeasured(&self, receiving: Receiving, bytes: Bytes) -> Result<Receiving, Error> {
+        let (rooms, root, count) = (Arc::clone(self.sending().rooms()), receiving.incoming.root().to_path_buf(), bytes.len() as u64);
+        let _room = self.blocking(move || rooms.reserve(&root, count)).await?;
+        self.take_piece(receiving, bytes).await
     }
 
     /// Gives a received file its name.
     ///
     /// # Errors
     /// It is not what its name says.
-    pub async fn finish_file(&self, incoming: Incoming) -> Result<(), Error> {
-        self.blocking(move || incoming.finish()).await
+    pub async fn finish_file(&self, receiving: Receiving) -> Result<(), Error> {
+        self.blocking(move || receiving.incoming.finish()).await
+    }
+
+    /// As [`Services::finish_file`], of an unmeasured file.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn finish_unmeasured(&self, receiving: Receiving) -> Result<(), Error> {
+        let Receiving { incoming, room } = receiving;
+        self.finish_file(Receiving { incoming: incoming.of_any_length(), room }).await
     }
 
     /// Makes files that were received a snapshot, and has it listed.
@@ -152,13 +205,22 @@ impl Services {
         let (services, root) = (self.clone(), self.repository_root(copy));
         let opened = self.blocking(move || Ok::<_, Error>(services.repositories().get_or_open(&root))).await?;
         let lock = match opened {
-            Ok(repository) => Some(HeldLock::take(self, &repository, LockKind::Shared, &Control::default()).await?),
+            Ok(repository) => {
+                let control = Control::default();
+                Some(HeldLock::take_within(LOCK_PATIENCE, self, &repository, LockKind::Shared, &control).await?)
+            }
             // Nobody here can prune it either.
             Err(repository::Error::WrongPassword { .. }) => None,
             Err(error) => return Err(error.into()),
         };
         let (replica, can_be_read, is_mended) = (self.replica(copy), lock.is_some(), !commit.replaced.is_empty());
-        let committed = self.blocking(move || replica.commit(&commit)).await;
+        let rooms = Arc::clone(self.sending().rooms());
+        let committed = self.blocking(move || {
+            let bytes: usize = commit.indexes.iter().map(|(_, file)| file.len()).sum::<usize>() + commit.record.1.len();
+            let _room = rooms.reserve(replica.root(), bytes as u64)?;
+            Ok::<_, Error>(replica.commit(&commit)?)
+        });
+        let committed = committed.await;
         if let Some(lock) = lock {
             lock.release(self).await;
         }
@@ -239,7 +301,7 @@ impl Services {
     /// # Errors
     /// They cannot be listed; the copy is being read again already.
     pub async fn reread_copy(&self, copy: &GraphId, after: Option<FileId>, most_bytes: u64) -> Result<Reread, Error> {
-        let _alone = self.sending().reread_alone(copy).ok_or_else(|| {
+        let _alone = self.sending().alone(format!("reread {copy}")).ok_or_else(|| {
             let message = format!("copy `{copy}` is being read again already, ask later");
             Error::refused(ErrorKind::Exhausted, "REREAD_IN_PROGRESS", message)
         })?;

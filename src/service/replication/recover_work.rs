@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 
 use super::super::Services;
 use super::super::error::{Error, ErrorKind};
+use super::super::graphs::check_own;
 use super::super::idempotency::Request;
 use super::super::operations::{Work, payload, to_json};
 use super::super::repository_lock::HeldLock;
@@ -17,7 +18,7 @@ use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
 use crate::domain::report::RecoverReport;
-use crate::repository::{self, FileId, FileKind, LARGEST_FILE_BYTES, LockKind, Replica, Repository};
+use crate::repository::{self, FileId, FileKind, LockKind, Replica, Repository};
 use crate::store::entity::{graph, operation, target};
 use crate::store::{self, graphs};
 
@@ -160,8 +161,8 @@ impl Services {
                 let Some(name) = names.next() else { break };
                 let (services, destination, here) = (self.clone(), destination.clone(), here.clone());
                 getting.spawn(async move {
-                    let incoming = services.blocking(move || here.receive(kind, name, LARGEST_FILE_BYTES)).await?;
-                    destination.get(kind, name, Getting::new(&services, incoming)).await
+                    let receiving = services.begin_unmeasured(here, kind, name).await?;
+                    destination.get(kind, name, Getting::new(&services, receiving)).await
                 });
             }
             let next = tokio::select! {
@@ -192,16 +193,4 @@ impl Services {
 fn no_copy(target: &target::Model, graph_id: &GraphId) -> Error {
     let message = format!("target `{}` holds no copy of graph `{graph_id}`", target.name);
     Error::refused(ErrorKind::FailedPrecondition, "REPLICA_NOT_FOUND", message)
-}
-
-/// Refuses what a copy cannot do.
-///
-/// # Errors
-/// The graph is one.
-pub(in crate::service) fn check_own(graph_id: &GraphId) -> Result<(), Error> {
-    if !graph_id.is_copy() {
-        return Ok(());
-    }
-    let message = format!("graph `{graph_id}` is a copy of one that is elsewhere, and has no source: restore a snapshot of it");
-    Err(Error::refused(ErrorKind::FailedPrecondition, "GRAPH_IS_COPY", message))
 }

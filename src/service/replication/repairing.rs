@@ -75,7 +75,7 @@ impl Services {
         password: Secret,
     ) -> Result<Vec<(FileKind, FileId)>, Error> {
         let (packs, small): (Vec<_>, Vec<_>) = damaged.iter().copied().partition(|(kind, _)| *kind == FileKind::Pack);
-        let mut repaired = Vec::new();
+        let (mut repaired, mut replaced) = (Vec::new(), Vec::new());
         for (kind, id) in small {
             let root = self.mirror_root(target, graph_id);
             let opened = self.blocking(move || Ok::<_, Error>(Replica::at(&root).open(kind, &id))).await?;
@@ -85,16 +85,22 @@ impl Services {
             };
             match sent {
                 Ok(()) => repaired.push((kind, id)),
+                // One that was made there since.
+                Err(_) if kind == FileKind::Index => replaced.push(id),
                 Err(error) => tracing::error!(file = %id, error = error.chain(), "a damaged file of a target cannot be sent again"),
             }
         }
-        if packs.is_empty() {
+        if !replaced.is_empty() && !self.set_aside(target, destination, graph_id, &replaced).await? {
+            tracing::error!(target_name = target.name, "a damaged index of a target cannot be replaced: nothing of ours is there any more");
+            return Ok(repaired);
+        }
+        if packs.is_empty() && replaced.is_empty() {
             return Ok(repaired);
         }
         let (services, root) = (self.clone(), self.repository_root(graph_id));
         let from = self.blocking(move || services.repositories().get_or_open(&root)).await?;
         let (control, distrusted) = (Arc::new(Control::default()), packs.iter().map(|(_, id)| *id).collect());
-        let mirroring = Mirroring { services: self, target, graph_id, from, destination, line, control: &control, distrusted };
+        let mirroring = Mirroring { services: self, target, graph_id, from, destination, line, control: &control, mends: true, distrusted };
         let done = replications::list_done(self.store().read(), target.target_id, graph_id).await?;
         for row in snapshots::list_all(self.store().read(), graph_id).await?.iter().filter(|row| done.contains(&row.snapshot_id)) {
             let Some(record) = row.record_id.as_deref().and_then(RecordId::parse) else { continue };
@@ -104,7 +110,28 @@ impl Services {
             }
         }
         repaired.extend(packs);
+        repaired.extend(replaced.into_iter().map(|id| (FileKind::Index, id)));
         Ok(repaired)
+    }
+
+    /// Takes damaged index files of a copy with a password of its own out of the way: what they named, and nothing else names, is sent
+    /// again. False where the target has no record of ours any more, with which to ask for it.
+    async fn set_aside(
+        &self,
+        target: &target::Model,
+        destination: &Destination,
+        graph_id: &GraphId,
+        replaced: &[FileId],
+    ) -> Result<bool, Error> {
+        let mirror = Replica::at(&self.mirror_root(target, graph_id));
+        let listed = mirror.clone();
+        let ours: Vec<FileId> = self.blocking(move || listed.list(FileKind::Snapshot)).await?.into_iter().map(|(id, _)| id).collect();
+        let missing = destination.missing(FileKind::Snapshot, ours.clone()).await?;
+        let Some(held) = ours.into_iter().find(|id| !missing.contains(id)) else { return Ok(false) };
+        let record = self.blocking(move || mirror.read(FileKind::Snapshot, &held)).await?;
+        let record = (RecordId::from(held), record);
+        destination.commit(Commit { base: None, packs: Vec::new(), indexes: Vec::new(), record, replaced: replaced.to_vec() }).await?;
+        Ok(true)
     }
 
     /// Makes all snapshots that a target holds whole again, by the packs that they have here; false where it holds none of ours.

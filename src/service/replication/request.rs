@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Services;
 use super::super::error::{Error, ErrorKind, RecordedError};
+use super::super::graphs::check_own;
 use super::super::idempotency::Request;
 use super::super::operations::{payload, to_json};
 use super::super::snapshots::check_restorable;
 use super::queue::selected;
-use super::recover_work::check_own;
 use crate::base::ids::{SnapshotId, TargetId};
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
@@ -153,12 +153,14 @@ impl Services {
         Ok(all)
     }
 
-    async fn rows_of(&self, asked: &Asked) -> Result<Vec<replication::Model>, Error> {
-        let mut rows = Vec::new();
-        for (target_id, ids) in asked.iter() {
-            rows.extend(replications::list_of(self.store().read(), target_id, &ids).await?);
-        }
-        Ok(rows)
+    /// Why nothing more is sent to a target of this graph; none where it is.
+    async fn why_not_sent(&self, target_id: TargetId, graph_id: &GraphId) -> Result<Option<String>, Error> {
+        let Some(target) = targets::find(self.store().read(), target_id).await? else {
+            return Ok(Some("the target was removed".to_owned()));
+        };
+        let graph = self.find_graph(self.store().read(), graph_id).await?;
+        let takes = target.enabled && !selected(&target, std::slice::from_ref(&graph)).is_empty();
+        Ok((!takes).then(|| format!("target `{}` takes the graph no more", target.name)))
     }
 
     /// Asks no longer for what a cancelled operation has asked for, but for what another one waits for too.
@@ -186,20 +188,35 @@ impl Services {
     /// The database's.
     pub async fn settle_replications(&self) -> Result<(), Error> {
         for operation in operations::list_open_of(self.store().read(), OperationKind::Replicate).await? {
-            let rows = self.rows_of(&payload::<Asked>(&operation)?).await?;
-            let is_done = |row: &replication::Model| row.state == ReplicationState::Done;
-            let sent_bytes = rows.iter().map(|row| row.sent_bytes).sum();
-            if rows.iter().any(|row| !is_done(row) && row.failures == 0) {
+            let asked = payload::<Asked>(&operation)?;
+            let (mut waiting, mut failed, mut sent_bytes, mut replicated) = (0_usize, Vec::new(), 0, 0_u64);
+            for (target_id, ids) in asked.iter() {
+                let cannot = self.why_not_sent(target_id, &operation.graph_id).await?;
+                let known = replications::list_of(self.store().read(), target_id, &ids).await?;
+                let there = snapshots::list_by_ids(self.store().read(), &ids).await?;
+                let is_lost = |id: SnapshotId| !there.iter().any(|snapshot| snapshot.snapshot_id == id && snapshot.status.is_restorable());
+                let removed = ids.len() - known.len();
+                failed.extend((0..removed).map(|_| "the snapshot or the target was removed".to_owned()));
+                for row in known {
+                    sent_bytes += row.sent_bytes;
+                    let lost = is_lost(row.snapshot_id).then(|| "it is not there any more".to_owned());
+                    match (row.state, row.error_message.or(lost).or_else(|| cannot.clone())) {
+                        (ReplicationState::Done, _) => replicated += 1,
+                        (_, Some(why)) => failed.push(format!("snapshot `{}`: {why}", row.snapshot_id)),
+                        (_, None) => waiting += 1,
+                    }
+                }
+            }
+            if waiting > 0 {
                 if operation.done_bytes != sent_bytes || operation.stage.is_empty() {
                     waiting_operations::update_progress(self.store().read(), operation.operation_id, "replicate", sent_bytes).await?;
                     self.wakeup().announce_change();
                 }
                 continue;
             }
-            let failed: Vec<&replication::Model> = rows.iter().filter(|row| !is_done(row)).collect();
-            let report = ReplicateReport { replicated: (rows.len() - failed.len()) as u64, failed: failed.len() as u64, sent_bytes };
+            let report = ReplicateReport { replicated, failed: failed.len() as u64, sent_bytes };
             let error = match failed.first() {
-                Some(row) => Some(to_json(&not_replicated(row, &report))?),
+                Some(why) => Some(to_json(&not_replicated(why, &report))?),
                 None => None,
             };
             let state = if error.is_some() { OperationState::Failed } else { OperationState::Succeeded };
@@ -224,13 +241,11 @@ fn wanted_row(target: &target::Model, snapshot: &snapshot::Model) -> replication
     }
 }
 
-fn not_replicated(row: &replication::Model, report: &ReplicateReport) -> RecordedError {
-    let why = row.error_message.as_deref().unwrap_or_default();
+fn not_replicated(why: &str, report: &ReplicateReport) -> RecordedError {
     let message = format!(
-        "{} of {} could not be brought to their targets yet, they are tried again: snapshot `{}`: {why}",
+        "{} of {} could not be brought to their targets yet, they are tried again: {why}",
         report.failed,
-        report.failed + report.replicated,
-        row.snapshot_id
+        report.failed + report.replicated
     );
     RecordedError { kind: ErrorKind::Unavailable.to_string(), reason: "NOT_REPLICATED".to_owned(), message }
 }

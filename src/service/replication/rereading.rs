@@ -37,33 +37,44 @@ pub struct RereadReport {
 }
 
 impl Services {
-    /// Reads a part of each copy again whose turn has come.
+    /// Begins to have a part of each copy read again whose turn has come. Each target has a task of its own, which the next call lets go on:
+    /// one that hangs holds up nobody else.
     ///
     /// # Errors
     /// The database's.
-    pub async fn reread_due(&self) -> Result<(), Error> {
+    pub async fn begin_rereading(&self) -> Result<(), Error> {
         for target in targets::list_all(self.store().read()).await? {
-            let line = self.sending().line(&target);
-            if !target.enabled || target.reread_percent_per_day <= 0.0 || line.is_paused() {
+            if !target.enabled || target.reread_percent_per_day <= 0.0 || self.sending().line(&target).is_paused() {
                 continue;
             }
-            for replica in replicas::list_of_target(self.store().read(), target.target_id).await? {
-                let elapsed = replica.reread_at.map_or(PERIOD, |last| self.now().since(last));
-                if replica.last_success_at.is_none() || elapsed < PERIOD || self.stopping().is_cancelled() {
-                    continue;
-                }
-                let Some(_occupied) = line.occupy(&replica.graph_id) else { continue };
-                if self.is_gone(&target, &replica.graph_id).await {
-                    replications::forget(self.store().read(), target.target_id, &replica.graph_id).await?;
-                    continue;
-                }
-                let most_bytes = self.share(&target, &replica.graph_id, elapsed.min(LONGEST_GAP)).await?;
-                if let Err(error) = self.reread_part(&target, &line, replica, most_bytes).await {
-                    tracing::warn!(target_name = target.name, error = error.chain(), "cannot have a copy read again");
+            let Some(alone) = self.sending().alone(format!("reread at {}", target.target_id)) else { continue };
+            let services = self.clone();
+            let rereading = async move {
+                let _alone = alone;
+                if let Err(error) = services.reread_due(&target).await {
                     // The others of this target are asked later too.
-                    break;
+                    tracing::warn!(target_name = target.name, error = error.chain(), "cannot have a copy read again");
                 }
+            };
+            self.tasks().spawn(self.stopping().clone().run_until_cancelled_owned(rereading));
+        }
+        Ok(())
+    }
+
+    async fn reread_due(&self, target: &target::Model) -> Result<(), Error> {
+        let line = self.sending().line(target);
+        for replica in replicas::list_of_target(self.store().read(), target.target_id).await? {
+            let elapsed = replica.reread_at.map_or(PERIOD, |last| self.now().since(last));
+            if replica.last_success_at.is_none() || elapsed < PERIOD {
+                continue;
             }
+            let Some(_occupied) = line.occupy(&replica.graph_id) else { continue };
+            if self.is_gone(target, &replica.graph_id).await {
+                replications::forget(self.store().read(), target.target_id, &replica.graph_id).await?;
+                continue;
+            }
+            let most_bytes = self.share(target, &replica.graph_id, elapsed.min(LONGEST_GAP)).await?;
+            self.reread_part(target, &line, replica, most_bytes).await?;
         }
         Ok(())
     }
@@ -171,6 +182,10 @@ impl Services {
 
     async fn note_file(&self, target: &target::Model, graph_id: &GraphId, kind: EventKind, message: String) -> Result<(), Error> {
         let (target_id, graph_id) = (target.target_id, Some(graph_id));
-        self.note_event(Event { target_id, graph_id, snapshot_id: None, kind, message, sent_bytes: 0, duration: Duration::ZERO }).await
+        self.note_event(
+            self.store().read(),
+            Event { target_id, graph_id, snapshot_id: None, kind, message, sent_bytes: 0, duration: Duration::ZERO },
+        )
+        .await
     }
 }

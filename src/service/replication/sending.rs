@@ -6,17 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::room::Rooms;
 use super::throttle::Throttle;
 use crate::base::ids::TargetId;
 use crate::domain::graph_id::GraphId;
 use crate::domain::target::pause_after;
 use crate::store::entity::target::Model;
 
-/// All targets that something was sent to; and the copies here that are being read again.
+/// All targets that something was sent to; what may go on once only; and the room for what comes.
 #[derive(Debug, Default)]
 pub(in crate::service) struct Sending {
     lines: Mutex<HashMap<TargetId, Arc<Line>>>,
-    reread: Arc<Mutex<HashSet<GraphId>>>,
+    alone: Arc<Mutex<HashSet<String>>>,
+    rooms: Arc<Rooms>,
 }
 
 /// The way to one target.
@@ -74,27 +76,30 @@ impl Sending {
         drop(state);
         line
     }
-}
 
-impl Sending {
-    /// Notes that a copy here is read again until this is dropped; none where it is already.
-    pub(super) fn reread_alone(&self, copy: &GraphId) -> Option<RereadAlone> {
-        let reread = Arc::clone(&self.reread);
-        let is_first = reread.lock().unwrap_or_else(PoisonError::into_inner).insert(copy.clone());
-        is_first.then(|| RereadAlone { reread, copy: copy.clone() })
+    /// Notes that something with this name goes on until what is given is dropped; nothing is given where it does already.
+    pub(super) fn alone(&self, name: String) -> Option<Alone> {
+        let names = Arc::clone(&self.alone);
+        let is_first = names.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+        is_first.then_some(Alone { names, name })
+    }
+
+    /// The room for what comes.
+    pub(super) fn rooms(&self) -> &Arc<Rooms> {
+        &self.rooms
     }
 }
 
-/// A copy is read again until this is dropped.
+/// Something goes on until this is dropped.
 #[derive(Debug)]
-pub(super) struct RereadAlone {
-    reread: Arc<Mutex<HashSet<GraphId>>>,
-    copy: GraphId,
+pub(super) struct Alone {
+    names: Arc<Mutex<HashSet<String>>>,
+    name: String,
 }
 
-impl Drop for RereadAlone {
+impl Drop for Alone {
     fn drop(&mut self) {
-        self.reread.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.copy);
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
     }
 }
 
@@ -129,6 +134,12 @@ impl Line {
         let mut state = self.lock();
         state.target.until = None;
         state.graphs.values_mut().for_each(|pause| pause.until = None);
+    }
+
+    /// Whether something of a graph could be sent now.
+    pub(super) fn is_free_for(&self, graph_id: &GraphId) -> bool {
+        let state = self.lock();
+        !state.busy.contains(graph_id) && state.graphs.get(graph_id).is_none_or(Pause::is_over)
     }
 
     /// Notes that something of a graph is on its way; not where there is something already, or too much, or it is left alone.

@@ -1,16 +1,18 @@
 //! Warm standbys: the newest good snapshot of a copy stands restored in a directory, so that failing over to it is to start LightRAG there.
 //! What is restored has the hash of what was audited when it was taken, and every byte of it was verified.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::Services;
 use super::super::error::{Error, ErrorKind};
 use super::super::idempotency::Request;
-use super::super::operations::{recorded_error, to_json};
+use super::super::operations::{payload, recorded_error, to_json};
 use super::super::placements::kept_name;
 use super::super::restore_target::is_empty;
 use super::super::restore_work::RestorePayload;
+use super::fingerprint::fingerprint;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{OperationKind, OperationState};
@@ -56,7 +58,14 @@ impl Services {
             // As it was.
             Some(directory) if old.as_ref().is_some_and(|old| old.directory == directory) => {}
             Some(directory) => {
-                let fresh = Model { graph_id: graph_id.clone(), directory, operation_id: None, snapshot_id: None, refreshed_at: None };
+                let fresh = Model {
+                    graph_id: graph_id.clone(),
+                    directory,
+                    operation_id: None,
+                    snapshot_id: None,
+                    refreshed_at: None,
+                    fingerprint: None,
+                };
                 standbys::set(&*transaction, fresh).await?;
             }
             None => standbys::delete(&*transaction, graph_id).await?,
@@ -64,8 +73,29 @@ impl Services {
         request.remember(self, &*transaction, graph_id.to_string()).await?;
         self.record_audit(&*transaction, caller, "SetStandby", graph_id, None).await?;
         store::commit(transaction).await?;
+        let is = standbys::find(self.store().read(), graph_id).await?;
+        if let Some(old) = old.filter(|old| is.as_ref().is_none_or(|is| is.directory != old.directory)) {
+            self.end_refreshing(caller, &old).await?;
+        }
         self.wakeup().announce_work();
-        Ok(standbys::find(self.store().read(), graph_id).await?)
+        Ok(is)
+    }
+
+    /// Ends what refreshes a directory that is no standby any more, and waits for its end: from then on it is the caller's alone.
+    async fn end_refreshing(&self, caller: &Caller, old: &Model) -> Result<(), Error> {
+        for restore in operations::list_open_of(self.store().read(), OperationKind::Restore).await? {
+            let refreshes = payload::<RestorePayload>(&restore)?.target_dir == Path::new(&old.directory);
+            if restore.graph_id != old.graph_id || !refreshes {
+                continue;
+            }
+            self.cancel_operation(caller, &restore.operation_id.to_string()).await?;
+            match self.wait_for(restore.operation_id).await {
+                // It was cancelled, or had just ended.
+                Ok(_) | Err(Error::Recorded(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     async fn standby_place(&self, graph_id: &GraphId, text: &str, old: Option<&Model>) -> Result<String, Error> {
@@ -140,17 +170,28 @@ impl Services {
         Ok(())
     }
 
-    /// What stood in the directory before is a snapshot that is still here, or was not worth keeping: it goes.
+    /// What stood in the directory before was a snapshot, and goes; not where somebody has written to it since: that is nowhere else.
     async fn note_refreshed(&self, standby: &Model, restore: &OperationRow) -> Result<(), Error> {
-        let former = kept_name(Path::new(&standby.directory), restore.created_at);
-        self.blocking(move || match std::fs::remove_dir_all(&former) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::internal("remove what a standby was before", error)),
-            _ => Ok(()),
-        })
-        .await?;
+        let (stands, former) = (PathBuf::from(&standby.directory), kept_name(Path::new(&standby.directory), restore.created_at));
+        let (graph_id, known) = (standby.graph_id.clone(), standby.fingerprint.clone());
+        let looked = self.blocking(move || {
+            match fingerprint(&former) {
+                Ok(found) if Some(&found) == known.as_ref() => {
+                    fs::remove_dir_all(&former).map_err(unusable("remove what a standby was before"))?
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                // One that cannot be looked at may be anything.
+                Ok(_) | Err(_) => {
+                    let (graph_id, kept_as) = (graph_id.as_str(), former.display());
+                    tracing::warn!(graph_id, %kept_as, "somebody has written to a standby: what stood there is kept beside it");
+                }
+            }
+            fingerprint(&stands).map_err(unusable("look at a standby"))
+        });
+        let fingerprint = looked.await?;
         if let Some(snapshot_id) = restore.snapshot_id {
             let refreshed_at = restore.ended_at.unwrap_or_else(|| self.now());
-            standbys::update_refreshed(self.store().read(), standby, snapshot_id, refreshed_at).await?;
+            standbys::update_refreshed(self.store().read(), standby, snapshot_id, refreshed_at, fingerprint).await?;
         }
         Ok(())
     }
@@ -168,4 +209,8 @@ impl Services {
         let error = last.as_ref().and_then(recorded_error).map(|error| error.message);
         Ok(Some((standby, error)))
     }
+}
+
+fn unusable(doing: &'static str) -> impl Fn(std::io::Error) -> Error {
+    move |error| Error::internal(doing, error)
 }

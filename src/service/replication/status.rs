@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::super::Services;
 use super::super::error::Error;
+use super::super::graphs::check_own;
 use super::super::idempotency::Request;
 use super::queue::selected;
-use super::recover_work::check_own;
 use crate::base::timestamp::Timestamp;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;

@@ -97,6 +97,7 @@ impl Services {
         request.remember(self, &*transaction, row.target_id.to_string()).await?;
         self.record_audit(&*transaction, caller, "RegisterTarget", None, Some(row.target_id.to_string())).await?;
         if let Place::Directory(path) = place {
+            self.check_unowned(&*transaction, &path).await?;
             // In the transaction: a target whose directory cannot be marked is none.
             let (link, mark) = (self.copies_of(&row.name), row.target_id.to_string());
             self.blocking(move || take_directory(&path, &link, &mark)).await?;
@@ -217,6 +218,17 @@ impl Services {
         Ok(resolved)
     }
 
+    /// That a directory is not another target's. One whose target is not registered here, such as that of a lost installation, may be taken.
+    async fn check_unowned(&self, connection: &impl ConnectionTrait, path: &Path) -> Result<(), Error> {
+        let marked = path.join(MARK);
+        let mark = self.blocking(move || Ok::<_, Error>(fs::read_to_string(marked).unwrap_or_default())).await?;
+        let Some(id) = TargetId::parse(mark.trim()) else { return Ok(()) };
+        match targets::find(connection, id).await? {
+            Some(other) => Err(Error::invalid("path", format_args!("must not be that of target `{}`: {}", other.name, path.display()))),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the directory of a target is there: its disk is mounted, and it is this target's.
     ///
     /// # Errors
@@ -242,7 +254,7 @@ impl Services {
     /// # Errors
     /// There is none with this id.
     pub async fn get_target(&self, id: &str) -> Result<Model, Error> {
-        self.find_target(self.store().read(), id).await
+        Ok(self.aged_target(self.find_target(self.store().read(), id).await?))
     }
 
     /// Targets, oldest first.
@@ -250,7 +262,8 @@ impl Services {
     /// # Errors
     /// The database's.
     pub async fn list_targets(&self, page: &PageRequest<TimeKey>) -> Result<Page<Model>, Error> {
-        Ok(targets::list(self.store().read(), page).await?)
+        let Page { items, next_page_token } = targets::list(self.store().read(), page).await?;
+        Ok(Page { items: items.into_iter().map(|target| self.aged_target(target)).collect(), next_page_token })
     }
 
     /// Changes a target; gives it as it is then.
@@ -339,7 +352,8 @@ impl Services {
         targets::delete(&*transaction, target.target_id).await?;
         request.remember(self, &*transaction, id.to_owned()).await?;
         self.record_audit(&*transaction, caller, "RemoveTarget", None, Some(id.to_owned())).await?;
-        Ok(store::commit(transaction).await?)
+        store::commit(transaction).await?;
+        self.remove_mirrors(&target).await
     }
 }
 

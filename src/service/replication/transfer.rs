@@ -13,12 +13,15 @@ use super::sending::Line;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::domain::graph_id::GraphId;
-use crate::repository::{CopyPlan, FileId, FileKind, LockKind, RecordId, Repository};
+use crate::repository::{Commit, CopyPlan, FileId, FileKind, LockKind, RecordId, Repository};
 use crate::store::entity::{snapshot, target};
 use crate::store::{replications, snapshots};
 
 /// How often a snapshot is planned anew whose packs a prune has rewritten meanwhile, or whose copy has changed.
 const PLANS_MAX: u32 = 5;
+
+/// Index files of this size together are sent as files, bytes.
+const LARGE_INDEXES: usize = 16 << 20;
 
 /// So many records are asked for when a base is looked for.
 const BASES_MAX: usize = 64;
@@ -69,8 +72,9 @@ impl Services {
         let destination = self.destination(target, &row.graph_id).await?;
         let graph_id = &row.graph_id;
         if let Some(password) = self.password_at(target).await? {
-            let (from, distrusted) = (repository, Vec::new());
-            let mirroring = Mirroring { services: self, target, graph_id, from, destination: &destination, line, control, distrusted };
+            let (from, mends, distrusted) = (repository, false, Vec::new());
+            let mirroring =
+                Mirroring { services: self, target, graph_id, from, destination: &destination, line, control, mends, distrusted };
             let mut attempts = 1;
             loop {
                 match mirroring.send(password.clone(), row, record).await {
@@ -138,6 +142,7 @@ impl Transfer<'_> {
         let total: u64 = packs.iter().filter(|(id, _)| missing.contains(id)).map(|(_, bytes)| bytes).sum();
         self.control.begin_stage("send", total);
         self.send_packs(missing).await?;
+        let commit = self.send_large_indexes(commit).await?;
         let small = commit.indexes.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() + commit.record.1.len();
         let files = commit.indexes.len() as u64 + 1;
         self.destination.commit(commit).await?;
@@ -145,6 +150,18 @@ impl Transfer<'_> {
         self.sent.files += files;
         failpoint::reach("replication.committed");
         Ok(())
+    }
+
+    /// Index files that are too large for one message go before it: the packs that they name are there.
+    async fn send_large_indexes(&mut self, commit: Commit) -> Result<Commit, Error> {
+        if commit.indexes.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() < LARGE_INDEXES {
+            return Ok(commit);
+        }
+        for (id, bytes) in &commit.indexes {
+            self.destination.put_bytes(FileKind::Index, *id, bytes.clone(), &self.line.throttle).await?;
+            self.sent.count(bytes.len() as u64);
+        }
+        Ok(Commit { indexes: Vec::new(), ..commit })
     }
 
     /// The snapshot that was taken last before this one, or first after it, of those that both sides hold.

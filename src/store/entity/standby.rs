@@ -21,6 +21,8 @@ pub struct Model {
     pub snapshot_id: Option<SnapshotId>,
     /// Since when.
     pub refreshed_at: Option<Timestamp>,
+    /// By what it is known again then, if nobody has written to it.
+    pub fingerprint: Option<String>,
 }
 
 /// No relations: queries name their keys.

@@ -24,10 +24,12 @@ pub(in crate::api::grpc) fn parse_kind(number: i32) -> Result<FileKind, Error> {
 
 fn kind_to_proto(kind: FileKind) -> v1::StoredFileKind {
     match kind {
-        FileKind::Key | FileKind::Lock => v1::StoredFileKind::Key,
+        FileKind::Key => v1::StoredFileKind::Key,
         FileKind::Pack => v1::StoredFileKind::Pack,
         FileKind::Index => v1::StoredFileKind::Index,
         FileKind::Snapshot => v1::StoredFileKind::Record,
+        // Whoever holds a repository is nobody else's business.
+        FileKind::Lock => v1::StoredFileKind::Unspecified,
     }
 }
 
@@ -72,6 +74,9 @@ pub(in crate::api::grpc) fn parse_header(header: Option<v1::FileHeader>, peer: &
     let header = header.ok_or_else(missing)?;
     let size_bytes = u64::try_from(header.size_bytes).map_err(|_| Error::invalid("header.size_bytes", "must not be negative"))?;
     let (copy, kind) = (parse_copy(&header.graph_id, peer)?, parse_kind(header.kind)?);
+    if kind == FileKind::Key {
+        return Err(Error::invalid("header.kind", "must not be that of keys: a copy has the one that it was founded with"));
+    }
     Ok(Header { copy, kind, name: name("header.name", &header.name)?, size_bytes })
 }
 
