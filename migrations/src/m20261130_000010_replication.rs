@@ -142,6 +142,7 @@ fn standbys() -> TableCreateStatement {
         .col(string_null("snapshot_id"))
         .col(big_integer_null("refreshed_at"))
         .col(string_null("fingerprint"))
+        .col(string_null("restored"))
         .foreign_key(&mut goes_with("standbys", "graph_id", "graphs"))
         .to_owned()
 }

@@ -50,6 +50,14 @@ impl Repositories {
         Self { own: Opening::new(password), others: Mutex::default(), options, open: Mutex::new(LruCache::new(most_open)) }
     }
 
+    /// As [`Repositories::new`], but keys of repositories below a directory are derived apart: those who bring them choose what that costs,
+    /// and nobody else waits for it.
+    pub fn with_apart(password: Secret, most_open: NonZeroUsize, directory: &Path) -> Self {
+        let repositories = Self::new(password.clone(), most_open);
+        let apart = (directory.to_path_buf(), Opening::new(password));
+        Self { others: Mutex::new(vec![apart]), ..repositories }
+    }
+
     /// Says what the password of the repositories below a directory is; none for that of all others.
     pub fn set_password(&self, directory: &Path, password: Option<Secret>) {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,7 +83,7 @@ impl Repositories {
 
     fn opening(&self, root: &Path) -> Arc<Opening> {
         let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        let other = others.iter().find(|(place, _)| root.starts_with(place));
+        let other = others.iter().filter(|(place, _)| root.starts_with(place)).max_by_key(|(place, _)| place.components().count());
         Arc::clone(other.map_or(&self.own, |(_, opening)| opening))
     }
 

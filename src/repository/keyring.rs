@@ -38,7 +38,10 @@ impl Keyring {
         let known = {
             let derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
             // only of full strength: an operator may have opened a repository with a weaker key
-            derived.iter().find(|(known, _)| known.n >= fresh.n && known.salt.len() >= fresh.salt.len()).cloned()
+            derived
+                .iter()
+                .find(|(known, _)| known.n >= fresh.n && known.r >= fresh.r && known.p >= fresh.p && known.salt.len() >= fresh.salt.len())
+                .cloned()
         };
         match known {
             Some(known) => Ok(known),

@@ -31,6 +31,8 @@ const COPIED: [FileKind; 3] = [FileKind::Pack, FileKind::Index, FileKind::Snapsh
 
 const BUFFER_BYTES: usize = 1 << 20;
 
+const TOO_COSTLY: &str = "to open it would take too much: choose less costly scrypt parameters";
+
 /// The repository at one place, as whoever fills it sees it.
 #[derive(Debug, Clone)]
 pub struct Replica {
@@ -118,7 +120,7 @@ impl Replica {
         check_name(FileKind::Key, &key.0, &key.1)?;
         let parsed = KeyFile::parse(&key.1).map_err(|source| Error::Mismatch { subject: subject(FileKind::Key, &key.0), source })?;
         if !parsed.parameters.are_modest() {
-            return Err(mismatch(FileKind::Key, &key.0, "to open it would take too much: choose less costly scrypt parameters"));
+            return Err(mismatch(FileKind::Key, &key.0, TOO_COSTLY));
         }
         match self.config()? {
             Some(found) if found == *config => return Ok(()),
@@ -126,12 +128,30 @@ impl Replica {
             None => self.prepare()?,
         }
         let _alone = self.backend.lock_creation()?;
+        if self.config()?.is_some_and(|found| found != *config) {
+            return Err(Error::OtherRepository { root: self.root().to_path_buf() });
+        }
         if !self.backend.exists(FileKind::Key, &key.0)? {
             self.write(FileKind::Key, &key.0, &key.1)?;
         }
         failpoint::reach("replica.key_written");
         self.write_config(config)?;
         failpoint::reach("replica.founded");
+        Ok(())
+    }
+
+    /// That no key file which came from elsewhere would keep whoever opens it too busy.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] when one would; [`Error::Io`].
+    pub fn check_keys(&self) -> Result<(), Error> {
+        for (id, _) in self.list(FileKind::Key)? {
+            // One that cannot be read opens nothing.
+            let parsed = KeyFile::parse(&self.read(FileKind::Key, &id)?);
+            if parsed.is_ok_and(|key| !key.parameters.are_modest()) {
+                return Err(mismatch(FileKind::Key, &id, TOO_COSTLY));
+            }
+        }
         Ok(())
     }
 
@@ -241,24 +261,29 @@ impl Replica {
             self.write(FileKind::Index, id, bytes)?;
         }
         failpoint::reach("replica.index_written");
-        self.set_aside_damaged(&commit.replaced)?;
+        for id in self.damaged_indexes(&commit.replaced)? {
+            self.backend.set_aside(FileKind::Index, &id)?;
+        }
         self.write(FileKind::Snapshot, &record, bytes)?;
         failpoint::reach("replica.record_written");
         Ok(())
     }
 
-    /// Sets index files aside that are not what their names say, whoever says so: a whole one stays.
-    fn set_aside_damaged(&self, indexes: &[FileId]) -> Result<(), Error> {
-        let mut buffer = vec![0; BUFFER_BYTES];
+    /// Those of these index files that are not what their names say.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when one cannot be read for another reason than damage.
+    pub fn damaged_indexes(&self, indexes: &[FileId]) -> Result<Vec<FileId>, Error> {
+        let (mut buffer, mut damaged) = (vec![0; BUFFER_BYTES], Vec::new());
         for id in indexes {
             match self.is_whole(FileKind::Index, id, &mut buffer, &Control::default()) {
                 Ok(true) => {}
                 Err(error) if error.is_missing_file() => {}
                 Err(error) if !error.is_damage() => return Err(error),
-                Ok(false) | Err(_) => drop(self.backend.set_aside(FileKind::Index, id)?),
+                Ok(false) | Err(_) => damaged.push(*id),
             }
         }
-        Ok(())
+        Ok(damaged)
     }
 
     fn write(&self, kind: FileKind, id: &FileId, bytes: &[u8]) -> Result<(), Error> {

@@ -265,6 +265,7 @@ impl FailoverRun<'_> {
             paths: Vec::new(),
             fork_graph_id: None,
             inputs_target_dir: member.inputs.as_ref().map(|inputs| PathBuf::from(&inputs.target)),
+            is_standby: false,
         };
         let mut placements = vec![Placement::of_source(self.operation, &payload, row).of_failover(&member.source)];
         if let Some(inputs) = &member.inputs {

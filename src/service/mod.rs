@@ -172,7 +172,8 @@ impl Services {
     /// Puts the bag together.
     pub fn new(settings: Settings, store: Store, clock: Arc<dyn Clock>, ids: IdSource) -> Self {
         let instance_id = InstanceId::new(&ids, clock.now());
-        let repositories = Repositories::new(settings.repository_password.clone(), OPEN_REPOSITORIES);
+        let copies = settings.places.storage.join(COPIES);
+        let repositories = Repositories::with_apart(settings.repository_password.clone(), OPEN_REPOSITORIES, &copies);
         let (wakeup, running) = (Wakeup::default(), running::Running::default());
         let (heavy_reads, ids) = (heavy_reads::HeavyReads::default(), Arc::new(ids));
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());

@@ -41,6 +41,9 @@ pub(super) struct RestorePayload {
     /// Where the inputs go, absolute and resolved; else they are not restored.
     #[serde(default)]
     pub(super) inputs_target_dir: Option<PathBuf>,
+    /// It refreshes a standby.
+    #[serde(default)]
+    pub(super) is_standby: bool,
 }
 
 impl RestorePayload {
@@ -115,6 +118,9 @@ impl Services {
                 Ok::<_, Error>((work, asides, report))
             })
             .await?;
+        if payload.is_standby {
+            self.note_restored(operation, &payload).await?;
+        }
         self.check_still_free(&payload).await?;
         operations::note(self.store().read(), operation, to_json(&report)?).await?;
         // Whoever has lost the lease touches nothing; and a next attempt learns from the stage how far this one came.

@@ -118,6 +118,7 @@ impl Services {
             paths: new.paths.clone(),
             fork_graph_id: new.fork_graph_id.as_ref().map(ToString::to_string),
             inputs_target_dir: inputs_target,
+            is_standby: false,
         };
         if !target_is_empty && payload.wants_new_target() {
             let message = format_args!("must be new or empty for chosen files and forks, name another: {}", new.target_dir);

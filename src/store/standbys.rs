@@ -30,7 +30,7 @@ pub async fn list_all(connection: &impl ConnectionTrait) -> Result<Vec<Model>, E
 /// # Errors
 /// The database's.
 pub async fn set(connection: &impl ConnectionTrait, standby: Model) -> Result<(), Error> {
-    let columns = [Column::Directory, Column::OperationId, Column::SnapshotId, Column::RefreshedAt, Column::Fingerprint];
+    let columns = [Column::Directory, Column::OperationId, Column::SnapshotId, Column::RefreshedAt, Column::Fingerprint, Column::Restored];
     let on_conflict = OnConflict::column(Column::GraphId).update_columns(columns).to_owned();
     let insert = Entity::insert(standby.into_active_model()).on_conflict(on_conflict);
     insert.exec_without_returning(connection).await.map_err(Error::during("set a standby"))?;
@@ -50,6 +50,16 @@ pub async fn update_operation(connection: &impl ConnectionTrait, standby: &Model
     Ok(result.rows_affected > 0)
 }
 
+/// Notes by what is known again what a restore has made for a standby.
+///
+/// # Errors
+/// The database's.
+pub async fn update_restored(connection: &impl ConnectionTrait, id: OperationId, restored: String) -> Result<(), Error> {
+    let update = Entity::update_many().col_expr(Column::Restored, Expr::value(restored)).filter(Column::OperationId.eq(id));
+    update.exec(connection).await.map_err(Error::during("update a standby"))?;
+    Ok(())
+}
+
 /// Notes what stands in a standby now.
 ///
 /// # Errors
@@ -59,12 +69,11 @@ pub async fn update_refreshed(
     standby: &Model,
     snapshot_id: SnapshotId,
     refreshed_at: Timestamp,
-    fingerprint: String,
 ) -> Result<(), Error> {
     let update = Entity::update_many()
         .col_expr(Column::SnapshotId, Expr::value(snapshot_id))
         .col_expr(Column::RefreshedAt, Expr::value(refreshed_at))
-        .col_expr(Column::Fingerprint, Expr::value(fingerprint))
+        .col_expr(Column::Fingerprint, Expr::col(Column::Restored))
         .filter(Column::GraphId.eq(standby.graph_id.clone()))
         .filter(Column::Directory.eq(standby.directory.as_str()));
     update.exec(connection).await.map_err(Error::during("update a standby"))?;

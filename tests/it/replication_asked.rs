@@ -65,9 +65,15 @@ async fn what_is_asked_of_a_target_that_is_removed_has_failed() {
     app.snapshot("g", &source).await;
     let asked = post(&app, &format!("{REPLICATED}/g/replicate"), &json!({})).await.ok();
     assert_eq!(asked["state"], json!("queued"));
+    // One whose graph goes holds up no other.
+    app.snapshot("h", &small(&app.data("other"))).await;
+    let other = post(&app, &format!("{REPLICATED}/h/replicate"), &json!({})).await.ok();
+    delete(&app, &format!("{GRAPHS}/h?repository=keep")).await.ok();
     delete(&app, &format!("{TARGETS}/{}", target["target_id"].as_str().unwrap())).await.ok();
-    let report = ended(&app, &asked).await;
-    assert_eq!(report["state"], json!("failed"), "{report}");
+    for operation in [&asked, &other] {
+        let report = ended(&app, operation).await;
+        assert_eq!(report["state"], json!("failed"), "{report}");
+    }
     finish(app).await;
 }
 

@@ -29,15 +29,23 @@ impl Parameters {
         Ok(Self { salt, n: 1 << 15, r: 8, p: 1 })
     }
 
-    /// Whether deriving takes 128 MiB and some seconds at most: for files that others bring. restic's take half of it.
+    /// What deriving takes: its table, and its blocks, bytes.
+    fn bytes(&self) -> (u128, u128) {
+        let block = u128::from(self.r) * 128;
+        (u128::from(self.n) * block, u128::from(self.p) * block)
+    }
+
+    /// Whether deriving takes 128 MiB, 16 times the work of restic's defaults, and so a second or two at most: for files that others bring.
     pub(crate) fn are_modest(&self) -> bool {
-        u128::from(self.n) * u128::from(self.r) * 128 <= 1 << 27 && self.p <= 16
+        let (table, blocks) = self.bytes();
+        table <= 1 << 27 && blocks <= 1 << 24 && table * u128::from(self.p) <= 1 << 29
     }
 
     /// Derives the key that seals the master key.
     pub(crate) fn derive(&self, password: &str) -> Result<Key, FormatError> {
         // the file is not authenticated before this: bounds keep a forged one from taking all memory
-        if !self.n.is_power_of_two() || self.n < 2 || u128::from(self.n) * u128::from(self.r) * 128 > 1 << 30 || self.p > 64 {
+        let (table, blocks) = self.bytes();
+        if !self.n.is_power_of_two() || self.n < 2 || table > 1 << 30 || blocks > 1 << 30 || self.p > 64 {
             return Err(FormatError::new("its scrypt parameters are out of bounds"));
         }
         let unusable = |error: &dyn std::fmt::Display| FormatError::new(format!("its scrypt parameters are unusable: {error}"));

@@ -24,6 +24,9 @@ use crate::store::targets;
 /// How long a target has to answer to all that it is asked.
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
 
+/// How soon one looks again whether a look at a directory has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// So many looks in a row may be missed until nothing is known of a target any more.
 const LOOKS_MISSED: u32 = 3;
 
@@ -134,6 +137,7 @@ impl Services {
     }
 
     fn component_of(&self, target: Model) -> Result<HealthCheck, Error> {
+        let known = target.status;
         let target = self.aged_target(target);
         let unreadable = |error| Error::internal("read a target", error);
         let condition: Option<Condition> = target.condition.as_deref().map(serde_json::from_str).transpose().map_err(unreadable)?;
@@ -145,7 +149,7 @@ impl Services {
         };
         let mut details = BTreeMap::from([("name".to_owned(), target.name)]);
         let message = match (&condition, target.checked_at) {
-            (Some(found), Some(checked)) if status == HealthStatus::Unknown => {
+            (Some(found), Some(checked)) if target.status != known => {
                 format!("nobody has looked since {checked}: {}", found.message)
             }
             (Some(found), _) => found.message.clone(),
@@ -176,9 +180,12 @@ impl Services {
     }
 
     async fn look_at_directory(&self, target: &Model) -> (TargetStatus, Condition) {
-        // A disk that does not answer holds whoever asks it, and those who ask after him.
-        let Some(alone) = self.sending().alone(format!("look at {}", target.target_id)) else {
-            return (TargetStatus::Unreachable, Condition::of("TARGET_LATE", "its directory has not answered to the look before yet"));
+        // A disk that does not answer holds whoever asks it, and must not hold all who ask after him.
+        let alone = loop {
+            match self.sending().alone(format!("look at {}", target.target_id)) {
+                Some(alone) => break alone,
+                None => tokio::time::sleep(LOOK_AGAIN).await,
+            }
         };
         let (services, looked_at, began) = (self.clone(), target.clone(), Instant::now());
         let looked = self.blocking(move || {

@@ -8,14 +8,14 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-/// A hash over the names, kinds, sizes and times of modification of all that is below a directory, and the directory itself. Not over
-/// contents: whoever writes a file gives it another time. Blocks.
+/// A hash over the names, modes, sizes and times of modification of all that is below a directory. Not over contents: whoever writes a file
+/// gives it another time. Blocks.
 ///
 /// # Errors
 /// Something cannot be looked at.
 pub(super) fn fingerprint(directory: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
-    add(&mut hash, directory)?;
+    add_entries(&mut hash, directory)?;
     Ok(hex::encode(hash.finalize()))
 }
 
@@ -28,6 +28,10 @@ fn add(hash: &mut Sha256, path: &Path) -> io::Result<()> {
         hash.update(metadata.len().to_le_bytes());
         return Ok(());
     }
+    add_entries(hash, path)
+}
+
+fn add_entries(hash: &mut Sha256, path: &Path) -> io::Result<()> {
     let mut names = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
     names.sort_unstable();
     hash.update((names.len() as u64).to_le_bytes());

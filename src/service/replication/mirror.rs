@@ -185,11 +185,17 @@ impl Mirroring<'_> {
             let wanted = self.services.blocking(move || looked_at.follow(kind, &there)).await?;
             for name in wanted {
                 let receiving = self.services.begin_unmeasured(here.clone(), kind, name).await?;
-                self.destination.get(kind, name, Getting::new(self.services, receiving)).await?;
+                match self.destination.get(kind, name, Getting::new(self.services, receiving)).await {
+                    // Damaged there: what only it names counts as not there, until rereading it finds and mends it.
+                    Err(error) if kind == FileKind::Index && error.reason() == "FILE_MISMATCH" => {
+                        tracing::warn!(target_name = self.target.name, file = %name, "a target holds a damaged index file");
+                    }
+                    got => drop(got?),
+                }
             }
         }
         let begun = here.clone();
-        self.services.blocking(move || begun.write_config(&config)).await
+        self.services.blocking(move || begun.check_keys().and_then(|()| begun.write_config(&config))).await
     }
 }
 

@@ -5,6 +5,7 @@ mod destination;
 mod events;
 mod fingerprint;
 mod mirror;
+mod place;
 mod queue;
 mod receiving;
 mod recover_work;

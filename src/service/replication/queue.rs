@@ -224,7 +224,7 @@ impl Services {
 }
 
 /// Whether an error says something of a target as a whole.
-fn is_of_target(error: &Error) -> bool {
+pub(super) fn is_of_target(error: &Error) -> bool {
     OF_TARGET.contains(&error.reason().as_str())
 }
 

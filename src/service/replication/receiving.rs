@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,9 @@ use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::{OperationKind, OperationState};
 use crate::lightrag::apply::free_bytes;
-use crate::repository::{self, Commit, FileId, FileKind, Founding, Incoming, LockKind, Replica, Reread, largest_bytes};
+use crate::repository::{
+    self, Commit, FileId, FileKind, Founding, Incoming, LockKind, Replica, Repositories, Repository, Reread, largest_bytes,
+};
 use crate::store::{self, graphs, operations};
 
 /// How long a commit waits for whoever has the copy for himself: less than its caller waits for the answer.
@@ -40,6 +43,8 @@ pub struct Held {
     /// The sealed config of the copy; none where there is none.
     pub config: Option<Vec<u8>>,
 }
+
+type OpenRepository = fn(&Repositories, &Path) -> Result<Arc<Repository>, repository::Error>;
 
 /// A file that is being received, with the room for it.
 #[derive(Debug)]
@@ -91,21 +96,29 @@ impl Services {
     /// # Errors
     /// Another repository is there; the key file is not what its name says.
     pub async fn found_copy(&self, caller: &Caller, copy: &GraphId, founding: Founding) -> Result<(), Error> {
-        let (replica, services, here) = (self.replica(copy), self.clone(), self.settings().places.storage.clone());
+        let (replica, services) = (self.replica(copy), self.clone());
         let bytes = founding.config.len() + founding.key.1.len();
         let founded = self.blocking(move || {
-            let _room = services.sending().rooms().reserve(&here, bytes as u64)?;
-            Ok::<_, Error>(replica.found(&founding)?)
+            let is_new = replica.config()?.is_none();
+            let place = replica.root().ancestors().find(|place| place.exists()).unwrap_or(Path::new("/"));
+            let _room = services.sending().rooms().reserve(place, bytes as u64)?;
+            replica.found(&founding)?;
+            Ok::<_, Error>(is_new)
         });
-        founded.await?;
+        let is_new = founded.await?;
         match self.register_copy(caller, copy).await {
             Err(error) if !error.is_race() => return Err(error),
             _ => {}
         }
         // It takes a while to derive the key, which committing needs: meanwhile files come. What is wrong with it is told then.
-        let (services, root) = (self.clone(), self.repository_root(copy));
-        let opening = async move { services.clone().blocking(move || services.repositories().get_or_open(&root).map(drop)).await };
-        self.tasks().spawn(opening);
+        if is_new && let Some(alone) = self.sending().alone("open a copy".to_owned()) {
+            let (services, root) = (self.clone(), self.repository_root(copy));
+            let opening = async move {
+                let opened = services.clone().blocking(move || services.repositories().get_or_open(&root).map(drop)).await;
+                drop((opened, alone));
+            };
+            self.tasks().spawn(opening);
+        }
         Ok(())
     }
 
@@ -147,14 +160,14 @@ impl Services {
     /// Begins to receive a file that only its end shows the length of.
     ///
     /// # Errors
-    /// The disk refuses it.
+    /// There is no room; the disk refuses it.
     pub(super) async fn begin_unmeasured(&self, replica: Replica, kind: FileKind, name: FileId) -> Result<Receiving, Error> {
         let services = self.clone();
         let begun = self.blocking(move || {
             let incoming = replica.receive(kind, name, largest_bytes(kind))?;
             Ok::<_, Error>(Receiving { incoming, room: services.sending().rooms().reserve(replica.root(), 0)? })
         });
-        begun.await
+        begun.await.map_err(full_here)
     }
 
     /// Appends bytes to a file that is being received.
@@ -176,7 +189,7 @@ impl Services {
     /// There is none; as there.
     pub(super) async fn take_unmeasured(&self, receiving: Receiving, bytes: Bytes) -> Result<Receiving, Error> {
         let (rooms, root, count) = (Arc::clone(self.sending().rooms()), receiving.incoming.root().to_path_buf(), bytes.len() as u64);
-        let _room = self.blocking(move || rooms.reserve(&root, count)).await?;
+        let _room = self.blocking(move || rooms.reserve(&root, count)).await.map_err(full_here)?;
         self.take_piece(receiving, bytes).await
     }
 
@@ -202,18 +215,16 @@ impl Services {
     /// # Errors
     /// Something that it needs is not there; another process holds the repository.
     pub async fn commit_copy(&self, caller: &Caller, copy: &GraphId, commit: Commit) -> Result<(), Error> {
-        let (services, root) = (self.clone(), self.repository_root(copy));
-        let opened = self.blocking(move || Ok::<_, Error>(services.repositories().get_or_open(&root))).await?;
-        let lock = match opened {
-            Ok(repository) => {
-                let control = Control::default();
-                Some(HeldLock::take_within(LOCK_PATIENCE, self, &repository, LockKind::Shared, &control).await?)
-            }
-            // Nobody here can prune it either.
-            Err(repository::Error::WrongPassword { .. }) => None,
-            Err(error) => return Err(error.into()),
+        let lock = match self.lock_copy(copy, Repositories::get_or_open).await {
+            // What comes may be what mends it, and is kept apart from that anyway.
+            Err(error) if error.reason() == "REPOSITORY_DAMAGED" => self.lock_copy(copy, Repositories::open_damaged).await?,
+            lock => lock?,
         };
-        let (replica, can_be_read, is_mended) = (self.replica(copy), lock.is_some(), !commit.replaced.is_empty());
+        let (replica, can_be_read) = (self.replica(copy), lock.is_some());
+        if can_be_read {
+            // Before anything is done: it waits for the lock, and must not be forgotten.
+            self.repair_received(caller, copy, &commit).await?;
+        }
         let rooms = Arc::clone(self.sending().rooms());
         let committed = self.blocking(move || {
             let bytes: usize = commit.indexes.iter().map(|(_, file)| file.len()).sum::<usize>() + commit.record.1.len();
@@ -227,15 +238,37 @@ impl Services {
         committed?;
         self.register_copy(caller, copy).await.or_else(|error| if error.is_race() { Ok(()) } else { Err(error) })?;
         // Of one with another password, only whoever brings it knows what it holds.
-        if can_be_read && is_mended {
-            // What only this side still has must stand in an index too.
-            let wish = RepositoryWish::Repair(RepairWish { with_source: false, with_removed: false });
-            self.work_on_repository(caller, copy, wish, None).await?;
-        } else if can_be_read {
+        if can_be_read {
             self.list_received(caller, copy).await?;
         }
         failpoint::reach("replica.registered");
         Ok(())
+    }
+
+    /// Locks a copy, if it can be opened here: nobody here can prune another one either.
+    async fn lock_copy(&self, copy: &GraphId, open: OpenRepository) -> Result<Option<HeldLock>, Error> {
+        let (services, root) = (self.clone(), self.repository_root(copy));
+        let opened = self.blocking(move || Ok::<_, Error>(open(services.repositories(), &root))).await?;
+        match opened {
+            Ok(repository) => {
+                let lock = HeldLock::take_within(LOCK_PATIENCE, self, &repository, LockKind::Shared, &Control::default()).await?;
+                Ok(Some(lock))
+            }
+            Err(repository::Error::WrongPassword { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Queues a repair where damaged index files are replaced, unless one waits: what only this side still has must stand in an index too.
+    async fn repair_received(&self, caller: &Caller, copy: &GraphId, commit: &Commit) -> Result<(), Error> {
+        let (replica, replaced) = (self.replica(copy), commit.replaced.clone());
+        let is_damaged = !self.blocking(move || replica.damaged_indexes(&replaced)).await?.is_empty();
+        let waiting = (Some(&[OperationKind::Repair][..]), &[OperationState::Queued]);
+        if !is_damaged || operations::exists(self.store().read(), copy, waiting.0, waiting.1).await? {
+            return Ok(());
+        }
+        let wish = RepositoryWish::Repair(RepairWish { with_source: false, with_removed: false });
+        self.work_on_repository(caller, copy, wish, None).await.map(drop)
     }
 
     /// Queues the comparison of rows and records, unless one waits already: it finds this record too.
@@ -312,14 +345,23 @@ impl Services {
         let mut found = self.blocking(move || replica.reread(after, most_bytes, &control)).await?;
         if found.next.is_none() {
             let (services, root) = (self.clone(), self.repository_root(copy));
-            let absent = self.blocking(move || match services.repositories().get_or_open(&root) {
-                Ok(repository) => repository.absent_packs(),
-                // With another password, or a damaged index file, which was found.
-                Err(repository::Error::WrongPassword { .. } | repository::Error::Damaged { .. }) => Ok(Vec::new()),
-                Err(error) => Err(error),
+            let absent = self.blocking(move || {
+                match services.repositories().get_or_open(&root).and_then(|repository| repository.absent_packs()) {
+                    // With another password, or a damaged index file, which was found.
+                    Err(repository::Error::WrongPassword { .. } | repository::Error::Damaged { .. }) => Ok(Vec::new()),
+                    absent => absent,
+                }
             });
             found.damaged.extend(absent.await?.into_iter().map(|id| (FileKind::Pack, id)));
         }
         Ok(found)
+    }
+}
+
+/// It is our own disk that is full, and not a target's.
+fn full_here(error: Error) -> Error {
+    match error {
+        Error::Refused { kind, reason: "TARGET_FULL", message, .. } => Error::refused(kind, "FILE_SYSTEM", message),
+        other => other,
     }
 }

@@ -142,7 +142,7 @@ impl Services {
             self.get_files(destination, here, kind, wanted, report, control).await?;
         }
         let begun = here.clone();
-        self.blocking(move || begun.write_config(&config)).await
+        self.blocking(move || begun.check_keys().and_then(|()| begun.write_config(&config))).await
     }
 
     async fn get_files(

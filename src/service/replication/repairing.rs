@@ -8,6 +8,7 @@ use super::super::repository_lock::HeldLock;
 use super::destination::Destination;
 use super::mirror::Mirroring;
 use super::sending::Line;
+use super::transfer::send_large_indexes;
 use crate::base::control::Control;
 use crate::base::secret::Secret;
 use crate::domain::graph_id::GraphId;
@@ -85,14 +86,12 @@ impl Services {
             };
             match sent {
                 Ok(()) => repaired.push((kind, id)),
-                // One that was made there since.
-                Err(_) if kind == FileKind::Index => replaced.push(id),
+                // One that was made there since: it is not in the mirror, or was not whole when it came.
+                Err(error) if kind == FileKind::Index && ["FILE_SYSTEM", "FILE_MISMATCH"].contains(&error.reason().as_str()) => {
+                    replaced.push(id)
+                }
                 Err(error) => tracing::error!(file = %id, error = error.chain(), "a damaged file of a target cannot be sent again"),
             }
-        }
-        if !replaced.is_empty() && !self.set_aside(target, destination, graph_id, &replaced).await? {
-            tracing::error!(target_name = target.name, "a damaged index of a target cannot be replaced: nothing of ours is there any more");
-            return Ok(repaired);
         }
         if packs.is_empty() && replaced.is_empty() {
             return Ok(repaired);
@@ -110,12 +109,15 @@ impl Services {
             }
         }
         repaired.extend(packs);
-        repaired.extend(replaced.into_iter().map(|id| (FileKind::Index, id)));
+        // What they named, and nothing else names, has been sent again.
+        if !replaced.is_empty() && self.set_aside(target, destination, graph_id, &replaced).await? {
+            repaired.extend(replaced.into_iter().map(|id| (FileKind::Index, id)));
+        }
         Ok(repaired)
     }
 
-    /// Takes damaged index files of a copy with a password of its own out of the way: what they named, and nothing else names, is sent
-    /// again. False where the target has no record of ours any more, with which to ask for it.
+    /// Takes damaged index files of a copy with a password of its own out of the way. False where the target has no record of ours any
+    /// more, with which to ask for it.
     async fn set_aside(
         &self,
         target: &target::Model,
@@ -149,7 +151,8 @@ impl Services {
             let file = self.blocking(move || from.open_stored(FileKind::Pack, &pack)).await?;
             destination.put(FileKind::Pack, pack, file, &line.throttle).await?;
         }
-        destination.commit(Commit { replaced, ..plan.commit }).await?;
+        let (commit, _) = send_large_indexes(destination, plan.commit, &line.throttle).await?;
+        destination.commit(Commit { replaced, ..commit }).await?;
         Ok(true)
     }
 

@@ -21,7 +21,7 @@ use crate::domain::target::ReplicationState;
 use crate::store::entity::operation::Model;
 use crate::store::entity::{graph, replication, snapshot, target};
 use crate::store::operations::Ending;
-use crate::store::{self, Transaction, operations, replications, snapshots, targets, waiting_operations};
+use crate::store::{self, Transaction, graphs, operations, replications, snapshots, targets, waiting_operations};
 
 /// What is to be sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,7 +158,9 @@ impl Services {
         let Some(target) = targets::find(self.store().read(), target_id).await? else {
             return Ok(Some("the target was removed".to_owned()));
         };
-        let graph = self.find_graph(self.store().read(), graph_id).await?;
+        let Some(graph) = graphs::find(self.store().read(), graph_id).await? else {
+            return Ok(Some("the graph was removed".to_owned()));
+        };
         let takes = target.enabled && !selected(&target, std::slice::from_ref(&graph)).is_empty();
         Ok((!takes).then(|| format!("target `{}` takes the graph no more", target.name)))
     }
@@ -188,42 +190,50 @@ impl Services {
     /// The database's.
     pub async fn settle_replications(&self) -> Result<(), Error> {
         for operation in operations::list_open_of(self.store().read(), OperationKind::Replicate).await? {
-            let asked = payload::<Asked>(&operation)?;
-            let (mut waiting, mut failed, mut sent_bytes, mut replicated) = (0_usize, Vec::new(), 0, 0_u64);
-            for (target_id, ids) in asked.iter() {
-                let cannot = self.why_not_sent(target_id, &operation.graph_id).await?;
-                let known = replications::list_of(self.store().read(), target_id, &ids).await?;
-                let there = snapshots::list_by_ids(self.store().read(), &ids).await?;
-                let is_lost = |id: SnapshotId| !there.iter().any(|snapshot| snapshot.snapshot_id == id && snapshot.status.is_restorable());
-                let removed = ids.len() - known.len();
-                failed.extend((0..removed).map(|_| "the snapshot or the target was removed".to_owned()));
-                for row in known {
-                    sent_bytes += row.sent_bytes;
-                    let lost = is_lost(row.snapshot_id).then(|| "it is not there any more".to_owned());
-                    match (row.state, row.error_message.or(lost).or_else(|| cannot.clone())) {
-                        (ReplicationState::Done, _) => replicated += 1,
-                        (_, Some(why)) => failed.push(format!("snapshot `{}`: {why}", row.snapshot_id)),
-                        (_, None) => waiting += 1,
-                    }
-                }
+            if let Err(error) = self.settle(&operation).await {
+                let operation_id = operation.operation_id;
+                tracing::error!(%operation_id, error = error.chain(), "an operation that waits for targets cannot be looked at");
             }
-            if waiting > 0 {
-                if operation.done_bytes != sent_bytes || operation.stage.is_empty() {
-                    waiting_operations::update_progress(self.store().read(), operation.operation_id, "replicate", sent_bytes).await?;
-                    self.wakeup().announce_change();
-                }
-                continue;
-            }
-            let report = ReplicateReport { replicated, failed: failed.len() as u64, sent_bytes };
-            let error = match failed.first() {
-                Some(why) => Some(to_json(&not_replicated(why, &report))?),
-                None => None,
-            };
-            let state = if error.is_some() { OperationState::Failed } else { OperationState::Succeeded };
-            let ending = Ending { state, error, result: Some(to_json(&report)?) };
-            waiting_operations::end(self.store().read(), operation.operation_id, ending, self.now()).await?;
-            self.wakeup().announce_change();
         }
+        Ok(())
+    }
+
+    async fn settle(&self, operation: &Model) -> Result<(), Error> {
+        let asked = payload::<Asked>(operation)?;
+        let (mut waiting, mut failed, mut sent_bytes, mut replicated) = (0_usize, Vec::new(), 0, 0_u64);
+        for (target_id, ids) in asked.iter() {
+            let cannot = self.why_not_sent(target_id, &operation.graph_id).await?;
+            let known = replications::list_of(self.store().read(), target_id, &ids).await?;
+            let there = snapshots::list_by_ids(self.store().read(), &ids).await?;
+            let is_lost = |id: SnapshotId| !there.iter().any(|snapshot| snapshot.snapshot_id == id && snapshot.status.is_restorable());
+            let removed = ids.len() - known.len();
+            failed.extend((0..removed).map(|_| "the snapshot or the target was removed".to_owned()));
+            for row in known {
+                sent_bytes += row.sent_bytes;
+                let lost = is_lost(row.snapshot_id).then(|| "it is not there any more".to_owned());
+                match (row.state, row.error_message.or(lost).or_else(|| cannot.clone())) {
+                    (ReplicationState::Done, _) => replicated += 1,
+                    (_, Some(why)) => failed.push(format!("snapshot `{}`: {why}", row.snapshot_id)),
+                    (_, None) => waiting += 1,
+                }
+            }
+        }
+        if waiting > 0 {
+            if operation.done_bytes != sent_bytes || operation.stage.is_empty() {
+                waiting_operations::update_progress(self.store().read(), operation.operation_id, "replicate", sent_bytes).await?;
+                self.wakeup().announce_change();
+            }
+            return Ok(());
+        }
+        let report = ReplicateReport { replicated, failed: failed.len() as u64, sent_bytes };
+        let error = match failed.first() {
+            Some(why) => Some(to_json(&not_replicated(why, &report))?),
+            None => None,
+        };
+        let state = if error.is_some() { OperationState::Failed } else { OperationState::Succeeded };
+        let ending = Ending { state, error, result: Some(to_json(&report)?) };
+        waiting_operations::end(self.store().read(), operation.operation_id, ending, self.now()).await?;
+        self.wakeup().announce_change();
         Ok(())
     }
 }
@@ -243,7 +253,7 @@ fn wanted_row(target: &target::Model, snapshot: &snapshot::Model) -> replication
 
 fn not_replicated(why: &str, report: &ReplicateReport) -> RecordedError {
     let message = format!(
-        "{} of {} could not be brought to their targets yet, they are tried again: {why}",
+        "{} of {} could not be brought to their targets yet; what still can be is tried again: {why}",
         report.failed,
         report.failed + report.replicated
     );

@@ -7,6 +7,7 @@ use super::super::Services;
 use super::super::error::Error;
 use super::destination::Destination;
 use super::events::Event;
+use super::queue::is_of_target;
 use super::sending::{Line, Underway};
 use crate::domain::graph_id::GraphId;
 use crate::domain::target::EventKind;
@@ -74,7 +75,14 @@ impl Services {
                 continue;
             }
             let most_bytes = self.share(target, &replica.graph_id, elapsed.min(LONGEST_GAP)).await?;
-            self.reread_part(target, &line, replica, most_bytes).await?;
+            let graph_id = replica.graph_id.clone();
+            match self.reread_part(target, &line, replica, most_bytes).await {
+                Err(error) if !is_of_target(&error) => {
+                    let (target_name, graph_id) = (target.name.as_str(), graph_id.as_str());
+                    tracing::warn!(target_name, graph_id, error = error.chain(), "cannot have a copy read again");
+                }
+                read => drop(read?),
+            }
         }
         Ok(())
     }

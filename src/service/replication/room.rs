@@ -31,18 +31,32 @@ impl Rooms {
     /// There are not so many; it cannot be looked at.
     pub(super) fn reserve(self: &Arc<Self>, place: &Path, bytes: u64) -> Result<Room, Error> {
         let failed = |error| Error::internal("look at the directory of a copy", error);
-        let device = fs::metadata(place).map_err(failed)?.dev();
-        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let promised = rooms.entry(device).or_default();
-        let free = free_bytes(place)?.saturating_sub(*promised);
-        if free < bytes.saturating_add(ROOM_LEFT) {
-            let message =
-                format!("{free} bytes are free at `{}`, {bytes} are to come, and {ROOM_LEFT} have to stay: make room", place.display());
+        let room = self.promise(fs::metadata(place).map_err(failed)?.dev(), bytes);
+        // Not while others wait: a disk may not answer. Two at once are both refused at worst.
+        let (free, promised) = (free_bytes(place)?, self.promised(room.device));
+        if free < promised.saturating_add(ROOM_LEFT) {
+            let message = format!(
+                "{free} bytes are free at `{}`, {bytes} are to come beside {} that are on their way, and {ROOM_LEFT} have to stay: make room",
+                place.display(),
+                promised.saturating_sub(bytes)
+            );
             return Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_FULL", message));
         }
+        Ok(room)
+    }
+
+    fn promise(self: &Arc<Self>, device: u64, bytes: u64) -> Room {
+        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let promised = rooms.entry(device).or_default();
+        // No more than can be counted, so that as much can be taken back.
+        let bytes = bytes.min(u64::MAX - *promised);
         *promised += bytes;
         drop(rooms);
-        Ok(Room { rooms: Arc::clone(self), device, bytes })
+        Room { rooms: Arc::clone(self), device, bytes }
+    }
+
+    fn promised(&self, device: u64) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&device).copied().unwrap_or(0)
     }
 }
 

@@ -2,6 +2,7 @@
 //! What is restored has the hash of what was audited when it was taken, and every byte of it was verified.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::super::Services;
 use super::super::error::{Error, ErrorKind};
 use super::super::idempotency::Request;
 use super::super::operations::{payload, recorded_error, to_json};
-use super::super::placements::kept_name;
+use super::super::placements::{aside_path, kept_name};
 use super::super::restore_target::is_empty;
 use super::super::restore_work::RestorePayload;
 use super::fingerprint::fingerprint;
@@ -41,7 +42,7 @@ impl Services {
     ) -> Result<Option<Model>, Error> {
         let request = Request { request_id, action: "SetStandby", body: &[graph_id.as_str(), directory.unwrap_or_default()] };
         if request.find_subject(self.store().read()).await?.is_some() {
-            return Ok(standbys::find(self.store().read(), graph_id).await?);
+            return self.end_refreshing(caller, graph_id).await;
         }
         self.find_graph(self.store().read(), graph_id).await?;
         if !graph_id.is_copy() {
@@ -65,6 +66,7 @@ impl Services {
                     snapshot_id: None,
                     refreshed_at: None,
                     fingerprint: None,
+                    restored: None,
                 };
                 standbys::set(&*transaction, fresh).await?;
             }
@@ -73,19 +75,20 @@ impl Services {
         request.remember(self, &*transaction, graph_id.to_string()).await?;
         self.record_audit(&*transaction, caller, "SetStandby", graph_id, None).await?;
         store::commit(transaction).await?;
-        let is = standbys::find(self.store().read(), graph_id).await?;
-        if let Some(old) = old.filter(|old| is.as_ref().is_none_or(|is| is.directory != old.directory)) {
-            self.end_refreshing(caller, &old).await?;
-        }
         self.wakeup().announce_work();
-        Ok(is)
+        self.end_refreshing(caller, graph_id).await
     }
 
-    /// Ends what refreshes a directory that is no standby any more, and waits for its end: from then on it is the caller's alone.
-    async fn end_refreshing(&self, caller: &Caller, old: &Model) -> Result<(), Error> {
+    /// Ends what refreshes directories that are no standby of a graph any more, and waits for its end: from then on they are the caller's
+    /// alone. Gives the standby as it is now.
+    async fn end_refreshing(&self, caller: &Caller, graph_id: &GraphId) -> Result<Option<Model>, Error> {
+        let is = standbys::find(self.store().read(), graph_id).await?;
         for restore in operations::list_open_of(self.store().read(), OperationKind::Restore).await? {
-            let refreshes = payload::<RestorePayload>(&restore)?.target_dir == Path::new(&old.directory);
-            if restore.graph_id != old.graph_id || !refreshes {
+            if restore.graph_id != *graph_id {
+                continue;
+            }
+            let RestorePayload { is_standby, target_dir, .. } = payload(&restore)?;
+            if !is_standby || is.as_ref().is_some_and(|is| Path::new(&is.directory) == target_dir) {
                 continue;
             }
             self.cancel_operation(caller, &restore.operation_id.to_string()).await?;
@@ -95,7 +98,7 @@ impl Services {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(is)
     }
 
     async fn standby_place(&self, graph_id: &GraphId, text: &str, old: Option<&Model>) -> Result<String, Error> {
@@ -106,7 +109,10 @@ impl Services {
             return Ok(directory);
         }
         self.check_place(graph_id, &resolved, &[]).await?;
-        let is_free = self.blocking(move || Ok::<_, Error>(is_empty(&resolved))).await?;
+        let (is_free, is_mounted) = self.blocking(move || Ok::<_, Error>((is_empty(&resolved), is_mount_point(&resolved)))).await?;
+        if is_mounted {
+            return Err(Error::invalid("directory", format_args!("must not be where a disk is mounted, name one below it: {text}")));
+        }
         if !is_free {
             return Err(Error::invalid("directory", format_args!("must be new or empty: {text}")));
         }
@@ -156,6 +162,7 @@ impl Services {
             paths: Vec::new(),
             fork_graph_id: None,
             inputs_target_dir: None,
+            is_standby: true,
         };
         let transaction = self.store().begin().await?;
         let operation = self.new_operation(OperationKind::Restore, &standby.graph_id, Some(newest.snapshot_id), to_json(&payload)?);
@@ -170,28 +177,38 @@ impl Services {
         Ok(())
     }
 
-    /// What stood in the directory before was a snapshot, and goes; not where somebody has written to it since: that is nowhere else.
+    /// Notes by what a restored tree is known again, before it is put in place: what is written there from then on is nowhere else.
+    ///
+    /// # Errors
+    /// It cannot be looked at; the database's.
+    pub(in crate::service) async fn note_restored(&self, restore: &OperationRow, payload: &RestorePayload) -> Result<(), Error> {
+        let aside = aside_path(&payload.target_dir, restore);
+        let looked = self.blocking(move || fingerprint(&aside).map_err(|error| Error::internal("look at what was restored", error)));
+        let fingerprint = looked.await?;
+        Ok(standbys::update_restored(self.store().read(), restore.operation_id, fingerprint).await?)
+    }
+
+    /// What stood in the directory before was a snapshot, and goes; not where it is not what was put there.
     async fn note_refreshed(&self, standby: &Model, restore: &OperationRow) -> Result<(), Error> {
-        let (stands, former) = (PathBuf::from(&standby.directory), kept_name(Path::new(&standby.directory), restore.created_at));
+        let former = kept_name(Path::new(&standby.directory), restore.created_at);
         let (graph_id, known) = (standby.graph_id.clone(), standby.fingerprint.clone());
-        let looked = self.blocking(move || {
-            match fingerprint(&former) {
-                Ok(found) if Some(&found) == known.as_ref() => {
-                    fs::remove_dir_all(&former).map_err(unusable("remove what a standby was before"))?
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        let tidied = self.blocking(move || {
+            let removed = match fingerprint(&former) {
+                Ok(found) if Some(&found) == known.as_ref() => fs::remove_dir_all(&former),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
                 // One that cannot be looked at may be anything.
                 Ok(_) | Err(_) => {
                     let (graph_id, kept_as) = (graph_id.as_str(), former.display());
-                    tracing::warn!(graph_id, %kept_as, "somebody has written to a standby: what stood there is kept beside it");
+                    tracing::warn!(graph_id, %kept_as, "what stood in a standby is not what was put there: it is kept beside it");
+                    Ok(())
                 }
-            }
-            fingerprint(&stands).map_err(unusable("look at a standby"))
+            };
+            removed.map_err(|error| Error::internal("remove what a standby was before", error))
         });
-        let fingerprint = looked.await?;
+        tidied.await?;
         if let Some(snapshot_id) = restore.snapshot_id {
             let refreshed_at = restore.ended_at.unwrap_or_else(|| self.now());
-            standbys::update_refreshed(self.store().read(), standby, snapshot_id, refreshed_at, fingerprint).await?;
+            standbys::update_refreshed(self.store().read(), standby, snapshot_id, refreshed_at).await?;
         }
         Ok(())
     }
@@ -211,6 +228,9 @@ impl Services {
     }
 }
 
-fn unusable(doing: &'static str) -> impl Fn(std::io::Error) -> Error {
-    move |error| Error::internal(doing, error)
+/// Whether a directory is on another file system than the one that it lies in: it cannot be exchanged as a whole.
+fn is_mount_point(directory: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.dev());
+    let (own, around) = (device(directory), directory.parent().and_then(device));
+    own.is_some() && own != around
 }

@@ -1,27 +1,19 @@
 //! Targets: registered, changed, removed.
 
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-
 use sea_orm::ConnectionTrait;
 
+use super::super::Services;
 use super::super::error::{Error, ErrorKind};
 use super::super::idempotency::Request;
-use super::super::{COPIES, Services};
+use super::place::take_directory;
 use super::sending::Line;
 use crate::base::ids::TargetId;
 use crate::base::secret::Secret;
 use crate::domain::caller::Caller;
 use crate::domain::page::{Page, PageRequest, TimeKey};
-use crate::domain::peer;
 use crate::domain::target::{Place, TargetFields, TargetRules, TargetStatus};
 use crate::store::entity::target::Model;
 use crate::store::{self, targets};
-
-/// The file by which a directory is known to be a target's: where its disk is not mounted, it is missing.
-const MARK: &str = ".lightkeep-target";
 
 /// A target that is to be registered.
 #[derive(Debug, Clone)]
@@ -163,86 +155,6 @@ impl Services {
         })
     }
 
-    /// Where copies lie that come from, or go to, a place of this name.
-    pub(super) fn copies_of(&self, place: &str) -> PathBuf {
-        self.settings().places.storage.join(COPIES).join(place)
-    }
-
-    async fn resolve_place(&self, place: &Place, name: &str) -> Result<Place, Error> {
-        let rules = self.settings().replication.addresses;
-        match place {
-            Place::Peer { base_url, grpc_url } => {
-                let checked = |field: &str, url: &str| rules.parse_url(url).map_err(|must| Error::invalid(field, must));
-                let grpc_url = grpc_url.as_deref().map(|url| checked("grpc_url", url)).transpose()?;
-                if !has_root_path(grpc_url.as_deref().unwrap_or(base_url)) {
-                    let field = if grpc_url.is_some() { "grpc_url" } else { "base_url" };
-                    let must = format_args!("must have no path, as gRPC knows none: give `grpc_url` beside a `base_url` with one");
-                    return Err(Error::invalid(field, must));
-                }
-                Ok(Place::Peer { base_url: checked("base_url", base_url)?, grpc_url })
-            }
-            Place::Directory(path) => {
-                if !peer::is_name(name) {
-                    let must = format!("must have letters, digits, `_` and `-` only where the target is a directory: {name}");
-                    return Err(Error::invalid("name", must));
-                }
-                let (services, path, link) = (self.clone(), path.clone(), self.copies_of(name));
-                let resolved = self.blocking(move || {
-                    let resolved = services.resolve_directory(&path)?;
-                    match fs::read_link(&link) {
-                        Ok(there) if there == resolved => Ok(resolved),
-                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(resolved),
-                        _ => Err(Error::invalid("name", format_args!("is that of copies that lie here already, choose another"))),
-                    }
-                });
-                Ok(Place::Directory(resolved.await?))
-            }
-        }
-    }
-
-    fn resolve_directory(&self, path: &Path) -> Result<PathBuf, Error> {
-        let (show, places) = (path.display(), &self.settings().places);
-        let wrong = |must: String| Error::invalid("path", must);
-        let resolved = path.canonicalize().map_err(|error| wrong(format!("must be an existing directory: {show}: {error}")))?;
-        if !resolved.is_dir() {
-            return Err(wrong(format!("must be a directory: {show}")));
-        }
-        let roots = &self.settings().replication.roots;
-        if !roots.iter().any(|root| resolved.starts_with(root)) {
-            let message = format!("the directory of a target must lie in one of `LIGHTKEEP_REPLICATION_ROOTS`: {show}");
-            return Err(Error::refused(ErrorKind::PermissionDenied, "PATH_FORBIDDEN", message));
-        }
-        if resolved.starts_with(&places.storage) || places.storage.starts_with(&resolved) {
-            return Err(wrong(format!("must not overlap the storage: a copy beside the original is none: {show}")));
-        }
-        Ok(resolved)
-    }
-
-    /// That a directory is not another target's. One whose target is not registered here, such as that of a lost installation, may be taken.
-    async fn check_unowned(&self, connection: &impl ConnectionTrait, path: &Path) -> Result<(), Error> {
-        let marked = path.join(MARK);
-        let mark = self.blocking(move || Ok::<_, Error>(fs::read_to_string(marked).unwrap_or_default())).await?;
-        let Some(id) = TargetId::parse(mark.trim()) else { return Ok(()) };
-        match targets::find(connection, id).await? {
-            Some(other) => Err(Error::invalid("path", format_args!("must not be that of target `{}`: {}", other.name, path.display()))),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether the directory of a target is there: its disk is mounted, and it is this target's.
-    ///
-    /// # Errors
-    /// It is not.
-    pub(super) fn check_mounted(&self, target: &Model) -> Result<(), Error> {
-        let path = Path::new(target.path.as_deref().unwrap_or_default());
-        let marked = fs::read_to_string(path.join(MARK)).map(|mark| mark.trim() == target.target_id.to_string());
-        if matches!(marked, Ok(true)) {
-            return Ok(());
-        }
-        let message = format!("`{}` is not the target's directory, is its disk mounted? it lacks `{MARK}` of this target", path.display());
-        Err(Error::refused(ErrorKind::Unavailable, "TARGET_NOT_MOUNTED", message))
-    }
-
     pub(super) async fn find_target(&self, connection: &impl ConnectionTrait, id: &str) -> Result<Model, Error> {
         let missing = || Error::NotFound { kind: "Target", id: id.to_owned() };
         let parsed = TargetId::parse(id).ok_or_else(missing)?;
@@ -353,32 +265,11 @@ impl Services {
         request.remember(self, &*transaction, id.to_owned()).await?;
         self.record_audit(&*transaction, caller, "RemoveTarget", None, Some(id.to_owned())).await?;
         store::commit(transaction).await?;
-        self.remove_mirrors(&target).await
-    }
-}
-
-/// Whether an address has no path.
-fn has_root_path(url: &str) -> bool {
-    url.split_once("://").is_none_or(|(_, rest)| !rest.trim_end_matches('/').contains('/'))
-}
-
-/// Marks a directory as a target's, and lets its copies be found below the storage.
-fn take_directory(path: &Path, link: &Path, mark: &str) -> Result<(), Error> {
-    let failed = |error: std::io::Error| {
-        let message = format!("the directory of the target cannot be written: `{}`: {error}", path.display());
-        Error::refused(ErrorKind::FailedPrecondition, "FILE_SYSTEM", message)
-    };
-    let write = || {
-        let mut file = fs::File::create(path.join(MARK))?;
-        file.write_all(mark.as_bytes())?;
-        file.sync_all()?;
-        fs::create_dir_all(link.parent().unwrap_or(Path::new("/")))?;
-        match symlink(path, link) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
+        if let Err(error) = self.remove_mirrors(&target).await {
+            tracing::warn!(target_name = target.name, error = error.chain(), "what was mirrored of a target stays in `.mirrors`");
         }
-    };
-    write().map_err(failed)
+        Ok(())
+    }
 }
 
 async fn check_name_free(connection: &impl ConnectionTrait, row: &Model) -> Result<(), Error> {

@@ -10,6 +10,7 @@ use super::super::repository_lock::HeldLock;
 use super::destination::Destination;
 use super::mirror::Mirroring;
 use super::sending::Line;
+use super::throttle::Throttle;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::domain::graph_id::GraphId;
@@ -142,7 +143,8 @@ impl Transfer<'_> {
         let total: u64 = packs.iter().filter(|(id, _)| missing.contains(id)).map(|(_, bytes)| bytes).sum();
         self.control.begin_stage("send", total);
         self.send_packs(missing).await?;
-        let commit = self.send_large_indexes(commit).await?;
+        let (commit, large) = send_large_indexes(&self.destination, commit, &self.line.throttle).await?;
+        large.into_iter().for_each(|bytes| self.sent.count(bytes));
         let small = commit.indexes.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() + commit.record.1.len();
         let files = commit.indexes.len() as u64 + 1;
         self.destination.commit(commit).await?;
@@ -150,18 +152,6 @@ impl Transfer<'_> {
         self.sent.files += files;
         failpoint::reach("replication.committed");
         Ok(())
-    }
-
-    /// Index files that are too large for one message go before it: the packs that they name are there.
-    async fn send_large_indexes(&mut self, commit: Commit) -> Result<Commit, Error> {
-        if commit.indexes.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() < LARGE_INDEXES {
-            return Ok(commit);
-        }
-        for (id, bytes) in &commit.indexes {
-            self.destination.put_bytes(FileKind::Index, *id, bytes.clone(), &self.line.throttle).await?;
-            self.sent.count(bytes.len() as u64);
-        }
-        Ok(Commit { indexes: Vec::new(), ..commit })
     }
 
     /// The snapshot that was taken last before this one, or first after it, of those that both sides hold.
@@ -227,6 +217,23 @@ impl Transfer<'_> {
         self.sent.count(bytes);
         self.control.add_done(bytes);
     }
+}
+
+/// Index files that are too large for one message go before it: the packs that they name are there. Gives their sizes in bytes.
+pub(super) async fn send_large_indexes(
+    destination: &Destination,
+    commit: Commit,
+    throttle: &Throttle,
+) -> Result<(Commit, Vec<u64>), Error> {
+    if commit.indexes.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() < LARGE_INDEXES {
+        return Ok((commit, Vec::new()));
+    }
+    let mut sizes = Vec::new();
+    for (id, bytes) in &commit.indexes {
+        destination.put_bytes(FileKind::Index, *id, bytes.clone(), throttle).await?;
+        sizes.push(bytes.len() as u64);
+    }
+    Ok((Commit { indexes: Vec::new(), ..commit }, sizes))
 }
 
 async fn send_pack(

@@ -23,6 +23,8 @@ pub struct Model {
     pub refreshed_at: Option<Timestamp>,
     /// By what it is known again then, if nobody has written to it.
     pub fingerprint: Option<String>,
+    /// The same of what the operation has restored, before it was put in place.
+    pub restored: Option<String>,
 }
 
 /// No relations: queries name their keys.
