@@ -76,7 +76,7 @@ fn write(storage: &Path, keys: &SecretKeys) -> anyhow::Result<()> {
     sync(storage)
 }
 
-/// As [`write`], but says no where there is one.
+/// As [`write()`], but says no where there is one.
 fn create(storage: &Path, keys: &SecretKeys) -> anyhow::Result<bool> {
     let path = storage.join(FILE);
     let fresh = write_fresh(storage, keys)?;

@@ -51,7 +51,7 @@ impl Repositories {
     }
 
     /// As [`Repositories::new`], but keys of repositories below a directory are derived apart: those who bring them choose what that costs,
-    /// and nobody else waits for it.
+    /// and whoever opens others does not wait for it.
     pub fn with_apart(password: Secret, most_open: NonZeroUsize, directory: &Path) -> Self {
         let repositories = Self::new(password.clone(), most_open);
         let apart = (directory.to_path_buf(), Opening::new(password));

@@ -114,9 +114,13 @@ impl Replica {
     ///
     /// # Errors
     /// [`Error::OtherRepository`] where another one is; [`Error::Mismatch`] when the key file is not what its name says, or would keep
-    /// whoever opens it too busy; [`Error::Io`].
+    /// whoever opens it too busy; [`Error::TooLarge`]; [`Error::Io`].
     pub fn found(&self, founding: &Founding) -> Result<(), Error> {
         let Founding { config, key } = founding;
+        let limit_bytes = largest_bytes(FileKind::Key);
+        if key.1.len() as u64 > limit_bytes {
+            return Err(Error::TooLarge { subject: subject(FileKind::Key, &key.0), limit_bytes });
+        }
         check_name(FileKind::Key, &key.0, &key.1)?;
         let parsed = KeyFile::parse(&key.1).map_err(|source| Error::Mismatch { subject: subject(FileKind::Key, &key.0), source })?;
         if !parsed.parameters.are_modest() {
@@ -140,16 +144,17 @@ impl Replica {
         Ok(())
     }
 
-    /// That no key file which came from elsewhere would keep whoever opens it too busy.
+    /// That none of these key files, which have come from elsewhere, would keep whoever opens it too busy. One that would is removed.
     ///
     /// # Errors
     /// [`Error::Mismatch`] when one would; [`Error::Io`].
-    pub fn check_keys(&self) -> Result<(), Error> {
-        for (id, _) in self.list(FileKind::Key)? {
+    pub fn check_keys(&self, keys: &[FileId]) -> Result<(), Error> {
+        for id in keys {
             // One that cannot be read opens nothing.
-            let parsed = KeyFile::parse(&self.read(FileKind::Key, &id)?);
+            let parsed = KeyFile::parse(&self.read(FileKind::Key, id)?);
             if parsed.is_ok_and(|key| !key.parameters.are_modest()) {
-                return Err(mismatch(FileKind::Key, &id, TOO_COSTLY));
+                self.backend.delete(FileKind::Key, id)?;
+                return Err(mismatch(FileKind::Key, id, TOO_COSTLY));
             }
         }
         Ok(())
@@ -245,8 +250,8 @@ impl Replica {
     /// between the look at them and the record.
     ///
     /// # Errors
-    /// [`Error::Lacking`] when the base or a pack is not there; [`Error::Mismatch`]; [`Error::Io`].
-    pub fn commit(&self, commit: &Commit) -> Result<(), Error> {
+    /// [`Error::Lacking`] when the base or a pack is not there; [`Error::Mismatch`]; [`Error::Cancelled`]; [`Error::Io`].
+    pub fn commit(&self, commit: &Commit, control: &Control) -> Result<(), Error> {
         let (record, bytes) = (FileId::from(commit.record.0), &commit.record.1);
         check_name(FileKind::Snapshot, &record, bytes)?;
         commit.indexes.iter().try_for_each(|(id, bytes)| check_name(FileKind::Index, id, bytes))?;
@@ -261,7 +266,7 @@ impl Replica {
             self.write(FileKind::Index, id, bytes)?;
         }
         failpoint::reach("replica.index_written");
-        for id in self.damaged_indexes(&commit.replaced)? {
+        for id in self.damaged_indexes(&commit.replaced, control)? {
             self.backend.set_aside(FileKind::Index, &id)?;
         }
         self.write(FileKind::Snapshot, &record, bytes)?;
@@ -272,11 +277,11 @@ impl Replica {
     /// Those of these index files that are not what their names say.
     ///
     /// # Errors
-    /// [`Error::Io`] when one cannot be read for another reason than damage.
-    pub fn damaged_indexes(&self, indexes: &[FileId]) -> Result<Vec<FileId>, Error> {
+    /// [`Error::Cancelled`]; [`Error::Io`] when one cannot be read for another reason than damage.
+    pub fn damaged_indexes(&self, indexes: &[FileId], control: &Control) -> Result<Vec<FileId>, Error> {
         let (mut buffer, mut damaged) = (vec![0; BUFFER_BYTES], Vec::new());
-        for id in indexes {
-            match self.is_whole(FileKind::Index, id, &mut buffer, &Control::default()) {
+        for id in indexes.iter().collect::<BTreeSet<_>>() {
+            match self.is_whole(FileKind::Index, id, &mut buffer, control) {
                 Ok(true) => {}
                 Err(error) if error.is_missing_file() => {}
                 Err(error) if !error.is_damage() => return Err(error),

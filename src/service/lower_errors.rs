@@ -87,6 +87,7 @@ impl From<peer::Error> for Error {
                 "REPLICA_OF_ANOTHER_REPOSITORY" => (ErrorKind::FailedPrecondition, "REPLICA_OF_ANOTHER_REPOSITORY"),
                 "REPLICA_INCOMPLETE" => (ErrorKind::FailedPrecondition, "REPLICA_INCOMPLETE"),
                 "FILE_MISMATCH" => (ErrorKind::DataLoss, "FILE_MISMATCH"),
+                "REPOSITORY_DAMAGED" => (ErrorKind::DataLoss, "REPOSITORY_DAMAGED"),
                 _ => (ErrorKind::FailedPrecondition, "TARGET_REFUSED"),
             },
         };

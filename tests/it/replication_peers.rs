@@ -131,14 +131,13 @@ async fn what_is_not_what_its_name_says_is_not_taken() {
     // A copy has the key that it was founded with, and one that can be opened in reasonable time.
     let key = put_kind(&mut client, v1::StoredFileKind::Key, "g", name(&bytes), size, vec![bytes.clone()]).await.unwrap_err();
     assert_eq!(reason(&key), "INVALID_ARGUMENT");
-    for (n, p) in [(1 << 20, 1), (1 << 15, 17)] {
-        let file =
-            json!({ "created": "", "username": "", "hostname": "", "kdf": "scrypt", "N": n, "r": 8, "p": p, "salt": "", "data": "" });
+    for (n, r, p, salt) in [(1 << 20, 8, 1, 64), (1 << 15, 8, 17, 64), (2, 2048, 64, 64), (1 << 15, 8, 1, 4096)] {
+        let file = json!({ "created": "", "username": "", "hostname": "", "kdf": "scrypt", "N": n, "r": r, "p": p, "salt": "A".repeat(salt), "data": "" });
         let file = file.to_string().into_bytes();
         let (key_name, config) = (name(&file), b"config".to_vec());
         let costly = v1::FoundReplicaRequest { graph_id: "costly".into(), config, key_name, key_file: file };
         let refused = client.found_replica(with_key(costly, PEER_KEY)).await.unwrap_err();
-        assert_eq!(reason(&refused), "FILE_MISMATCH", "{n} {p}: {refused}");
+        assert_eq!(reason(&refused), "FILE_MISMATCH", "{n} {r} {p} {salt}: {refused}");
     }
     assert!(!app.storage().join("replicas").join(PEER).join("costly").exists());
     for graph_id in ["../g", "g@paris", "", "a/b"] {

@@ -38,14 +38,15 @@ impl Parameters {
     /// Whether deriving takes 128 MiB, 16 times the work of restic's defaults, and so a second or two at most: for files that others bring.
     pub(crate) fn are_modest(&self) -> bool {
         let (table, blocks) = self.bytes();
-        table <= 1 << 27 && blocks <= 1 << 24 && table * u128::from(self.p) <= 1 << 29
+        // Each 32 bytes of blocks cost one pass over the salt.
+        table <= 1 << 27 && blocks <= 1 << 17 && table * u128::from(self.p) <= 1 << 29 && self.salt.len() <= 128
     }
 
     /// Derives the key that seals the master key.
     pub(crate) fn derive(&self, password: &str) -> Result<Key, FormatError> {
         // the file is not authenticated before this: bounds keep a forged one from taking all memory
         let (table, blocks) = self.bytes();
-        if !self.n.is_power_of_two() || self.n < 2 || table > 1 << 30 || blocks > 1 << 30 || self.p > 64 {
+        if !self.n.is_power_of_two() || self.n < 2 || table > 1 << 30 || blocks > 1 << 24 || self.p > 64 || self.salt.len() > 1024 {
             return Err(FormatError::new("its scrypt parameters are out of bounds"));
         }
         let unusable = |error: &dyn std::fmt::Display| FormatError::new(format!("its scrypt parameters are unusable: {error}"));

@@ -129,15 +129,16 @@ impl Services {
 
     /// A target as it is known to be: how it was long ago, as while nobody looked, says nothing.
     pub(super) fn aged_target(&self, target: Model) -> Model {
+        if self.is_aged(&target) { Model { status: TargetStatus::Unknown, ..target } } else { target }
+    }
+
+    fn is_aged(&self, target: &Model) -> bool {
         let limit = self.settings().replication.health_check_interval * LOOKS_MISSED + LOOK_LIMIT;
-        if target.checked_at.is_some_and(|checked| self.now().since(checked) > limit) {
-            return Model { status: TargetStatus::Unknown, ..target };
-        }
-        target
+        target.checked_at.is_some_and(|checked| self.now().since(checked) > limit)
     }
 
     fn component_of(&self, target: Model) -> Result<HealthCheck, Error> {
-        let known = target.status;
+        let is_aged = self.is_aged(&target);
         let target = self.aged_target(target);
         let unreadable = |error| Error::internal("read a target", error);
         let condition: Option<Condition> = target.condition.as_deref().map(serde_json::from_str).transpose().map_err(unreadable)?;
@@ -149,7 +150,7 @@ impl Services {
         };
         let mut details = BTreeMap::from([("name".to_owned(), target.name)]);
         let message = match (&condition, target.checked_at) {
-            (Some(found), Some(checked)) if target.status != known => {
+            (Some(found), Some(checked)) if is_aged => {
                 format!("nobody has looked since {checked}: {}", found.message)
             }
             (Some(found), _) => found.message.clone(),

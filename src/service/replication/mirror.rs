@@ -20,6 +20,9 @@ use crate::store::entity::{snapshot, target};
 /// An index file is sent after so many packs: after a break these at most are sent again.
 const PACKS_PER_INDEX: usize = 8;
 
+/// So many keys a copy may have.
+const MOST_KEYS: usize = 64;
+
 /// A copy that is filled with another key.
 pub(super) struct Mirroring<'a> {
     pub(super) services: &'a Services,
@@ -160,8 +163,16 @@ impl Mirroring<'_> {
         }
         match there {
             Some(config) => {
-                self.follow(&here, config).await?;
-                services.blocking(move || Ok::<_, Error>(Arc::new(Repository::open(&root, &password)?))).await
+                self.follow(&here, config.clone()).await?;
+                match self.open(password.clone()).await {
+                    // Something of it has rotted here.
+                    Err(error) if error.reason() == "REPOSITORY_DAMAGED" => {
+                        services.blocking(move || remove(&root)).await?;
+                        self.follow(&here, config).await?;
+                        self.open(password).await
+                    }
+                    opened => opened,
+                }
             }
             None => {
                 let (now, host) = (services.now(), services.settings().host_name.clone());
@@ -175,28 +186,49 @@ impl Mirroring<'_> {
         }
     }
 
+    async fn open(&self, password: Secret) -> Result<Arc<Repository>, Error> {
+        let root = self.services.mirror_root(self.target, self.graph_id);
+        self.services.blocking(move || Ok::<_, Error>(Arc::new(Repository::open(&root, &password)?))).await
+    }
+
     /// Gets the small files that are there and not here, and removes those that are here and not there.
     async fn follow(&self, here: &Replica, config: Vec<u8>) -> Result<(), Error> {
         let prepared = here.clone();
         // A pack that an attempt left which was cut off is of no use: it was not named anywhere.
         self.services.blocking(move || prepared.prepare().and_then(|()| prepared.follow(FileKind::Pack, &[]))).await?;
         for kind in [FileKind::Key, FileKind::Index, FileKind::Snapshot] {
-            let (there, looked_at) = (self.destination.list(kind).await?, here.clone());
+            let (there, looked_at) = (list_small(self.destination, kind).await?, here.clone());
             let wanted = self.services.blocking(move || looked_at.follow(kind, &there)).await?;
             for name in wanted {
                 let receiving = self.services.begin_unmeasured(here.clone(), kind, name).await?;
                 match self.destination.get(kind, name, Getting::new(self.services, receiving)).await {
-                    // Damaged there: what only it names counts as not there, until rereading it finds and mends it.
-                    Err(error) if kind == FileKind::Index && error.reason() == "FILE_MISMATCH" => {
-                        tracing::warn!(target_name = self.target.name, file = %name, "a target holds a damaged index file");
+                    // Damaged there: it, and what only it names, counts as not there, until rereading it finds and mends it.
+                    Err(error) if kind != FileKind::Key && ["FILE_MISMATCH", "REPOSITORY_DAMAGED"].contains(&error.reason().as_str()) => {
+                        tracing::warn!(target_name = self.target.name, file = %name, "a target holds a damaged {}", kind.noun());
                     }
                     got => drop(got?),
                 }
             }
         }
         let begun = here.clone();
-        self.services.blocking(move || begun.check_keys().and_then(|()| begun.write_config(&config))).await
+        let finished = self.services.blocking(move || {
+            let keys: Vec<FileId> = begun.list(FileKind::Key)?.into_iter().map(|(id, _)| id).collect();
+            begun.check_keys(&keys)?;
+            begun.write_config(&config)
+        });
+        finished.await
     }
+}
+
+/// The names of all files of a kind at a target. Each key may take a while to be tried: nobody needs so many.
+pub(super) async fn list_small(destination: &Destination, kind: FileKind) -> Result<Vec<FileId>, Error> {
+    let names = destination.list(kind).await?;
+    if kind == FileKind::Key && names.len() > MOST_KEYS {
+        let message =
+            format!("the target lists {} key files of the copy, more than {MOST_KEYS}: remove those that are not needed", names.len());
+        return Err(Error::refused(ErrorKind::FailedPrecondition, "TARGET_ANSWER", message));
+    }
+    Ok(names)
 }
 
 fn remove(mirror: &Path) -> Result<(), Error> {

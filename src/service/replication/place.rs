@@ -5,8 +5,6 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use sea_orm::ConnectionTrait;
-
 use super::super::error::{Error, ErrorKind};
 use super::super::{COPIES, Services};
 use crate::base::ids::TargetId;
@@ -79,7 +77,7 @@ impl Services {
     }
 
     /// That a directory is not another target's. One whose target is not registered here, such as that of a lost installation, may be taken.
-    pub(super) async fn check_unowned(&self, connection: &impl ConnectionTrait, path: &Path) -> Result<(), Error> {
+    pub(super) async fn check_unowned(&self, path: &Path) -> Result<(), Error> {
         let marked = path.join(MARK);
         let read = self.blocking(move || match fs::read_to_string(&marked) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
@@ -87,7 +85,7 @@ impl Services {
         });
         let mark = read.await?;
         let Some(id) = TargetId::parse(mark.trim()) else { return Ok(()) };
-        match targets::find(connection, id).await? {
+        match targets::find(self.store().read(), id).await? {
             Some(other) => Err(Error::invalid("path", format_args!("must not be that of target `{}`: {}", other.name, path.display()))),
             None => Ok(()),
         }

@@ -216,27 +216,37 @@ impl Services {
     /// Something that it needs is not there; another process holds the repository.
     pub async fn commit_copy(&self, caller: &Caller, copy: &GraphId, commit: Commit) -> Result<(), Error> {
         let lock = match self.lock_copy(copy, Repositories::get_or_open).await {
-            // What comes may be what mends it, and is kept apart from that anyway.
-            Err(error) if error.reason() == "REPOSITORY_DAMAGED" => self.lock_copy(copy, Repositories::open_damaged).await?,
+            // What comes may be what mends it, and is kept apart from that anyway. A disk that cannot read it says so by the second.
+            Err(error) if ["REPOSITORY_DAMAGED", "FILE_SYSTEM"].contains(&error.reason().as_str()) => {
+                self.lock_copy(copy, Repositories::open_damaged).await?
+            }
             lock => lock?,
         };
         let (replica, can_be_read) = (self.replica(copy), lock.is_some());
-        if can_be_read {
-            // Before anything is done: it waits for the lock, and must not be forgotten.
-            self.repair_received(caller, copy, &commit).await?;
-        }
+        // Whoever asked may be gone before the end.
+        let gone = self.stopping().child_token();
+        let (control, _guard) = (Arc::new(Control::new(gone.clone())), gone.drop_guard());
+        let prepared = async {
+            self.register_copy(caller, copy).await.or_else(|error| if error.is_race() { Ok(()) } else { Err(error) })?;
+            if can_be_read {
+                // Before anything is done: it waits for the lock, and must not be forgotten.
+                self.repair_received(caller, copy, &commit, &control).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        let prepared = prepared.await;
         let rooms = Arc::clone(self.sending().rooms());
         let committed = self.blocking(move || {
+            prepared?;
             let bytes: usize = commit.indexes.iter().map(|(_, file)| file.len()).sum::<usize>() + commit.record.1.len();
             let _room = rooms.reserve(replica.root(), bytes as u64)?;
-            Ok::<_, Error>(replica.commit(&commit)?)
+            Ok::<_, Error>(replica.commit(&commit, &control)?)
         });
         let committed = committed.await;
         if let Some(lock) = lock {
             lock.release(self).await;
         }
         committed?;
-        self.register_copy(caller, copy).await.or_else(|error| if error.is_race() { Ok(()) } else { Err(error) })?;
         // Of one with another password, only whoever brings it knows what it holds.
         if can_be_read {
             self.list_received(caller, copy).await?;
@@ -260,9 +270,9 @@ impl Services {
     }
 
     /// Queues a repair where damaged index files are replaced, unless one waits: what only this side still has must stand in an index too.
-    async fn repair_received(&self, caller: &Caller, copy: &GraphId, commit: &Commit) -> Result<(), Error> {
-        let (replica, replaced) = (self.replica(copy), commit.replaced.clone());
-        let is_damaged = !self.blocking(move || replica.damaged_indexes(&replaced)).await?.is_empty();
+    async fn repair_received(&self, caller: &Caller, copy: &GraphId, commit: &Commit, control: &Arc<Control>) -> Result<(), Error> {
+        let (replica, replaced, control) = (self.replica(copy), commit.replaced.clone(), Arc::clone(control));
+        let is_damaged = !self.blocking(move || replica.damaged_indexes(&replaced, &control)).await?.is_empty();
         let waiting = (Some(&[OperationKind::Repair][..]), &[OperationState::Queued]);
         if !is_damaged || operations::exists(self.store().read(), copy, waiting.0, waiting.1).await? {
             return Ok(());
@@ -347,8 +357,9 @@ impl Services {
             let (services, root) = (self.clone(), self.repository_root(copy));
             let absent = self.blocking(move || {
                 match services.repositories().get_or_open(&root).and_then(|repository| repository.absent_packs()) {
-                    // With another password, or a damaged index file, which was found.
-                    Err(repository::Error::WrongPassword { .. } | repository::Error::Damaged { .. }) => Ok(Vec::new()),
+                    Err(repository::Error::WrongPassword { .. }) => Ok(Vec::new()),
+                    // A damaged index file, which was found.
+                    Err(error) if error.is_damage() => Ok(Vec::new()),
                     absent => absent,
                 }
             });

@@ -11,6 +11,7 @@ use super::super::idempotency::Request;
 use super::super::operations::{Work, payload, to_json};
 use super::super::repository_lock::HeldLock;
 use super::destination::{Destination, Getting};
+use super::mirror::list_small;
 use crate::base::control::Control;
 use crate::base::failpoint;
 use crate::base::secret::Secret;
@@ -137,12 +138,16 @@ impl Services {
         let prepared = here.clone();
         self.blocking(move || prepared.prepare()).await?;
         for kind in [FileKind::Key, FileKind::Pack, FileKind::Index, FileKind::Snapshot] {
-            let (listed, looked_at) = (destination.list(kind).await?, here.clone());
+            let (listed, looked_at) = (list_small(destination, kind).await?, here.clone());
             let wanted = self.blocking(move || looked_at.missing(kind, &listed)).await?;
-            self.get_files(destination, here, kind, wanted, report, control).await?;
+            self.get_files(destination, here, kind, wanted.clone(), report, control).await?;
+            if kind == FileKind::Key {
+                let looked_at = here.clone();
+                self.blocking(move || looked_at.check_keys(&wanted)).await?;
+            }
         }
         let begun = here.clone();
-        self.blocking(move || begun.check_keys().and_then(|()| begun.write_config(&config))).await
+        self.blocking(move || begun.write_config(&config)).await
     }
 
     async fn get_files(

@@ -82,8 +82,10 @@ impl Services {
     /// Ends what refreshes directories that are no standby of a graph any more, and waits for its end: from then on they are the caller's
     /// alone. Gives the standby as it is now.
     async fn end_refreshing(&self, caller: &Caller, graph_id: &GraphId) -> Result<Option<Model>, Error> {
+        // In this order: what is begun meanwhile for another directory is left alone.
+        let open = operations::list_open_of(self.store().read(), OperationKind::Restore).await?;
         let is = standbys::find(self.store().read(), graph_id).await?;
-        for restore in operations::list_open_of(self.store().read(), OperationKind::Restore).await? {
+        for restore in open {
             if restore.graph_id != *graph_id {
                 continue;
             }

@@ -74,6 +74,9 @@ impl Services {
         }
         let rules = new.fields.clone().parse()?;
         let place = self.resolve_place(&new.place, &rules.name).await?;
+        if let Place::Directory(path) = &place {
+            self.check_unowned(path).await?;
+        }
         let row = self.target_row(&place, new, rules)?;
         let transaction = self.store().begin().await?;
         if let Some(first) = request.find_subject(&*transaction).await? {
@@ -89,7 +92,6 @@ impl Services {
         request.remember(self, &*transaction, row.target_id.to_string()).await?;
         self.record_audit(&*transaction, caller, "RegisterTarget", None, Some(row.target_id.to_string())).await?;
         if let Place::Directory(path) = place {
-            self.check_unowned(&*transaction, &path).await?;
             // In the transaction: a target whose directory cannot be marked is none.
             let (link, mark) = (self.copies_of(&row.name), row.target_id.to_string());
             self.blocking(move || take_directory(&path, &link, &mark)).await?;
@@ -112,7 +114,7 @@ impl Services {
         Ok(())
     }
 
-    /// As [`Services::open_copies_of`], for all targets: at the start, and from time to time, as another instance may have registered one.
+    /// Has the copies in all targets' directories opened with their own passwords: at the start, and from time to time, as another instance may have registered one.
     ///
     /// # Errors
     /// The database's.

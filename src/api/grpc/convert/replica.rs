@@ -6,6 +6,9 @@ use crate::proto::v1;
 use crate::service::Error;
 use crate::service::replication::{Commit, FileId, FileKind, Founding, RecordId, Reread};
 
+/// So many index files can be replaced at once: each is read before.
+const MOST_REPLACED: usize = 1000;
+
 /// The copy of a graph that a peer brings.
 pub(in crate::api::grpc) fn parse_copy(graph_id: &str, peer: &str) -> Result<GraphId, Error> {
     let graph = GraphId::parse(graph_id).map_err(|must| Error::invalid("graph_id", must))?;
@@ -86,6 +89,9 @@ pub(in crate::api::grpc) fn parse_commit(request: v1::CommitSnapshotRequest) -> 
     let record = request.record.ok_or_else(|| Error::Required(Violations::one("record", "must be given")))?;
     let record = (RecordId::from(name("record.name", &record.name)?), record.bytes);
     let (packs, replaced) = (names("packs", &request.packs)?, names("replaced", &request.replaced)?);
+    if replaced.len() > MOST_REPLACED {
+        return Err(Error::invalid("replaced", format_args!("must not name more than {MOST_REPLACED} index files: {}", replaced.len())));
+    }
     Ok(Commit { base, packs, indexes: indexes.collect::<Result<_, Error>>()?, record, replaced })
 }
 
