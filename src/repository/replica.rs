@@ -9,12 +9,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::backend::FileKind;
 use super::backend::local::Local;
-use super::backend::staged::Staged;
 use super::error::Error;
 use super::files::{OTHER_CONTENT, subject};
 use super::format::FormatError;
 use super::format::id::{FileId, RecordId};
 use super::format::key::KeyFile;
+use super::incoming::Incoming;
 use crate::base::control::Control;
 use crate::base::failpoint;
 
@@ -37,17 +37,6 @@ const TOO_COSTLY: &str = "to open it would take too much: choose less costly scr
 #[derive(Debug, Clone)]
 pub struct Replica {
     backend: Local,
-}
-
-/// A file that is being received. It vanishes when dropped before it is [finished](Incoming::finish).
-#[derive(Debug)]
-pub struct Incoming {
-    backend: Local,
-    kind: FileKind,
-    id: FileId,
-    staged: Staged,
-    hash: Sha256,
-    left_bytes: u64,
 }
 
 /// What a copy of a repository begins with.
@@ -242,8 +231,7 @@ impl Replica {
         if size_bytes > limit_bytes {
             return Err(Error::TooLarge { subject: subject(kind, &id), limit_bytes });
         }
-        let (backend, staged) = (self.backend.clone(), self.backend.stage()?);
-        Ok(Incoming { backend, kind, id, staged, hash: Sha256::new(), left_bytes: size_bytes })
+        Incoming::begin(&self.backend, kind, id, size_bytes)
     }
 
     /// Writes the index files and, last, the record. Whoever can lock the repository holds a lock: a prune must not take packs away
@@ -347,47 +335,6 @@ impl Replica {
     }
 }
 
-impl Incoming {
-    /// The directory of the repository that it comes to.
-    pub fn root(&self) -> &Path {
-        self.backend.root()
-    }
-
-    /// Appends bytes.
-    ///
-    /// # Errors
-    /// [`Error::Mismatch`] for more than was announced; [`Error::Io`].
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let more = || mismatch(self.kind, &self.id, "more bytes came than were announced");
-        self.left_bytes = self.left_bytes.checked_sub(bytes.len() as u64).ok_or_else(more)?;
-        self.hash.update(bytes);
-        self.staged.write(bytes)
-    }
-
-    /// A file whose length was not announced, only its limit, now that it has ended.
-    #[must_use]
-    pub fn of_any_length(self) -> Self {
-        Self { left_bytes: 0, ..self }
-    }
-
-    /// Gives the file its name, if that is what it is.
-    ///
-    /// # Errors
-    /// [`Error::Mismatch`] when it is not, or bytes are missing; [`Error::Io`].
-    pub fn finish(self) -> Result<(), Error> {
-        if self.left_bytes > 0 {
-            return Err(mismatch(self.kind, &self.id, "fewer bytes came than were announced"));
-        }
-        if <[u8; 32]>::from(self.hash.finalize()) != *self.id.as_bytes() {
-            return Err(mismatch(self.kind, &self.id, OTHER_CONTENT));
-        }
-        failpoint::reach("replica.file_received");
-        self.backend.write_once(self.kind, &self.id, self.staged)?;
-        failpoint::reach("replica.file_written");
-        Ok(())
-    }
-}
-
 /// Opens a file of a repository; gives its length in bytes too.
 pub(super) fn open(backend: &Local, kind: FileKind, id: &FileId) -> Result<(File, u64), Error> {
     let path = backend.path(kind, id);
@@ -400,6 +347,6 @@ fn check_name(kind: FileKind, id: &FileId, bytes: &[u8]) -> Result<(), Error> {
     if FileId::of(bytes) == *id { Ok(()) } else { Err(mismatch(kind, id, OTHER_CONTENT)) }
 }
 
-fn mismatch(kind: FileKind, id: &FileId, what: &str) -> Error {
+pub(super) fn mismatch(kind: FileKind, id: &FileId, what: &str) -> Error {
     Error::Mismatch { subject: subject(kind, id), source: FormatError::new(what) }
 }

@@ -98,9 +98,11 @@ fn trees_of_the_parent_that_cannot_be_read_are_stored_again() {
         let (scratch, parent) = stored();
         fs::create_dir_all(scratch.source().join("deep/er")).unwrap();
         fs::write(scratch.source().join("deep/er/b"), "bottom").unwrap();
+        // one piece, however files are cut
+        fs::write(scratch.source().join("a"), noise(3, 400_000)).unwrap();
         let (_, parent) = scratch.save(&scratch.open(), Some(parent));
-        // content has a pack of megabytes
-        for pack in files(scratch.root().join("data")).into_iter().filter(|path| fs::metadata(path).unwrap().len() < 1_000_000) {
+        // its pack is larger than those of trees
+        for pack in files(scratch.root().join("data")).into_iter().filter(|path| fs::metadata(path).unwrap().len() < 400_000) {
             let bytes = fs::read(&pack).unwrap();
             // that of the one small file stays
             if bytes.len() < 300 {
