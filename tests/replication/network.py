@@ -9,6 +9,7 @@ from pathlib import Path
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 LIBC = ctypes.CDLL(None, use_errno=True)
 SOURCE, TARGET, THIRD = "10.77.0.1", "10.77.0.2", "10.77.0.3"
+LARGEST_PACKET = 1514
 NOBODY = "02:00:00:00:00:99"
 # A random number modulo 100 is 0: drop. By the classic filter of `tc`, which every kernel has; netem is a module that many lack.
 ONE_PERCENT = "5,32 0 0 4294963256,148 0 0 100,21 0 1 0,6 0 0 2,6 0 0 4294967295"
@@ -108,6 +109,13 @@ class Network:
             lines = Path("/proc/thread-self/net/dev").read_text().splitlines()
         [counters] = [line.split(":")[1].split() for line in lines if line.strip().startswith("eth0:")]
         return int(counters[0])
+
+    def sent_again(self):
+        """Bytes at most that TCP of the source has sent a second time: on a busy machine an answer comes late, and it takes that for a loss."""
+        with self.source.inside():
+            lines = Path("/proc/thread-self/net/snmp").read_text().splitlines()
+        names, values = [line.split() for line in lines if line.startswith("Tcp:")]
+        return int(values[names.index("RetransSegs")]) * LARGEST_PACKET
 
     def worsen(self, megabits):
         """Holds the bandwidth down, loses one packet in a hundred of what comes at either side, and has a connection break that gets no
