@@ -24,9 +24,6 @@ use crate::store::targets;
 /// How long a target has to answer to all that it is asked.
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
 
-/// How soon one looks again whether a look at a directory has ended.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
 /// So many looks in a row may be missed until nothing is known of a target any more.
 const LOOKS_MISSED: u32 = 3;
 
@@ -181,16 +178,11 @@ impl Services {
     }
 
     async fn look_at_directory(&self, target: &Model) -> (TargetStatus, Condition) {
-        // A disk that does not answer holds whoever asks it, and must not hold all who ask after him.
-        let alone = loop {
-            match self.sending().alone(format!("look at {}", target.target_id)) {
-                Some(alone) => break alone,
-                None => tokio::time::sleep(LOOK_AGAIN).await,
-            }
-        };
+        // A disk that does not answer holds whoever asks it, and must not hold a thread for each who asks after him.
+        let turn = self.sending().line(target).look_in_turn().await;
         let (services, looked_at, began) = (self.clone(), target.clone(), Instant::now());
         let looked = self.blocking(move || {
-            let _alone = alone;
+            let _turn = turn;
             services.check_mounted(&looked_at)?;
             let path = PathBuf::from(looked_at.path.unwrap_or_default());
             let probe = path.join(format!(".lightkeep-probe-{}", looked_at.target_id));

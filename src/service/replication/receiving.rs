@@ -222,27 +222,8 @@ impl Services {
             }
             lock => lock?,
         };
-        let (replica, can_be_read) = (self.replica(copy), lock.is_some());
-        // Whoever asked may be gone before the end.
-        let gone = self.stopping().child_token();
-        let (control, _guard) = (Arc::new(Control::new(gone.clone())), gone.drop_guard());
-        let prepared = async {
-            self.register_copy(caller, copy).await.or_else(|error| if error.is_race() { Ok(()) } else { Err(error) })?;
-            if can_be_read {
-                // Before anything is done: it waits for the lock, and must not be forgotten.
-                self.repair_received(caller, copy, &commit, &control).await?;
-            }
-            Ok::<_, Error>(())
-        };
-        let prepared = prepared.await;
-        let rooms = Arc::clone(self.sending().rooms());
-        let committed = self.blocking(move || {
-            prepared?;
-            let bytes: usize = commit.indexes.iter().map(|(_, file)| file.len()).sum::<usize>() + commit.record.1.len();
-            let _room = rooms.reserve(replica.root(), bytes as u64)?;
-            Ok::<_, Error>(replica.commit(&commit, &control)?)
-        });
-        let committed = committed.await;
+        let can_be_read = lock.is_some();
+        let committed = self.commit_locked(caller, copy, commit, can_be_read).await;
         if let Some(lock) = lock {
             lock.release(self).await;
         }
@@ -253,6 +234,24 @@ impl Services {
         }
         failpoint::reach("replica.registered");
         Ok(())
+    }
+
+    async fn commit_locked(&self, caller: &Caller, copy: &GraphId, commit: Commit, can_be_read: bool) -> Result<(), Error> {
+        // Whoever asked may be gone before the end.
+        let gone = self.stopping().child_token();
+        let (control, _guard) = (Arc::new(Control::new(gone.clone())), gone.drop_guard());
+        self.register_copy(caller, copy).await.or_else(|error| if error.is_race() { Ok(()) } else { Err(error) })?;
+        if can_be_read {
+            // Before anything is done: it waits for the lock, and must not be forgotten.
+            self.repair_received(caller, copy, &commit, &control).await?;
+        }
+        let (replica, rooms) = (self.replica(copy), Arc::clone(self.sending().rooms()));
+        let committed = self.blocking(move || {
+            let bytes: usize = commit.indexes.iter().map(|(_, file)| file.len()).sum::<usize>() + commit.record.1.len();
+            let _room = rooms.reserve(replica.root(), bytes as u64)?;
+            Ok::<_, Error>(replica.commit(&commit, &control)?)
+        });
+        committed.await
     }
 
     /// Locks a copy, if it can be opened here: nobody here can prune another one either.

@@ -1,5 +1,6 @@
 //! What is damaged or missing at a target is sent again.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use super::super::Services;
@@ -12,7 +13,7 @@ use super::transfer::send_large_indexes;
 use crate::base::control::Control;
 use crate::base::secret::Secret;
 use crate::domain::graph_id::GraphId;
-use crate::repository::{Commit, CopyPlan, FileId, FileKind, LockKind, RecordId, Replica, Repository};
+use crate::repository::{self, Commit, CopyPlan, FileId, FileKind, LockKind, RecordId, Replica, Repository};
 use crate::store::entity::{snapshot, target};
 use crate::store::{replications, snapshots};
 
@@ -35,12 +36,7 @@ impl Services {
         let (mut repaired, mut lacking) = (Vec::new(), Vec::new());
         for (kind, id) in damaged {
             let (from, kind, id) = (Arc::clone(&repository), *kind, *id);
-            let opened = self.blocking(move || Ok::<_, Error>(from.open_stored(kind, &id))).await?;
-            let sent = match opened {
-                Ok(file) => destination.put(kind, id, file, &line.throttle).await,
-                Err(error) => Err(error.into()),
-            };
-            match sent {
+            match self.put_again(line, destination, kind, id, move || from.open_stored(kind, &id)).await {
                 Ok(()) => repaired.push((kind, id)),
                 // A pack that was rewritten here since: what it held lies in another one.
                 Err(error) if kind == FileKind::Index || kind == FileKind::Pack && error.reason() == "FILE_SYSTEM" => {
@@ -64,6 +60,18 @@ impl Services {
         Ok(repaired)
     }
 
+    async fn put_again(
+        &self,
+        line: &Arc<Line>,
+        destination: &Destination,
+        kind: FileKind,
+        id: FileId,
+        open: impl FnOnce() -> Result<(File, u64), repository::Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let file = self.blocking(open).await?;
+        destination.put(kind, id, file, &line.throttle).await
+    }
+
     /// As [`Services::repair_copy`], of a copy with a password of its own: small files are in its mirror, and what lies in a damaged pack
     /// is sealed again into another one. The damaged pack goes with the next prune there.
     async fn repair_sealed_copy(
@@ -79,12 +87,7 @@ impl Services {
         let (mut repaired, mut replaced) = (Vec::new(), Vec::new());
         for (kind, id) in small {
             let root = self.mirror_root(target, graph_id);
-            let opened = self.blocking(move || Ok::<_, Error>(Replica::at(&root).open(kind, &id))).await?;
-            let sent = match opened {
-                Ok(file) => destination.put(kind, id, file, &line.throttle).await,
-                Err(error) => Err(error.into()),
-            };
-            match sent {
+            match self.put_again(line, destination, kind, id, move || Replica::at(&root).open(kind, &id)).await {
                 Ok(()) => repaired.push((kind, id)),
                 // One that was made there since: it is not in the mirror, or was not whole when it came.
                 Err(error) if kind == FileKind::Index && ["FILE_SYSTEM", "FILE_MISMATCH"].contains(&error.reason().as_str()) => {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::time::Instant;
 
 use super::room::Rooms;
@@ -26,6 +26,8 @@ pub(in crate::service) struct Sending {
 pub(super) struct Line {
     /// Its bandwidth.
     pub(super) throttle: Throttle,
+    /// Held while its directory is looked at.
+    looking: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
 }
 
@@ -112,11 +114,16 @@ impl Line {
             target: Pause::default(),
             graphs: HashMap::new(),
         };
-        Self { throttle: Throttle::new(rate), state: Mutex::new(state) }
+        Self { throttle: Throttle::new(rate), looking: Arc::default(), state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nobody else looks at the target's directory; nobody does until what is given is dropped.
+    pub(super) async fn look_in_turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.looking).lock_owned().await
     }
 
     /// For each file that is sent at once.
