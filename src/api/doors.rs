@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -16,9 +17,9 @@ use super::auth::Auth;
 use super::door::{GrpcService, door, for_tonic};
 use super::grpc::{BackupGrpc, OperationGrpc, RecoveryGrpc, ReplicaGrpc, ReplicationGrpc, RepositoryGrpc, RetentionGrpc, ScheduleGrpc};
 use super::rest;
-use super::serve::{CONNECTION_WINDOW, FRAME, STREAM_WINDOW, serve};
+use super::serve::serve;
 use crate::base::secret::Secret;
-use crate::domain::peer::PeerKey;
+use crate::domain::peer::{CONNECTION_WINDOW, LARGEST_FRAME, LARGEST_MESSAGE, PeerKey, STREAM_WINDOW};
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::operation_service_server::OperationServiceServer;
@@ -32,9 +33,6 @@ use crate::service::Services;
 
 /// The longest request that is read, bytes: as REST has it.
 const REQUEST_LIMIT: usize = 1024 * 1024;
-
-/// The longest message between Lightkeeps, bytes: the names of all packs of a snapshot, and their index files.
-const PEER_REQUEST_LIMIT: usize = 64 << 20;
 
 /// How often the health service asks the database whether it answers.
 const HEALTH_PERIOD: Duration = Duration::from_secs(5);
@@ -106,7 +104,7 @@ impl Doors {
         if backup_enabled && !peer_keys.is_empty() {
             names.push(REPLICA_SERVICE);
             let replica = ReplicaServiceServer::new(ReplicaGrpc(services.clone()));
-            routes = routes.add_service(replica.max_decoding_message_size(PEER_REQUEST_LIMIT));
+            routes = routes.add_service(replica.max_decoding_message_size(LARGEST_MESSAGE));
         }
         for reflection in [Reflection::V1, Reflection::V1Alpha] {
             routes = reflection.add_to(routes, &names)?;
@@ -134,13 +132,17 @@ impl Doors {
     ) -> Vec<JoinHandle<anyhow::Result<()>>> {
         services.tasks().spawn(watch_database(services.clone(), self.health.clone(), self.names.clone()));
         let server = tonic::transport::Server::builder().initial_stream_window_size(STREAM_WINDOW);
-        let mut server = server.initial_connection_window_size(CONNECTION_WINDOW).max_frame_size(FRAME);
+        let mut server = server.initial_connection_window_size(CONNECTION_WINDOW).max_frame_size(LARGEST_FRAME);
         let server = server.add_routes(for_tonic(self.grpc.clone()));
         let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
         let grpc_closing = closing.clone().cancelled_owned();
         let grpc = services
             .tasks()
             .spawn(async move { server.serve_with_incoming_shutdown(incoming, grpc_closing).await.context("the gRPC server failed") });
+        let http = http.tap_io(|connection| {
+            // Answers are small: waiting to fill a packet only makes them late.
+            let _ = connection.set_nodelay(true);
+        });
         let http = serve(http, self.rest.clone(), services.tasks().clone(), closing.clone());
         let http = services.tasks().spawn(async move {
             http.await;

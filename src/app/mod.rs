@@ -5,6 +5,7 @@ mod allocator;
 pub mod args;
 pub mod config;
 pub mod instance_lock;
+mod key_file;
 pub mod password;
 mod quickstart;
 mod secret_keys;

@@ -1,8 +1,7 @@
 //! The password of the repositories: from a file, from a command, or made at the first start.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::{self, Stdio};
 
@@ -10,6 +9,7 @@ use anyhow::{Context as _, bail};
 use zeroize::Zeroizing;
 
 use super::config::PasswordSource;
+use super::key_file;
 use crate::base::secret::Secret;
 
 const KEY_FILE: &str = "repository.key";
@@ -85,7 +85,9 @@ fn read_or_create(storage: &Path) -> anyhow::Result<(Secret, Origin)> {
     let mut random = Zeroizing::new([0_u8; 32]);
     getrandom::fill(random.as_mut_slice()).map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
     let password = random.iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"));
-    let kept = keep(&path, &password).with_context(|| format!("cannot keep the repository password: {}", path.display()))?;
+    // The newline is for people; restic strips it too.
+    let text = Zeroizing::new(format!("{password}\n"));
+    let kept = key_file::create(&path, &text).with_context(|| format!("cannot keep the repository password: {}", path.display()))?;
     if kept { Ok((Secret::new(password), Origin::Created)) } else { Ok((read_file(&path)?, Origin::Stored)) }
 }
 
@@ -99,35 +101,6 @@ fn existing_repository(storage: &Path) -> anyhow::Result<Option<String>> {
         }
     }
     Ok(None)
-}
-
-/// Writes the file whole or not at all. False when another process was first.
-fn keep(path: &Path, password: &str) -> io::Result<bool> {
-    let unfinished = path.with_extension(format!("key.tmp.{}", process::id()));
-    let result = write_new(&unfinished, password).and_then(|()| place(&unfinished, path));
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return result.and(Err(error)),
-        _ => {}
-    }
-    let placed = result?;
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()?;
-    Ok(placed)
-}
-
-fn write_new(path: &Path, password: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    // The newline is for people; restic strips it too.
-    file.write_all(format!("{password}\n").as_bytes())?;
-    file.sync_all()
-}
-
-/// A link does not replace a file that another process has put there; where there are no links, a rename has to do.
-fn place(unfinished: &Path, path: &Path) -> io::Result<bool> {
-    match fs::hard_link(unfinished, path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(_) => fs::rename(unfinished, path).map(|()| true),
-    }
 }
 
 #[cfg(test)]

@@ -2,15 +2,15 @@
 //! first one seals.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use zeroize::Zeroizing;
 
 use super::config::Config;
+use super::key_file;
 use super::server;
 use crate::base::clock::SystemClock;
 use crate::base::ids::IdSource;
@@ -35,11 +35,9 @@ pub(super) fn read_or_create(storage: &Path, is_needed: bool) -> anyhow::Result<
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {
             // Of two instances that start at once, one makes it.
-            return if create(storage, &SecretKeys { current: random()?, earlier: Vec::new() })? {
-                read_or_create(storage, false)
-            } else {
-                read_or_create(storage, true)
-            };
+            let made = text_of(&SecretKeys { current: random()?, earlier: Vec::new() });
+            let is_first = key_file::create(&path, &made).with_context(|| unwritable(&path))?;
+            return read_or_create(storage, !is_first);
         }
         Err(error) => return Err(error).with_context(|| format!("cannot read the file of keys: {}", path.display())),
     };
@@ -56,7 +54,7 @@ pub(super) fn read_or_create(storage: &Path, is_needed: bool) -> anyhow::Result<
         // Made so by somebody who has lost it.
         None => {
             let keys = SecretKeys { current: random()?, earlier: Vec::new() };
-            write(storage, &keys)?;
+            write(&path, &keys)?;
             Ok(keys)
         }
     }
@@ -68,62 +66,40 @@ fn random() -> anyhow::Result<SecretKey> {
     Ok(key)
 }
 
-/// All of it or nothing, also after a power cut.
-fn write(storage: &Path, keys: &SecretKeys) -> anyhow::Result<()> {
-    let path = storage.join(FILE);
-    let fresh = write_fresh(storage, keys)?;
-    fs::rename(&fresh, &path).with_context(|| format!("cannot write the file of keys: {}", path.display()))?;
-    sync(storage)
+fn write(path: &Path, keys: &SecretKeys) -> anyhow::Result<()> {
+    key_file::replace(path, &text_of(keys)).with_context(|| unwritable(path))
 }
 
-/// As [`write()`], but says no where there is one.
-fn create(storage: &Path, keys: &SecretKeys) -> anyhow::Result<bool> {
-    let path = storage.join(FILE);
-    let fresh = write_fresh(storage, keys)?;
-    let linked = fs::hard_link(&fresh, &path);
-    // What stays of it says nothing that the file does not say.
-    let _ = fs::remove_file(&fresh);
-    match linked {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        other => {
-            other.with_context(|| format!("cannot write the file of keys: {}", path.display())).and_then(|()| sync(storage)).map(|()| true)
-        }
-    }
+fn unwritable(path: &Path) -> String {
+    format!("cannot write the file of keys: {}", path.display())
 }
 
-fn sync(storage: &Path) -> anyhow::Result<()> {
-    fs::File::open(storage).and_then(|directory| directory.sync_all()).context("cannot sync the storage")
-}
-
-fn write_fresh(storage: &Path, keys: &SecretKeys) -> anyhow::Result<PathBuf> {
-    let fresh = storage.join(format!(".{FILE}.{}.tmp", std::process::id()));
-    let failed = || format!("cannot write the file of keys: {}", fresh.display());
+fn text_of(keys: &SecretKeys) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::new());
     for key in [&keys.current].into_iter().chain(&keys.earlier) {
         text.push_str(&Zeroizing::new(hex::encode(**key)));
         text.push('\n');
     }
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).with_context(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).with_context(failed)?;
-    Ok(fresh)
+    text
 }
 
 /// `lightkeep rotate-secrets-key`: seals the keys of other servers with a new key. Broken off at any point, it can be run again.
 ///
 /// # Errors
-/// A server uses the storage; a key cannot be opened.
+/// A server uses the database, which only SQLite can tell: of several instances on PostgreSQL none may run; a key cannot be opened.
 pub(super) async fn rotate(config: Config) -> anyhow::Result<()> {
     let storage = config.storage.canonicalize().with_context(|| format!("cannot use the storage: {}", config.storage.display()))?;
+    let path = storage.join(FILE);
     let _locks = server::prepare(&config)?.0;
     let SecretKeys { current, mut earlier } = read_or_create(&storage, true)?;
     earlier.insert(0, current);
     let keys = SecretKeys { current: random()?, earlier };
     // The old ones stay until nothing needs them.
-    write(&storage, &keys)?;
+    write(&path, &keys)?;
     let services = server::bare_services(&config, &storage, Arc::new(SystemClock), IdSource::Random).await?;
     let count = services.seal_again().await?;
     services.store().flush().await?;
-    write(&storage, &SecretKeys { current: keys.current, earlier: Vec::new() })?;
+    write(&path, &SecretKeys { current: keys.current, earlier: Vec::new() })?;
     services.store().clone().close().await?;
     println!("{count} keys of other servers are sealed with a new key");
     Ok(())

@@ -28,7 +28,7 @@ use crate::service::hooks::FailoverSettings;
 use crate::service::paths::Places;
 use crate::service::prune_schedule::PruneSettings;
 use crate::service::replication::ReplicationSettings;
-use crate::service::{Services, Settings};
+use crate::service::{Services, Settings, sealed};
 use crate::store::{self, Store};
 
 /// How long open connections may take to close once all work has ended.
@@ -176,7 +176,8 @@ pub(super) async fn bare_services(config: &Config, storage: &Path, clock: Arc<dy
     let store = Store::connect(&config.database.connect_url()).await?;
     store.migrate().await?;
     let repository_password = password(config, storage, &store).await?;
-    let is_needed = store::targets::has_any_sealed(store.read()).await? || store::graphs::has_any_sealed(store.read()).await?;
+    let is_needed =
+        store::targets::has_any_sealed(store.read()).await? || store::graphs::has_any_sealed(store.read(), sealed::PREFIX).await?;
     let secret_keys = secret_keys::read_or_create(storage, is_needed)?;
     let working_dir = std::env::current_dir().context("the working directory cannot be used")?;
     let settings = Settings {

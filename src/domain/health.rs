@@ -115,6 +115,8 @@ pub struct BackupFacts {
     pub failed_drill: Option<(String, bool)>,
     /// It is a copy with another password: only whoever brings it knows what it holds.
     pub is_sealed: bool,
+    /// It is a copy of a graph that is elsewhere.
+    pub is_copy: bool,
     /// How many copies its newest good snapshot has that had time to get some; none where nobody says how many it must have.
     pub copies: Option<Copies>,
 }
@@ -192,6 +194,9 @@ impl BackupFacts {
             return found.health("");
         }
         match (&self.newest_good, self.objective_seconds) {
+            (None, _) if self.is_copy => {
+                found.add(HealthStatus::Critical, "no good snapshot has come yet: does the other side send?".to_owned());
+            }
             (None, _) => found.add(HealthStatus::Critical, "there is no good snapshot, take one".to_owned()),
             (Some((id, age)), Some(objective)) if *age > objective => {
                 found

@@ -1,6 +1,23 @@
 //! Those that may bring copies here: other Lightkeeps, each with a name and a key.
 
+use std::time::Duration;
+
 use crate::base::secret::Secret;
+
+/// The longest message between Lightkeeps, bytes: the names of all packs of a snapshot, 32 bytes each, and their index files.
+pub const LARGEST_MESSAGE: usize = 64 << 20;
+
+/// How long the other side may take for the next piece of a file.
+pub const PIECE_LIMIT: Duration = Duration::from_secs(60);
+
+/// What may be sent ahead of what is read, bytes, on one stream and on one connection of HTTP/2: enough for some hundred megabytes a second
+/// over some ten milliseconds.
+pub const STREAM_WINDOW: u32 = 4 << 20;
+/// See [`STREAM_WINDOW`].
+pub const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// The longest frame of HTTP/2 that is taken, bytes: with the protocol's 16 KiB a file comes in too many pieces.
+pub const LARGEST_FRAME: u32 = 256 << 10;
 
 /// The longest name, bytes: it is a part of the ids of the graphs that it brings.
 const MOST_NAME_BYTES: usize = 50;

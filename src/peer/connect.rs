@@ -10,7 +10,9 @@ use tokio::net::{TcpStream, lookup_host};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use super::Error;
+use crate::base::chain::chain;
 use crate::domain::address::AddressRules;
+use crate::domain::peer::{CONNECTION_WINDOW, LARGEST_FRAME, STREAM_WINDOW};
 
 /// How long a connection may take to come about.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -18,13 +20,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// So often an open connection is tried while something is sent on it, and so long an answer may take: then it is broken.
 const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const ALIVE_LIMIT: Duration = Duration::from_secs(20);
-
-/// What may be under way unread, bytes: enough for some hundred megabytes a second over some ten milliseconds.
-const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
-
-/// The longest frame that is taken, bytes.
-const FRAME: u32 = 256 << 10;
 
 /// An open channel to an address.
 pub(super) async fn channel(url: &str, rules: AddressRules) -> Result<Channel, Error> {
@@ -40,7 +35,7 @@ pub(super) async fn channel(url: &str, rules: AddressRules) -> Result<Channel, E
         .keep_alive_timeout(ALIVE_LIMIT)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(FRAME);
+        .max_frame_size(LARGEST_FRAME);
     let connector = tower::service_fn(move |uri: Uri| async move { Ok::<_, io::Error>(TokioIo::new(open(&uri, rules).await?)) });
     endpoint.connect_with_connector(connector).await.map_err(|error| unreachable(chain(&error)))
 }
@@ -48,24 +43,16 @@ pub(super) async fn channel(url: &str, rules: AddressRules) -> Result<Channel, E
 async fn open(uri: &Uri, rules: AddressRules) -> io::Result<TcpStream> {
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 });
-    let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
-    // Asked of what is connected to, and not of the name: a name may be resolved to another address each time.
-    addresses.iter().try_for_each(|address| rules.check_address(address.ip())).map_err(io::Error::other)?;
+    let addresses = resolve(host, port, rules).await?;
     let stream = TcpStream::connect(addresses.as_slice()).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// The error with all that caused it, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        source = error.source();
-    }
-    text
+/// The addresses of a host, if all of them may be spoken to. They are what is connected to then: a name may be resolved to another address
+/// each time.
+pub(super) async fn resolve(host: &str, port: u16, rules: AddressRules) -> io::Result<Vec<SocketAddr>> {
+    let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.collect();
+    addresses.iter().try_for_each(|address| rules.check_address(address.ip())).map_err(io::Error::other)?;
+    Ok(addresses)
 }

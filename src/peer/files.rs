@@ -8,6 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::{ANSWER_LIMIT, Error, Kind, Name, Peer};
+use crate::domain::peer::PIECE_LIMIT;
 use crate::proto::v1;
 
 /// So many names are asked for at once.
@@ -15,9 +16,6 @@ const NAMES_AT_ONCE: usize = 50_000;
 
 /// A repository of so many packs would have a hundred terabytes: whoever lists more does not end.
 const MOST_NAMES: usize = 8_000_000;
-
-/// How long the other side may take for the next piece of a file.
-const PIECE_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long it may take to read files again.
 const REREAD_LIMIT: Duration = Duration::from_secs(15 * 60);

@@ -1,19 +1,18 @@
 //! Whether a server answers to `GET <base_url>/health`, as old ones do too.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, redirect};
 
-use super::connect::chain;
+use super::connect::resolve;
+use crate::base::chain::chain;
 use crate::base::secret::Secret;
 use crate::domain::address::AddressRules;
 
 /// How long it may take, as the old server's contract has it.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+pub const HEALTH_LIMIT: Duration = Duration::from_secs(5);
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +34,7 @@ pub async fn ask_health(base_url: &str, key: Option<&Secret>, rules: AddressRule
     if let Err(must) = checked {
         return Answer::Unreachable(format!("its address {must}"));
     }
-    let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(ANSWER_LIMIT);
+    let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(HEALTH_LIMIT);
     let client = match client.dns_resolver(Arc::new(Resolver(rules))).build() {
         Ok(client) => client,
         Err(error) => return Answer::Unreachable(chain(&error)),
@@ -59,8 +58,7 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let rules = self.0;
         Box::pin(async move {
-            let addresses: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            addresses.iter().try_for_each(|address| rules.check_address(address.ip())).map_err(io::Error::other)?;
+            let addresses = resolve(name.as_str(), 0, rules).await?;
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }

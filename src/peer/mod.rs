@@ -14,21 +14,19 @@ use tonic::{IntoRequest, Request};
 use crate::base::secret::Secret;
 use crate::base::timestamp::Timestamp;
 use crate::domain::address::AddressRules;
+use crate::domain::peer::LARGEST_MESSAGE;
 use crate::proto::v1;
 use crate::proto::v1::replica_service_client::ReplicaServiceClient;
 
 pub use error::Error;
 pub use files::{DamagedFile, Reread};
-pub use health::{Answer, ask_health};
+pub use health::{Answer, HEALTH_LIMIT, ask_health};
 
 /// The protocol that is spoken here. Another number is another language.
 pub const PROTOCOL: i32 = 1;
 
 /// How long a call without file contents may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
-
-/// The largest message: the names of all packs of a commit, 32 bytes each.
-const LARGEST_MESSAGE: usize = 64 << 20;
 
 /// The name of a file: SHA-256 of its bytes.
 pub type Name = [u8; 32];
@@ -132,7 +130,7 @@ impl Peer {
     /// # Errors
     /// [`Error::Protocol`] for a Lightkeep that speaks another one; [`Error::NotLightkeep`]; what the call ended with.
     pub async fn describe(&self, graph_id: Option<&str>) -> Result<Description, Error> {
-        let request = v1::DescribeReplicaRequest { graph_id: graph_id.unwrap_or_default().to_owned(), protocol: PROTOCOL };
+        let request = v1::DescribeReplicaRequest { graph_id: graph_id.unwrap_or_default().to_owned() };
         let answer = self.client.clone().describe_replica(self.call(request, Some(ANSWER_LIMIT))).await?.into_inner();
         if answer.protocol != PROTOCOL {
             return Err(Error::Protocol { theirs: answer.protocol, version: answer.version });

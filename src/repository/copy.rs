@@ -9,7 +9,6 @@ use super::files::index_parts;
 use super::format::id::{BlobId, BlobKind, FileId, IdSet, RecordId};
 use super::format::index::{self, IndexedPack};
 use super::format::node::NodeKind;
-use super::format::unpacked;
 use super::lock::{Lock, LockKind};
 use super::read::blobs::BlobReader;
 use super::read::check_pack::read_header;
@@ -27,7 +26,7 @@ pub struct CopyPlan {
 
 /// The blobs of a snapshot.
 #[derive(Debug, Default)]
-struct Reached {
+pub(super) struct Reached {
     data: IdSet<BlobId>,
     trees: IdSet<BlobId>,
 }
@@ -115,15 +114,13 @@ impl Repository {
 
     /// An index file that is not written here.
     pub(super) fn seal_index(&self, packs: &[IndexedPack]) -> Result<(FileId, Vec<u8>), Error> {
-        let encoded = unpacked::encode(&index::encode_indexed(packs)).and_then(|plain| self.key.seal(&plain));
-        let sealed = encoded.map_err(Error::encode(FileKind::Index.noun()))?;
-        Ok((FileId::of(&sealed), sealed))
+        self.seal_file(FileKind::Index, &index::encode_indexed(packs))
     }
 }
 
 impl Reached {
     /// Adds what a snapshot needs and `known` has not.
-    fn walk(
+    pub(super) fn walk(
         &mut self,
         repository: &Repository,
         reader: &mut BlobReader,
@@ -150,7 +147,7 @@ impl Reached {
         Ok(())
     }
 
-    fn iter(&self) -> impl Iterator<Item = (BlobKind, &BlobId)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (BlobKind, &BlobId)> {
         self.data.iter().map(|id| (BlobKind::Data, id)).chain(self.trees.iter().map(|id| (BlobKind::Tree, id)))
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::PoisonError;
 
-use super::Repository;
 use super::backend::FileKind;
 use super::error::Error;
 use super::format::id::{BlobId, BlobKind, FileId};
@@ -13,6 +12,7 @@ use super::format::pack::PackedBlob;
 use super::format::{FormatError, index, tree, unpacked};
 use super::index::{Index, Location};
 use super::read::blobs::BlobReader;
+use super::{Repository, write_named};
 
 /// At most so many packs in one index file: some megabytes.
 const PACKS_PER_INDEX_FILE: usize = 500;
@@ -108,12 +108,15 @@ impl Repository {
 
     /// Packs, seals and writes one file, and gives its id.
     pub(crate) fn save(&self, kind: FileKind, json: &[u8]) -> Result<FileId, Error> {
-        let sealed = unpacked::encode(json).and_then(|plain| self.key.seal(&plain)).map_err(Error::encode(kind.noun()))?;
-        let id = FileId::of(&sealed);
-        let mut staged = self.backend.stage()?;
-        staged.write(&sealed)?;
-        self.backend.write_once(kind, &id, staged)?;
+        let (id, sealed) = self.seal_file(kind, json)?;
+        write_named(&self.backend, kind, &id, &sealed)?;
         Ok(id)
+    }
+
+    /// Packs and seals one file, and gives its id and bytes. It is not written.
+    pub(super) fn seal_file(&self, kind: FileKind, json: &[u8]) -> Result<(FileId, Vec<u8>), Error> {
+        let sealed = unpacked::encode(json).and_then(|plain| self.key.seal(&plain)).map_err(Error::encode(kind.noun()))?;
+        Ok((FileId::of(&sealed), sealed))
     }
 
     /// Loads the index again if the set of index files is another than the one that is loaded: an operator's restic may have

@@ -269,10 +269,15 @@ impl Repository {
 
 fn write_file(backend: &Local, kind: FileKind, bytes: &[u8]) -> Result<FileId, Error> {
     let id = FileId::of(bytes);
+    write_named(backend, kind, &id, bytes)?;
+    Ok(id)
+}
+
+/// Writes a file whose name, the hash of its bytes, is known.
+fn write_named(backend: &Local, kind: FileKind, id: &FileId, bytes: &[u8]) -> Result<(), Error> {
     let mut staged: Staged = backend.stage()?;
     staged.write(bytes)?;
-    backend.write_once(kind, &id, staged)?;
-    Ok(id)
+    backend.write_once(kind, id, staged)
 }
 
 /// Removes the keys of a creation that broke off before its config was written: an operator's restic might open one of them and

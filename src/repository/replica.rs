@@ -15,6 +15,7 @@ use super::format::FormatError;
 use super::format::id::{FileId, RecordId};
 use super::format::key::KeyFile;
 use super::incoming::Incoming;
+use super::write_named;
 use crate::base::control::Control;
 use crate::base::failpoint;
 
@@ -125,7 +126,7 @@ impl Replica {
             return Err(Error::OtherRepository { root: self.root().to_path_buf() });
         }
         if !self.backend.exists(FileKind::Key, &key.0)? {
-            self.write(FileKind::Key, &key.0, &key.1)?;
+            write_named(&self.backend, FileKind::Key, &key.0, &key.1)?;
         }
         failpoint::reach("replica.key_written");
         self.write_config(config)?;
@@ -251,13 +252,13 @@ impl Replica {
             }
         }
         for (id, bytes) in &commit.indexes {
-            self.write(FileKind::Index, id, bytes)?;
+            write_named(&self.backend, FileKind::Index, id, bytes)?;
         }
         failpoint::reach("replica.index_written");
         for id in self.damaged_indexes(&commit.replaced, control)? {
             self.backend.set_aside(FileKind::Index, &id)?;
         }
-        self.write(FileKind::Snapshot, &record, bytes)?;
+        write_named(&self.backend, FileKind::Snapshot, &record, bytes)?;
         failpoint::reach("replica.record_written");
         Ok(())
     }
@@ -277,12 +278,6 @@ impl Replica {
             }
         }
         Ok(damaged)
-    }
-
-    fn write(&self, kind: FileKind, id: &FileId, bytes: &[u8]) -> Result<(), Error> {
-        let mut staged = self.backend.stage()?;
-        staged.write(bytes)?;
-        self.backend.write_once(kind, id, staged)
     }
 
     /// Reads files whose names come after `after`, in the order of their names, until so many bytes are read, and compares each with its

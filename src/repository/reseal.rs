@@ -4,19 +4,18 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::backend::FileKind;
+use super::copy::Reached;
 use super::error::Error;
 use super::files::{index_parts, subject};
 use super::format::id::{BlobId, BlobKind, FileId, IdSet, RecordId};
 use super::format::index::IndexedPack;
-use super::format::node::NodeKind;
-use super::format::unpacked;
 use super::index::Location;
 use super::keyring::Keyring;
 use super::lock::{Lock, LockKind};
 use super::read::blobs::BlobReader;
 use super::unlock::Opener;
 use super::write::pack::{OpenPacks, WrittenPack};
-use super::{Repository, write_file};
+use super::{Repository, write_file, write_named};
 use crate::base::control::Control;
 use crate::base::secret::Secret;
 use crate::base::timestamp::Timestamp;
@@ -74,38 +73,20 @@ impl Resealer {
     ) -> Result<Self, Error> {
         lock.protect(from, "copying", LockKind::Shared)?;
         let (mut lacking, mut relied) = (Vec::new(), IdSet::default());
-        let mut seen = IdSet::default();
-        let mut reader = BlobReader::new();
-        let mut wanted = |kind, id: BlobId| {
-            let places = mirror.with_index(|index| index.places(kind, &id));
+        let distrusted: IdSet<FileId> = distrusted.iter().copied().collect();
+        let (mut reader, mut reached) = (BlobReader::new(), Reached::default());
+        reached.walk(from, &mut reader, &record, &Reached::default(), control)?;
+        for (kind, id) in reached.iter() {
+            let places = mirror.with_index(|index| index.places(kind, id));
             if let Some((pack, _)) = places.iter().find(|(pack, _)| !distrusted.contains(pack)) {
                 relied.insert(*pack);
-                return Ok(());
-            }
-            let (pack, location) = from.with_index(|index| {
-                let location = index.require(kind, &id, || format!("snapshot `{record}`"))?;
-                Ok::<_, Error>((index.pack_of(&location), location))
-            })?;
-            lacking.extend(pack.map(|pack| Lacking { kind, id, pack, location }));
-            Ok::<_, Error>(())
-        };
-        let mut open = vec![(from.record(&record)?.tree, format!("snapshot `{record}`"))];
-        while let Some((tree, name)) = open.pop() {
-            control.go_on()?;
-            if !seen.insert(tree) {
                 continue;
             }
-            wanted(BlobKind::Tree, tree)?;
-            for node in from.load_tree(&mut reader, &tree, &name)? {
-                if node.kind == NodeKind::File {
-                    for id in node.content.into_iter().filter(|id| seen.insert(*id)) {
-                        wanted(BlobKind::Data, id)?;
-                    }
-                }
-                if let Some(subtree) = node.subtree {
-                    open.push((subtree, format!("{name}/{}", String::from_utf8_lossy(&node.name))));
-                }
-            }
+            let (pack, location) = from.with_index(|index| {
+                let location = index.require(kind, id, || format!("snapshot `{record}`"))?;
+                Ok::<_, Error>((index.pack_of(&location), location))
+            })?;
+            lacking.extend(pack.map(|pack| Lacking { kind, id: *id, pack, location }));
         }
         // Content first: a tree that is there has all that it names. From the last to the first.
         lacking.sort_unstable_by_key(|blob| (blob.kind == BlobKind::Data, blob.pack, Reverse(blob.location.offset)));
@@ -163,8 +144,8 @@ impl Resealer {
             true => Error::Lacking { subject: subject(FileKind::Pack, &blob.pack) },
             false => error,
         })?;
-        self.reader.open(&self.from.key, &mut sealed.clone(), blob.location.compressed_from, &blob.id).map_err(damaged())?;
         let packed = self.from.key.open_in_place(&mut sealed).map_err(damaged())?;
+        self.reader.verify(packed, blob.location.compressed_from, &blob.id).map_err(damaged())?;
         self.mirror.key.seal(packed).map_err(Error::encode("a blob"))
     }
 
@@ -189,9 +170,7 @@ impl Resealer {
         let mut files = Vec::new();
         for part in index_parts(&packs, |pack| pack.blobs.len()) {
             let (id, sealed) = self.mirror.seal_index(part)?;
-            let mut staged = self.mirror.backend.stage()?;
-            staged.write(&sealed)?;
-            self.mirror.backend.write_once(FileKind::Index, &id, staged)?;
+            write_named(&self.mirror.backend, FileKind::Index, &id, &sealed)?;
             files.push(id);
         }
         self.mirror.refresh_index()?;
@@ -204,9 +183,9 @@ impl Resealer {
     /// [`Error::Damaged`], [`Error::Io`].
     pub fn record(&self, record: RecordId) -> Result<(RecordId, Vec<u8>), Error> {
         let json = self.from.load(FileKind::Snapshot, &record.into())?;
-        let packed = unpacked::encode(&json).and_then(|plain| self.mirror.key.seal(&plain));
-        let sealed = packed.map_err(Error::encode(subject(FileKind::Snapshot, &record.into())))?;
-        Ok((write_file(&self.mirror.backend, FileKind::Snapshot, &sealed)?.into(), sealed))
+        let (id, sealed) = self.mirror.seal_file(FileKind::Snapshot, &json)?;
+        write_named(&self.mirror.backend, FileKind::Snapshot, &id, &sealed)?;
+        Ok((id.into(), sealed))
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::chain::chain;
 use crate::base::control::Cancelled;
 use crate::domain::validate::Violations;
 use crate::domain::words::words;
@@ -165,13 +166,7 @@ impl Error {
 
     /// The error and all that caused it, for the log.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
-        text
+        chain(self)
     }
 }
 

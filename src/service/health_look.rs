@@ -9,6 +9,7 @@ use super::error::Error;
 use super::manifest::Manifest;
 use super::repository_lock::HeldLock;
 use super::snapshots::snapshot_root;
+use crate::base::chain::chain;
 use crate::base::control::Control;
 use crate::domain::drill::{DrillReport, DrillState};
 use crate::domain::failover::FailoverState;
@@ -125,12 +126,18 @@ impl Services {
             validation_counts_seconds: Some(recovery.validation_max_age.as_secs()),
             rto_objective_seconds: objective(graph.rto_objective_seconds),
             copies: self.copies_of_graph(graph).await?,
+            is_copy: graph.graph_id.is_copy(),
             ..BackupFacts::default()
         };
         if newest_good.is_none() && graph.graph_id.is_copy() {
             let (services, root) = (self.clone(), self.repository_root(&graph.graph_id));
             let opened = self.blocking(move || Ok::<_, Error>(services.repositories().get_or_open(&root))).await?;
-            facts.is_sealed = matches!(opened, Err(repository::Error::WrongPassword { .. }));
+            match opened {
+                Err(repository::Error::WrongPassword { .. }) => facts.is_sealed = true,
+                // Nothing has come yet.
+                Ok(_) | Err(repository::Error::NotFound { .. }) => {}
+                Err(error) => facts.unreadable = Some(chain(&error)),
+            }
         }
         self.look_at_drills(graph, newest_good, &mut facts).await?;
         let Some(row) = newest_good else { return Ok((facts, Vec::new())) };

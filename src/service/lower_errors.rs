@@ -3,21 +3,11 @@
 use std::io;
 
 use super::error::{Error, ErrorKind};
+use crate::base::chain::chain;
 use crate::{lightrag, peer, repository};
 
 /// A file of the source changed while it was read: worth another try.
 pub(super) const SOURCE_CHANGED: &str = "SOURCE_CHANGED";
-
-/// The error with all that caused it, on one line: callers get told why a directory cannot be read.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
 
 /// What kept a snapshot's file from being read, where that is what was read.
 fn of_repository(source: &io::Error) -> Option<&repository::Error> {

@@ -269,15 +269,20 @@ impl Services {
     pub fn repository_root(&self, graph_id: &GraphId) -> PathBuf {
         let storage = &self.0.settings.places.storage;
         match graph_id.as_copy() {
-            Some((graph, place)) => storage.join(COPIES).join(place).join(graph),
+            Some((graph, place)) => self.copies_of(place).join(graph),
             None => storage.join(graph_id.as_str()),
         }
+    }
+
+    /// Where copies lie that come from, or go to, a place of this name.
+    fn copies_of(&self, place: &str) -> PathBuf {
+        self.0.settings.places.storage.join(COPIES).join(place)
     }
 
     /// Where a graph's repository is kept: the disk whose room counts.
     fn repository_place(&self, graph_id: &GraphId) -> PathBuf {
         let storage = &self.0.settings.places.storage;
-        graph_id.as_copy().map_or_else(|| storage.clone(), |(_, place)| storage.join(COPIES).join(place))
+        graph_id.as_copy().map_or_else(|| storage.clone(), |(_, place)| self.copies_of(place))
     }
 
     /// The file of a snapshot's record.

@@ -210,7 +210,7 @@ impl Services {
     ) -> Result<Model, Error> {
         let run = |outcome| self.new_run(row, &graph.graph_id, fire_at, outcome);
         match self.insert_replication(transaction, graph, &ReplicateWish::default()).await {
-            Ok(operation) => {
+            Ok((operation, _)) => {
                 self.record_audit(&**transaction, &SCHEDULER, "ReplicateGraph", &graph.graph_id, None).await?;
                 Ok(Model { operation_id: Some(operation.operation_id), ..run(RunOutcome::Queued) })
             }

@@ -15,7 +15,8 @@ use crate::base::secret::Secret;
 use crate::store::{self, graphs, targets};
 
 const SALT: &[u8] = b"lightkeep/sealed-column/1";
-const PREFIX: &str = "1:";
+/// What everything begins with that is sealed with the file of keys.
+pub const PREFIX: &str = "1:";
 const NONCE_BYTES: usize = 12;
 
 /// A key that seals.
@@ -91,6 +92,14 @@ impl Services {
     pub(super) async fn open_sealed(&self, sealed: String) -> Result<Secret, Error> {
         let services = self.clone();
         self.blocking(move || open(&services.settings().secret_keys, &services.settings().repository_password, &sealed)).await
+    }
+
+    /// As [`Services::open_sealed`], of a key that need not be there.
+    pub(super) async fn open_optional(&self, sealed: Option<String>) -> Result<Option<Secret>, Error> {
+        match sealed {
+            Some(sealed) => self.open_sealed(sealed).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Seals all keys of other servers again, with the current key; gives how many. For a process that has the database for itself.

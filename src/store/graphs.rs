@@ -255,11 +255,11 @@ pub async fn update_server_api_key(connection: &impl ConnectionTrait, graph_id: 
     Ok(())
 }
 
-/// Whether the key of any LightRAG server was sealed with the file of keys; earlier versions sealed otherwise.
+/// Whether the sealed key of any LightRAG server begins so: with the file of keys; earlier versions sealed otherwise.
 ///
 /// # Errors
 /// The database's.
-pub async fn has_any_sealed(connection: &impl ConnectionTrait) -> Result<bool, Error> {
-    let query = Entity::find().filter(Column::ServerApiKey.starts_with("1:"));
+pub async fn has_any_sealed(connection: &impl ConnectionTrait, prefix: &str) -> Result<bool, Error> {
+    let query = Entity::find().filter(Column::ServerApiKey.starts_with(prefix));
     Ok(query.one(connection).await.map_err(Error::during("find a graph"))?.is_some())
 }

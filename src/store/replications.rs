@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Func, OnConflict};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, IntoActiveModel, QueryFilter as _, QueryOrder as _};
 use sea_orm::{Order, QuerySelect as _, QueryTrait as _};
 
@@ -31,7 +31,7 @@ pub struct DueFilter<'a> {
     pub limit: u64,
 }
 
-/// Snapshots that a target lacks: complete ones that were not brought there.
+/// Snapshots that a target lacks: complete ones that were not brought there. Those that have failed come after those that have not.
 ///
 /// # Errors
 /// The database's.
@@ -42,6 +42,9 @@ pub async fn list_due(connection: &impl ConnectionTrait, wanted: &DueFilter<'_>)
         rows.filter(Column::State.eq(state)).into_query()
     };
     let (mut found, order) = (Vec::new(), if wanted.order == SendOrder::OldestFirst { Order::Asc } else { Order::Desc });
+    let of_snapshot = Expr::col((Entity, Column::SnapshotId)).equals((snapshot::Entity, Snapshot::SnapshotId));
+    let failed = Entity::find().select_only().column(Column::Failures).filter(Column::TargetId.eq(wanted.target_id)).filter(of_snapshot);
+    let failures = Expr::expr(Func::coalesce([Expr::from(failed.into_query()), Expr::value(0)]));
     // Databases bind so many values at once only.
     for some in wanted.graph_ids.chunks(10_000) {
         let mut query = snapshot::Entity::find()
@@ -53,7 +56,11 @@ pub async fn list_due(connection: &impl ConnectionTrait, wanted: &DueFilter<'_>)
         if wanted.only_wanted {
             query = query.filter(Snapshot::SnapshotId.in_subquery(in_state(ReplicationState::Wanted)));
         }
-        let query = query.order_by(Snapshot::CreatedAt, order.clone()).order_by(Snapshot::SnapshotId, order.clone()).limit(wanted.limit);
+        let query = query
+            .order_by(failures.clone(), Order::Asc)
+            .order_by(Snapshot::CreatedAt, order.clone())
+            .order_by(Snapshot::SnapshotId, order.clone())
+            .limit(wanted.limit);
         found.extend(query.all(connection).await.map_err(Error::during("list snapshots to replicate"))?);
     }
     Ok(found)
@@ -141,11 +148,14 @@ pub async fn forget(connection: &impl ConnectionTrait, target_id: TargetId, grap
 /// # Errors
 /// The database's.
 pub async fn unwant(connection: &impl ConnectionTrait, target_id: TargetId, ids: &[SnapshotId]) -> Result<(), Error> {
-    let update = Entity::update_many()
-        .col_expr(Column::State, Expr::value(ReplicationState::Failed))
-        .filter(Column::TargetId.eq(target_id))
-        .filter(Column::SnapshotId.is_in(ids.iter().copied()))
-        .filter(Column::State.eq(ReplicationState::Wanted));
-    update.exec(connection).await.map_err(Error::during("end replications"))?;
+    // Databases bind so many values at once only.
+    for some in ids.chunks(10_000) {
+        let update = Entity::update_many()
+            .col_expr(Column::State, Expr::value(ReplicationState::Failed))
+            .filter(Column::TargetId.eq(target_id))
+            .filter(Column::SnapshotId.is_in(some.iter().copied()))
+            .filter(Column::State.eq(ReplicationState::Wanted));
+        update.exec(connection).await.map_err(Error::during("end replications"))?;
+    }
     Ok(())
 }

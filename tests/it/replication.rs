@@ -1,15 +1,15 @@
 //! Snapshots come to another Lightkeep, and to other disks, and back.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
 use crate::support::app::{TestApp, finish, settled};
 use crate::support::database::Kind;
-use crate::support::files::{copy_tree, describe};
-use crate::support::pair::{PEER, Pair, TARGETS, in_step, replica};
-use crate::support::repositories::work;
+use crate::support::files::describe;
+use crate::support::pair::{PEER, Pair, TARGETS, in_step, replica, stored, verify};
+use crate::support::repositories::{flip_a_bit, work};
 use crate::support::rest::{GRAPHS, delete, get, post};
 
 const EVENTS: &str = "/api/backup/replication/logs";
@@ -26,36 +26,6 @@ fn sample(app: &TestApp) -> PathBuf {
     let source = app.sample("rag");
     fs::remove_dir_all(source.join("tenant_b")).unwrap();
     source
-}
-
-/// All files of a kind in a repository.
-fn stored(repository: &Path, kind: &str) -> Vec<PathBuf> {
-    let mut found = vec![];
-    for entry in fs::read_dir(repository.join(kind)).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
-        } else {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
-fn flip_a_bit(path: &Path) {
-    let mut bytes = fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(path, bytes).unwrap();
-}
-
-/// Has a copy read again, and gives what was damaged and what was repaired.
-async fn verify(app: &TestApp, target: &Json, graph_id: &str) -> (Vec<String>, Vec<String>) {
-    let path = format!("{TARGETS}/{}/graphs/{graph_id}/verify", target["target_id"].as_str().unwrap());
-    let report = post(app, &path, &json!({})).await.ok();
-    let names = |key: &str| report[key].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
-    (names("damaged_files"), names("repaired_files"))
 }
 
 async fn comes_to_another_lightkeep(kind: Kind) {
@@ -164,6 +134,8 @@ async fn what_is_damaged_at_the_target_is_found_and_sent_again() {
         let name = format!("{noun} {}", files[0].file_name().unwrap().to_str().unwrap());
         assert_eq!(verify(&pair.source, &target, "g").await, (vec![name.clone()], vec![name.clone()]), "{kind}");
         assert_eq!(verify(&pair.source, &target, "g").await, (vec![], vec![]), "{kind}");
+        // The other side repairs a copy whose index was replaced.
+        settled(&pair.target).await;
         pair.restic(&copy, &["check", "--read-data"]);
         let events = get(&pair.source, EVENTS).await.ok();
         let named = |kind: &str| {
@@ -326,6 +298,6 @@ async fn a_disk_holds_copies_of_its_own() {
     fs::rename(disk.path().join("unmounted"), &place).unwrap();
     let asked = post(&app, "/api/backup/replication/graphs/g/replicate", &json!({ "wait": true })).await.ok();
     assert_eq!(asked["state"], json!("succeeded"), "{asked}");
-    copy_tree(&place.join("g"), &app.data("copy"));
+    assert_eq!(verify(&app, &target, "g").await, (vec![], vec![]));
     finish(app).await;
 }

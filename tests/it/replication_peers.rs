@@ -90,7 +90,7 @@ async fn a_peer_key_opens_its_own_copies_and_nothing_else() {
     let app = receiving().await;
     let mut replicas = client(&app).await;
     let config = found(&mut replicas, "g").await;
-    let describe = |key: &str| with_key(v1::DescribeReplicaRequest { graph_id: "g".into(), protocol: 1 }, key);
+    let describe = |key: &str| with_key(v1::DescribeReplicaRequest { graph_id: "g".into() }, key);
     assert_eq!(replicas.describe_replica(describe(PEER_KEY)).await.unwrap().into_inner().config, config);
     assert_eq!(replicas.describe_replica(describe("peer-key-of-paris-0123456789")).await.unwrap().into_inner().config, b"");
     for key in [API_KEY, "peer-key-of-nobody-012345678", ""] {

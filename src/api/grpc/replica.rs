@@ -1,7 +1,6 @@
 //! ReplicaService: what other Lightkeeps call. The name of a graph's copy here follows from the key that they came with.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
@@ -13,13 +12,11 @@ use crate::api::auth::AuthenticatedPeer;
 use crate::api::request_id::CallName;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
+use crate::domain::peer::PIECE_LIMIT;
 use crate::proto::v1;
 use crate::proto::v1::replica_service_server::ReplicaService;
 use crate::service::replication::PROTOCOL;
 use crate::service::{Error, ErrorKind, Services};
-
-/// How long a peer may take for the next piece of a file.
-const PIECE_LIMIT: Duration = Duration::from_secs(60);
 
 /// A piece of a file that is given back, bytes.
 const PIECE_BYTES: usize = 192 << 10;

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::caller;
-use super::convert::{operation, parse_request_id, replication};
+use super::convert::{checkpoint, graph, operation, parse_request_id, replication};
 use crate::proto::v1;
 use crate::proto::v1::replication_service_server::ReplicationService;
 use crate::service::Services;
@@ -36,7 +36,7 @@ impl ReplicationService for ReplicationGrpc {
     }
 
     async fn list_targets(&self, request: Request<v1::ListTargetsRequest>) -> Result<Response<v1::ListTargetsResponse>, Status> {
-        let page = replication::parse_page(request.get_ref().page_size, &request.get_ref().page_token)?;
+        let page = checkpoint::parse_page(request.get_ref().page_size, &request.get_ref().page_token)?;
         let page = self.0.list_targets(&page).await?;
         let targets = page.items.into_iter().map(replication::to_proto).collect::<Result<_, _>>()?;
         Ok(Response::new(v1::ListTargetsResponse { targets, next_page_token: page.next_page_token.unwrap_or_default() }))
@@ -65,7 +65,7 @@ impl ReplicationService for ReplicationGrpc {
         &self,
         request: Request<v1::GetReplicationStatusRequest>,
     ) -> Result<Response<v1::ReplicationStatus>, Status> {
-        let graph_id = replication::parse_graph(&request.get_ref().graph_id)?;
+        let graph_id = graph::parse_id(&request.get_ref().graph_id)?;
         Ok(Response::new(replication::status(self.0.replication_status(&graph_id).await?)?))
     }
 
@@ -76,13 +76,13 @@ impl ReplicationService for ReplicationGrpc {
     }
 
     async fn verify_replica(&self, request: Request<v1::VerifyReplicaRequest>) -> Result<Response<v1::VerifyReplicaResponse>, Status> {
-        let graph_id = replication::parse_graph(&request.get_ref().graph_id)?;
+        let graph_id = graph::parse_id(&request.get_ref().graph_id)?;
         Ok(Response::new(replication::reread_to_proto(self.0.verify_replica(&request.get_ref().target_id, &graph_id).await?)))
     }
 
     async fn recover_graph(&self, request: Request<v1::RecoverGraphRequest>) -> Result<Response<v1::Operation>, Status> {
         let (caller, wait) = (caller(&request), request.get_ref().wait.unwrap_or(true));
-        let (graph_id, request_id) = replication::parse_recover(request.get_ref())?;
+        let (graph_id, request_id) = replication::parse_graph(&request.get_ref().graph_id, &request.get_ref().request_id)?;
         let queued = self.0.recover_graph(&caller, &request.get_ref().target_id, &graph_id, request_id.as_deref()).await?;
         self.told(queued, wait).await
     }
@@ -97,7 +97,7 @@ impl ReplicationService for ReplicationGrpc {
 
     async fn set_standby(&self, request: Request<v1::SetStandbyRequest>) -> Result<Response<v1::Standby>, Status> {
         let caller = caller(&request);
-        let (graph_id, request_id) = replication::parse_standby(request.get_ref())?;
+        let (graph_id, request_id) = replication::parse_graph(&request.get_ref().graph_id, &request.get_ref().request_id)?;
         let directory = Some(request.get_ref().directory.as_str()).filter(|directory| !directory.is_empty());
         let standby = self.0.set_standby(&caller, &graph_id, directory, request_id.as_deref()).await?;
         Ok(Response::new(replication::standby(&graph_id, standby)))

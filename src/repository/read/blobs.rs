@@ -21,7 +21,10 @@ impl BlobReader {
 
     /// Authenticates and decompresses a blob without comparing its hash. `compressed_from` is its plain length if compressed.
     pub(crate) fn unseal<'a>(&'a mut self, key: &Key, sealed: &'a mut [u8], compressed_from: u32) -> Result<&'a [u8], FormatError> {
-        let stored = key.open_in_place(sealed)?;
+        self.unpack(key.open_in_place(sealed)?, compressed_from)
+    }
+
+    fn unpack<'a>(&'a mut self, stored: &'a [u8], compressed_from: u32) -> Result<&'a [u8], FormatError> {
         if compressed_from == 0 {
             return Ok(stored);
         }
@@ -52,7 +55,12 @@ impl BlobReader {
         compressed_from: u32,
         id: &BlobId,
     ) -> Result<&'a [u8], FormatError> {
-        let plain = self.unseal(key, sealed, compressed_from)?;
+        self.verify(key.open_in_place(sealed)?, compressed_from, id)
+    }
+
+    /// Decompresses and verifies a blob that is authenticated already.
+    pub(crate) fn verify<'a>(&'a mut self, stored: &'a [u8], compressed_from: u32, id: &BlobId) -> Result<&'a [u8], FormatError> {
+        let plain = self.unpack(stored, compressed_from)?;
         if BlobId::of(plain) != *id {
             return Err(FormatError::new("its content does not match its id"));
         }

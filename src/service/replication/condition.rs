@@ -16,7 +16,7 @@ use crate::base::ids::HealthCheckId;
 use crate::domain::health::{ComponentType, HealthStatus};
 use crate::domain::target::{EventKind, TargetStatus};
 use crate::lightrag::apply::free_bytes;
-use crate::peer::{self, Answer, ask_health};
+use crate::peer::{self, Answer, HEALTH_LIMIT, ask_health};
 use crate::store::entity::health_check::Model as HealthCheck;
 use crate::store::entity::target::Model;
 use crate::store::targets;
@@ -207,12 +207,9 @@ impl Services {
     }
 
     async fn ask_peer(&self, target: &Model, base_url: &str) -> (TargetStatus, Condition) {
-        let key = match target.api_key.clone() {
-            Some(sealed) => match self.open_sealed(sealed).await {
-                Ok(key) => Some(key),
-                Err(error) => return (TargetStatus::Unknown, Condition::of(error.reason(), error.to_string())),
-            },
-            None => None,
+        let key = match self.open_optional(target.api_key.clone()).await {
+            Ok(key) => key,
+            Err(error) => return (TargetStatus::Unknown, Condition::of(error.reason(), error.to_string())),
         };
         let rules = self.settings().replication.addresses;
         match ask_health(base_url, key.as_ref(), rules).await {
@@ -222,7 +219,7 @@ impl Services {
                 (TargetStatus::Degraded, Condition::of("TARGET_ANSWER", message))
             }
             Answer::Late => {
-                let message = format!("`{base_url}/health` did not answer within 5 s");
+                let message = format!("`{base_url}/health` did not answer within {} s", HEALTH_LIMIT.as_secs());
                 (TargetStatus::Degraded, Condition::of("TARGET_LATE", message))
             }
             Answer::Unreachable(why) => (TargetStatus::Unreachable, Condition::of("TARGET_UNREACHABLE", why)),

@@ -12,6 +12,7 @@ use super::receiving::Receiving;
 use super::throttle::Throttle;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
+use crate::domain::peer::PIECE_LIMIT;
 use crate::peer::{self, Address, Kind, Peer};
 use crate::repository::{Commit, FileId, FileKind, Founding, RecordId, Reread};
 use crate::store::entity::target::Model;
@@ -21,9 +22,6 @@ const REPLICATION: Caller = Caller { name: "replication", request_id: None };
 
 /// So many pieces of a file may wait to be sent.
 const PIECES_AHEAD: usize = 4;
-
-/// How long the other side may take for the next piece.
-const PIECE_LIMIT: Duration = Duration::from_secs(60);
 
 /// How long it may take to make a file last that has arrived.
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
@@ -59,10 +57,7 @@ impl Services {
     /// # Errors
     /// It cannot be reached; its key cannot be opened.
     pub(super) async fn peer_of(&self, target: &Model) -> Result<Peer, Error> {
-        let key = match target.api_key.clone() {
-            Some(sealed) => Some(self.open_sealed(sealed).await?),
-            None => None,
-        };
+        let key = self.open_optional(target.api_key.clone()).await?;
         let url = target.grpc_url.as_ref().or(target.base_url.as_ref()).cloned().unwrap_or_default();
         Ok(Peer::connect(&Address { url, rules: self.settings().replication.addresses, key }).await?)
     }

@@ -44,10 +44,7 @@ impl Services {
     /// # Errors
     /// It was sealed with another key.
     pub(super) async fn password_at(&self, target: &target::Model) -> Result<Option<Secret>, Error> {
-        match target.repository_password.clone() {
-            Some(sealed) => Ok(Some(self.open_sealed(sealed).await?)),
-            None => Ok(None),
-        }
+        self.open_optional(target.repository_password.clone()).await
     }
 
     fn mirrors_of(&self, target: &target::Model) -> PathBuf {
@@ -70,18 +67,17 @@ impl Services {
 }
 
 impl Mirroring<'_> {
-    /// Brings a snapshot there.
-    pub(super) async fn send(&self, password: Secret, row: &snapshot::Model, record: RecordId) -> Result<Sent, Error> {
-        let mirror = self.mirror(password).await?;
+    /// Brings a snapshot there, or makes it whole there; none where there is nothing to do for it.
+    pub(super) async fn send(&self, mirror: &Arc<Repository>, row: &snapshot::Model, record: RecordId) -> Result<Option<Sent>, Error> {
         let tag = super::super::snapshot_record::snapshot_tag(row);
-        let looked_in = Arc::clone(&mirror);
+        let looked_in = Arc::clone(mirror);
         let found = self.services.blocking(move || looked_in.find_record_by_tag(&tag)).await?;
         // Either it is to be brought there, or what is there of it is to be made whole: what was deleted there is not brought again.
         if found.is_some() != self.mends {
-            return Ok(Sent::default());
+            return Ok(None);
         }
         let lock = HeldLock::try_take(self.services, &self.from, LockKind::Shared).await?;
-        let (from, into, held, control) = (Arc::clone(&self.from), Arc::clone(&mirror), lock.clone(), Arc::clone(self.control));
+        let (from, into, held, control) = (Arc::clone(&self.from), Arc::clone(mirror), lock.clone(), Arc::clone(self.control));
         let distrusted = self.distrusted.clone();
         let made = self.services.blocking(move || Resealer::new(&from, &into, record, &distrusted, &control, held.lock())).await;
         lock.release(self.services).await;
@@ -92,7 +88,7 @@ impl Mirroring<'_> {
         let relied = resealer.relied();
         let (resealer, mut packs) = self.send_packs(resealer, &mut sent).await?;
         if found.is_some() {
-            return Ok(sent);
+            return Ok(Some(sent));
         }
         // Kept here too: should it be damaged there, it cannot be made again under its name.
         let record = self.services.blocking(move || resealer.record(record)).await?;
@@ -101,7 +97,7 @@ impl Mirroring<'_> {
         packs.extend(relied);
         self.destination.commit(Commit { base: None, packs, indexes: Vec::new(), record, replaced: Vec::new() }).await?;
         failpoint::reach("replication.committed");
-        Ok(sent)
+        Ok(Some(sent))
     }
 
     /// Makes one pack while the one before is sent.

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use super::super::Services;
 use super::super::error::{Error, ErrorKind};
-use super::super::{COPIES, Services};
 use crate::base::ids::TargetId;
 use crate::domain::peer;
 use crate::domain::target::Place;
@@ -17,11 +17,6 @@ use crate::store::targets;
 const MARK: &str = ".lightkeep-target";
 
 impl Services {
-    /// Where copies lie that come from, or go to, a place of this name.
-    pub(super) fn copies_of(&self, place: &str) -> PathBuf {
-        self.settings().places.storage.join(COPIES).join(place)
-    }
-
     /// The place of a target as it is registered: a checked address, or a directory with its links resolved.
     ///
     /// # Errors
@@ -111,21 +106,26 @@ fn has_root_path(url: &str) -> bool {
     url.split_once("://").is_none_or(|(_, rest)| !rest.trim_end_matches('/').contains('/'))
 }
 
-/// Marks a directory as a target's, and lets its copies be found below the storage.
-pub(super) fn take_directory(path: &Path, link: &Path, mark: &str) -> Result<(), Error> {
-    let failed = |error: std::io::Error| {
-        let message = format!("the directory of the target cannot be written: `{}`: {error}", path.display());
-        Error::refused(ErrorKind::FailedPrecondition, "FILE_SYSTEM", message)
-    };
+/// Marks a directory as a target's.
+pub(super) fn mark_directory(path: &Path, mark: &str) -> Result<(), Error> {
     let write = || {
         let mut file = fs::File::create(path.join(MARK))?;
         file.write_all(mark.as_bytes())?;
-        file.sync_all()?;
-        fs::create_dir_all(link.parent().unwrap_or(Path::new("/")))?;
-        match symlink(path, link) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        }
+        file.sync_all()
     };
-    write().map_err(failed)
+    write().map_err(|error| unwritable(path, &error))
+}
+
+/// Lets the copies in a target's directory be found below the storage.
+pub(super) fn link_directory(path: &Path, link: &Path) -> Result<(), Error> {
+    let made = fs::create_dir_all(link.parent().unwrap_or(Path::new("/"))).and_then(|()| symlink(path, link));
+    match made {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map_err(|error| unwritable(link, &error)),
+    }
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Error {
+    let message = format!("the directory of the target cannot be written: `{}`: {error}", path.display());
+    Error::refused(ErrorKind::FailedPrecondition, "FILE_SYSTEM", message)
 }

@@ -1,7 +1,6 @@
 //! What is still to be sent follows from the rows: the snapshots that a target should have and has not. One round looks for them and begins
 //! what can be begun; each is sent beside the others, and a target that is down delays only itself.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use super::sending::{Line, Underway};
 use super::transfer::Sent;
 use crate::base::control::Control;
 use crate::base::failpoint;
-use crate::base::ids::SnapshotId;
 use crate::domain::graph_id::GraphId;
 use crate::domain::label::{Labels, Selector};
 use crate::domain::target::{EventKind, ReplicationState};
@@ -51,7 +49,7 @@ impl Services {
         let (targets, mut graphs) = (targets::list_all(self.store().read()).await?, None);
         for target in targets.into_iter().filter(|target| target.enabled) {
             let line = self.sending().line(&target);
-            if line.is_paused() {
+            if line.is_paused() || !line.has_room() {
                 continue;
             }
             let graphs = match &graphs {
@@ -80,12 +78,7 @@ impl Services {
             order: target.send_order,
             limit: LOOKED_AT,
         };
-        let mut due = replications::list_due(self.store().read(), &filter).await?;
-        let ids: Vec<SnapshotId> = due.iter().map(|snapshot| snapshot.snapshot_id).collect();
-        let known = replications::list_of(self.store().read(), target.target_id, &ids).await?;
-        let failures: HashMap<SnapshotId, i32> = known.into_iter().map(|row| (row.snapshot_id, row.failures)).collect();
-        due.sort_by_key(|snapshot| failures.get(&snapshot.snapshot_id).copied().unwrap_or(0));
-        Ok(due)
+        Ok(replications::list_due(self.store().read(), &filter).await?)
     }
 
     fn begin_sending(&self, target: target::Model, snapshot: snapshot::Model, line: Arc<Line>, underway: Underway) {
@@ -129,16 +122,7 @@ impl Services {
 
     async fn replication_of(&self, target: &target::Model, snapshot: &snapshot::Model) -> Result<replication::Model, Error> {
         let found = replications::list_of(self.store().read(), target.target_id, &[snapshot.snapshot_id]).await?;
-        Ok(found.into_iter().next().unwrap_or_else(|| replication::Model {
-            target_id: target.target_id,
-            snapshot_id: snapshot.snapshot_id,
-            graph_id: snapshot.graph_id.clone(),
-            state: ReplicationState::Failed,
-            failures: 0,
-            error_message: None,
-            sent_bytes: 0,
-            replicated_at: None,
-        }))
+        Ok(found.into_iter().next().unwrap_or_else(|| replication::Model::begun(target, snapshot, ReplicationState::Failed)))
     }
 
     async fn note_success(
@@ -159,10 +143,10 @@ impl Services {
             ..row
         };
         let replica = replica::Model { last_success_at: Some(now), last_error: None, failures: 0, ..replica };
-        let event = self.event_of(target, snapshot, EventKind::Replicated, format!("{} files were sent", sent.files), duration);
+        let event = event_of(target, snapshot, EventKind::Replicated, format!("{} files were sent", sent.files), duration);
         let transaction = self.store().begin().await?;
-        if !self.still_there(replications::write_done(&*transaction, done).await)?
-            || !self.still_there(replicas::write_attempt(&*transaction, replica).await)?
+        if !still_there(replications::write_done(&*transaction, done).await)?
+            || !still_there(replicas::write_attempt(&*transaction, replica).await)?
         {
             return Ok(());
         }
@@ -193,33 +177,26 @@ impl Services {
         let failed = replication::Model { failures, error_message: Some(message.clone()), ..row };
         let replica = replica::Model { last_error: Some(message.clone()), failures: replica.failures.saturating_add(1), ..replica };
         let transaction = self.store().begin().await?;
-        if !self.still_there(replications::write_failed(&*transaction, failed).await)?
-            || !self.still_there(replicas::write_attempt(&*transaction, replica).await)?
+        if !still_there(replications::write_failed(&*transaction, failed).await)?
+            || !still_there(replicas::write_attempt(&*transaction, replica).await)?
         {
             return Ok(());
         }
-        self.note_event(&*transaction, self.event_of(target, snapshot, EventKind::Failed, message, duration)).await?;
+        self.note_event(&*transaction, event_of(target, snapshot, EventKind::Failed, message, duration)).await?;
         Ok(store::commit(transaction).await?)
     }
+}
 
-    fn event_of<'a>(
-        &self,
-        target: &target::Model,
-        snapshot: &'a snapshot::Model,
-        kind: EventKind,
-        message: String,
-        duration: Duration,
-    ) -> Event<'a> {
-        let (target_id, graph_id, snapshot_id) = (target.target_id, Some(&snapshot.graph_id), Some(snapshot.snapshot_id));
-        Event { target_id, graph_id, snapshot_id, kind, message, sent_bytes: 0, duration }
-    }
+fn event_of<'a>(target: &target::Model, snapshot: &'a snapshot::Model, kind: EventKind, message: String, duration: Duration) -> Event<'a> {
+    let (target_id, graph_id, snapshot_id) = (target.target_id, Some(&snapshot.graph_id), Some(snapshot.snapshot_id));
+    Event { target_id, graph_id, snapshot_id, kind, message, sent_bytes: 0, duration }
+}
 
-    /// Whether target, graph and snapshot were still there when something was noted of them.
-    pub(super) fn still_there(&self, written: Result<(), store::Error>) -> Result<bool, Error> {
-        match written {
-            Err(error) if error.is_foreign_key_violation() => Ok(false),
-            other => Ok(other.map(|()| true)?),
-        }
+/// Whether target, graph and snapshot were still there when something was noted of them.
+pub(super) fn still_there(written: Result<(), store::Error>) -> Result<bool, Error> {
+    match written {
+        Err(error) if error.is_foreign_key_violation() => Ok(false),
+        other => Ok(other.map(|()| true)?),
     }
 }
 
@@ -230,7 +207,9 @@ pub(super) fn is_of_target(error: &Error) -> bool {
 
 /// The graphs that a target takes: those with its labels, and a source of their own.
 pub(super) fn selected(target: &target::Model, graphs: &[graph::Model]) -> Vec<GraphId> {
+    // It was read when it was written: only somebody who writes to the database himself can have another one there.
     let Ok(selector) = Selector::parse(&target.graph_selector) else { return Vec::new() };
     let own = graphs.iter().filter(|graph| !graph.graph_id.is_copy());
-    own.filter(|graph| selector.matches(&Labels::from_json(graph.labels.as_deref()))).map(|graph| graph.graph_id.clone()).collect()
+    let taken = own.filter(|graph| selector.matches(&Labels::from_json(graph.labels.as_deref())));
+    taken.map(|graph| graph.graph_id.clone()).collect()
 }

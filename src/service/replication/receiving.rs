@@ -61,7 +61,7 @@ impl Services {
     /// Tells what there is of a copy, and how much room. Nothing is made.
     ///
     /// # Errors
-    /// The place is that of a target on another disk; it cannot be looked at.
+    /// It cannot be looked at.
     pub async fn describe_copy(&self, place: &str, copy: Option<&GraphId>) -> Result<Held, Error> {
         let (replica, directory, storage) =
             (copy.map(|copy| self.replica(copy)), self.copies_of(place), self.settings().places.storage.clone());
@@ -106,10 +106,7 @@ impl Services {
             Ok::<_, Error>(is_new)
         });
         let is_new = founded.await?;
-        match self.register_copy(caller, copy).await {
-            Err(error) if !error.is_race() => return Err(error),
-            _ => {}
-        }
+        self.register_copy(caller, copy).await?;
         // It takes a while to derive the key, which committing needs: meanwhile files come. What is wrong with it is told then.
         if is_new && let Some(alone) = self.sending().alone("open a copy".to_owned()) {
             let (services, root) = (self.clone(), self.repository_root(copy));
@@ -122,12 +119,16 @@ impl Services {
         Ok(())
     }
 
+    /// Takes a copy into care, unless it is already.
     async fn register_copy(&self, caller: &Caller, copy: &GraphId) -> Result<(), Error> {
         let transaction = self.store().begin().await?;
         if graphs::find(&*transaction, copy).await?.is_some() {
             return Ok(());
         }
-        self.insert_graph(&*transaction, self.plain_graph_row(copy, String::new())).await?;
+        match self.insert_graph(&*transaction, self.plain_graph_row(copy, String::new())).await {
+            Err(error) if error.is_race() => return Ok(()),
+            inserted => drop(inserted?),
+        }
         self.record_audit(&*transaction, caller, "FoundReplica", copy, None).await?;
         Ok(store::commit(transaction).await?)
     }
@@ -240,7 +241,7 @@ impl Services {
         // Whoever asked may be gone before the end.
         let gone = self.stopping().child_token();
         let (control, _guard) = (Arc::new(Control::new(gone.clone())), gone.drop_guard());
-        self.register_copy(caller, copy).await.or_else(|error| if error.is_race() { Ok(()) } else { Err(error) })?;
+        self.register_copy(caller, copy).await?;
         if can_be_read {
             // Before anything is done: it waits for the lock, and must not be forgotten.
             self.repair_received(caller, copy, &commit, &control).await?;

@@ -1,5 +1,6 @@
 //! A repository comes back from a target.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -82,7 +83,7 @@ impl Services {
         match config {
             Some(config) if config == there => {
                 let absent = self.absent_packs(graph_id).await?;
-                let lacking = destination.missing(FileKind::Pack, absent.clone()).await?;
+                let lacking: HashSet<FileId> = destination.missing(FileKind::Pack, absent.clone()).await?.into_iter().collect();
                 report.lacking_files = i64::try_from(lacking.len()).unwrap_or(i64::MAX);
                 let wanted = absent.into_iter().filter(|id| !lacking.contains(id)).collect();
                 self.get_files(&destination, &here, FileKind::Pack, wanted, &mut report, control).await?;

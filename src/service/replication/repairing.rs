@@ -1,5 +1,6 @@
 //! What is damaged or missing at a target is sent again.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -50,7 +51,7 @@ impl Services {
         if !lacking.is_empty() {
             let (indexes, packs): (Vec<_>, Vec<_>) = lacking.into_iter().partition(|(kind, _)| *kind == FileKind::Index);
             let replaced = indexes.iter().map(|(_, id)| *id).collect();
-            let is_sent = self.send_all_again(target, line, destination, graph_id, replaced).await?;
+            let is_sent = self.send_all_again(target, line, destination, graph_id, &repository, replaced).await?;
             repaired.extend(indexes.into_iter().filter(|_| is_sent));
             for (_, id) in packs {
                 // What our snapshots need of it is there in other packs. Whether it held something else, only that side knows.
@@ -103,15 +104,21 @@ impl Services {
         let from = self.blocking(move || services.repositories().get_or_open(&root)).await?;
         let (control, distrusted) = (Arc::new(Control::default()), packs.iter().map(|(_, id)| *id).collect());
         let mirroring = Mirroring { services: self, target, graph_id, from, destination, line, control: &control, mends: true, distrusted };
+        let (mirror, mut is_held) = (mirroring.mirror(password).await?, false);
         let done = replications::list_done(self.store().read(), target.target_id, graph_id).await?;
         for row in snapshots::list_all(self.store().read(), graph_id).await?.iter().filter(|row| done.contains(&row.snapshot_id)) {
             let Some(record) = row.record_id.as_deref().and_then(RecordId::parse) else { continue };
-            if let Err(error) = mirroring.send(password.clone(), row, record).await {
-                tracing::warn!(snapshot_id = %row.snapshot_id, error = error.chain(), "a snapshot cannot be made whole again at a target");
-                return Ok(repaired);
+            match mirroring.send(&mirror, row, record).await {
+                Ok(sent) => is_held |= sent.is_some(),
+                Err(error) => {
+                    let snapshot_id = row.snapshot_id;
+                    tracing::warn!(%snapshot_id, error = error.chain(), "a snapshot cannot be made whole again at a target");
+                    return Ok(repaired);
+                }
             }
         }
-        repaired.extend(packs);
+        // Where none of ours is there any more, nothing was made whole.
+        repaired.extend(packs.into_iter().filter(|_| is_held));
         // What they named, and nothing else names, has been sent again.
         if !replaced.is_empty() && self.set_aside(target, destination, graph_id, &replaced).await? {
             repaired.extend(replaced.into_iter().map(|id| (FileKind::Index, id)));
@@ -146,11 +153,12 @@ impl Services {
         line: &Arc<Line>,
         destination: &Destination,
         graph_id: &GraphId,
+        repository: &Arc<Repository>,
         replaced: Vec<FileId>,
     ) -> Result<bool, Error> {
-        let Some((repository, plan)) = self.plan_all(target, destination, graph_id).await? else { return Ok(false) };
+        let Some(plan) = self.plan_all(target, destination, graph_id, repository).await? else { return Ok(false) };
         for pack in destination.missing(FileKind::Pack, plan.packs.iter().map(|(id, _)| *id).collect()).await? {
-            let from = Arc::clone(&repository);
+            let from = Arc::clone(repository);
             let file = self.blocking(move || from.open_stored(FileKind::Pack, &pack)).await?;
             destination.put(FileKind::Pack, pack, file, &line.throttle).await?;
         }
@@ -159,15 +167,14 @@ impl Services {
         Ok(true)
     }
 
-    /// The repository, and the plan of all snapshots that a target holds; none where it holds none of ours.
+    /// The plan of all snapshots that a target holds; none where it holds none of ours.
     async fn plan_all(
         &self,
         target: &target::Model,
         destination: &Destination,
         graph_id: &GraphId,
-    ) -> Result<Option<(Arc<Repository>, CopyPlan)>, Error> {
-        let (services, root) = (self.clone(), self.repository_root(graph_id));
-        let repository = self.blocking(move || services.repositories().get_or_open(&root)).await?;
+        repository: &Arc<Repository>,
+    ) -> Result<Option<CopyPlan>, Error> {
         let done = replications::list_done(self.store().read(), target.target_id, graph_id).await?;
         let mut rows = snapshots::list_all(self.store().read(), graph_id).await?;
         rows.retain(|row| done.contains(&row.snapshot_id) && row.status.is_restorable());
@@ -175,13 +182,13 @@ impl Services {
         let all: Vec<RecordId> = rows.iter().filter_map(id_of).collect();
         let names = all.iter().map(|id| FileId::from(*id)).collect();
         // Its own retention may have deleted some there.
-        let missing = destination.missing(FileKind::Snapshot, names).await?;
+        let missing: HashSet<FileId> = destination.missing(FileKind::Snapshot, names).await?.into_iter().collect();
         let held: Vec<RecordId> = all.into_iter().filter(|id| !missing.contains(&FileId::from(*id))).collect();
         let Some(newest) = held.first().copied() else { return Ok(None) };
-        let lock = HeldLock::try_take(self, &repository, LockKind::Shared).await?;
-        let (from, held_lock) = (Arc::clone(&repository), lock.clone());
+        let lock = HeldLock::try_take(self, repository, LockKind::Shared).await?;
+        let (from, held_lock) = (Arc::clone(repository), lock.clone());
         let planned = self.blocking(move || from.plan_copies(newest, &held, &Control::default(), held_lock.lock())).await;
         lock.release(self).await;
-        Ok(Some((repository, planned?)))
+        planned.map(Some)
     }
 }

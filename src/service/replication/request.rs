@@ -66,18 +66,16 @@ impl Services {
         if let Some(first) = request.find_subject(&*transaction).await? {
             return self.operation_of(&*transaction, &first).await;
         }
-        let operation = self.insert_replication(&transaction, &graph, wish).await?;
+        let (operation, chosen) = self.insert_replication(&transaction, &graph, wish).await?;
         request.remember(self, &*transaction, operation.operation_id.to_string()).await?;
         self.record_audit(&*transaction, caller, "ReplicateGraph", graph_id, wish.snapshot_id.clone()).await?;
         store::commit(transaction).await?;
-        for target in self.chosen_targets(self.store().read(), &graph, wish).await? {
-            self.sending().line(&target).resume();
-        }
+        chosen.iter().for_each(|target| self.sending().line(target).resume());
         self.wakeup().announce_work();
         Ok(operation)
     }
 
-    /// Asks for snapshots at targets, in the transaction of all that goes with it.
+    /// Asks for snapshots at targets, in the transaction of all that goes with it; gives the targets too.
     ///
     /// # Errors
     /// There is no such snapshot or target; no target takes the graph; too many operations wait for it.
@@ -86,7 +84,7 @@ impl Services {
         transaction: &Transaction,
         graph: &graph::Model,
         wish: &ReplicateWish,
-    ) -> Result<Model, Error> {
+    ) -> Result<(Model, Vec<target::Model>), Error> {
         let (connection, graph_id) = (&**transaction, &graph.graph_id);
         if !self.settings().replication.is_enabled {
             let message = "replication is switched off: set `LIGHTRAG_REPLICATION_ENABLED`";
@@ -100,12 +98,13 @@ impl Services {
         for target in &chosen {
             let done = replications::list_done(connection, target.target_id, graph_id).await?;
             let lacking = wanted.iter().filter(|snapshot| again || !done.contains(&snapshot.snapshot_id));
-            let rows: Vec<replication::Model> = lacking.map(|snapshot| wanted_row(target, snapshot)).collect();
+            let rows: Vec<replication::Model> =
+                lacking.map(|snapshot| replication::Model::begun(target, snapshot, ReplicationState::Wanted)).collect();
             replications::want(connection, &rows, again).await?;
             asked.0.insert(target.target_id.to_string(), rows.iter().map(|row| row.snapshot_id.to_string()).collect());
         }
         let operation = self.new_operation(OperationKind::Replicate, graph_id, None, to_json(&asked)?);
-        self.enqueue(connection, operation).await
+        Ok((self.enqueue(connection, operation).await?, chosen))
     }
 
     async fn chosen_targets(
@@ -235,19 +234,6 @@ impl Services {
         waiting_operations::end(self.store().read(), operation.operation_id, ending, self.now()).await?;
         self.wakeup().announce_change();
         Ok(())
-    }
-}
-
-fn wanted_row(target: &target::Model, snapshot: &snapshot::Model) -> replication::Model {
-    replication::Model {
-        target_id: target.target_id,
-        snapshot_id: snapshot.snapshot_id,
-        graph_id: snapshot.graph_id.clone(),
-        state: ReplicationState::Wanted,
-        failures: 0,
-        error_message: None,
-        sent_bytes: 0,
-        replicated_at: None,
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::Services;
 use super::super::error::Error;
 use super::destination::Destination;
 use super::events::Event;
-use super::queue::is_of_target;
+use super::queue::{is_of_target, still_there};
 use super::sending::{Line, Underway};
 use crate::domain::graph_id::GraphId;
 use crate::domain::target::EventKind;
@@ -74,15 +74,29 @@ impl Services {
                 replications::forget(self.store().read(), target.target_id, &replica.graph_id).await?;
                 continue;
             }
-            let most_bytes = self.share(target, &replica.graph_id, elapsed.min(LONGEST_GAP)).await?;
+            let share = self.share(target, &replica.graph_id, elapsed.min(LONGEST_GAP)).await?;
             let graph_id = replica.graph_id.clone();
-            match self.reread_part(target, &line, replica, most_bytes).await {
+            match self.reread_share(target, &line, replica, share).await {
                 Err(error) if !is_of_target(&error) => {
                     let (target_name, graph_id) = (target.name.as_str(), graph_id.as_str());
                     tracing::warn!(target_name, graph_id, error = error.chain(), "cannot have a copy read again");
                 }
                 read => drop(read?),
             }
+        }
+        Ok(())
+    }
+
+    /// Has so many bytes of a copy read again, or what is left of it.
+    async fn reread_share(&self, target: &target::Model, line: &Arc<Line>, replica: replica::Model, bytes: u64) -> Result<(), Error> {
+        let (mut replica, mut left) = (replica, bytes);
+        while left > 0 {
+            let (after, part) = self.reread_part(target, line, replica, left.min(BYTES_AT_ONCE)).await?;
+            if after.reread_after.is_none() {
+                break;
+            }
+            left = left.saturating_sub(part.bytes);
+            replica = after;
         }
         Ok(())
     }
@@ -101,7 +115,7 @@ impl Services {
         let stored: i64 = rows.iter().map(|row| row.stored_bytes).sum();
         #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share needs no more")]
         let share = (stored.max(0) as f64 * target.reread_percent_per_day / 100.0 * elapsed.as_secs_f64() / 86_400.0) as u64;
-        Ok(share.clamp(1, BYTES_AT_ONCE))
+        Ok(share.max(1))
     }
 
     /// Has all that a target holds of a graph read again now.
@@ -161,7 +175,7 @@ impl Services {
             repaired_files: add(replica.repaired_files, repaired.len() as u64),
             ..replica
         };
-        self.still_there(replicas::write_reread(self.store().read(), replica.clone()).await)?;
+        still_there(replicas::write_reread(self.store().read(), replica.clone()).await)?;
         Ok((replica, RereadReport { files, bytes, damaged: names, repaired }))
     }
 

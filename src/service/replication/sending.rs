@@ -136,6 +136,12 @@ impl Line {
         !self.lock().target.is_over()
     }
 
+    /// Whether something more could be begun.
+    pub(super) fn has_room(&self) -> bool {
+        let state = self.lock();
+        state.busy.len() < state.parallelism
+    }
+
     /// The target is tried at once: somebody has asked, or changed it.
     pub(super) fn resume(&self) {
         let mut state = self.lock();

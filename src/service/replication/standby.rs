@@ -205,7 +205,11 @@ impl Services {
                     Ok(())
                 }
             };
-            removed.map_err(|error| Error::internal("remove what a standby was before", error))
+            if let Err(error) = removed {
+                let (graph_id, kept_as) = (graph_id.as_str(), former.display());
+                tracing::warn!(graph_id, %kept_as, %error, "what stood in a standby before cannot be removed");
+            }
+            Ok::<_, Error>(())
         });
         tidied.await?;
         if let Some(snapshot_id) = restore.snapshot_id {

@@ -12,6 +12,7 @@ use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::health::Copies;
 use crate::domain::replication::{Due, Lag};
+use crate::domain::target::ReplicationState;
 use crate::store::entity::{graph, replica, snapshot, standby, target};
 use crate::store::{self, graphs, replicas, replications, snapshots, targets};
 
@@ -130,7 +131,8 @@ impl Services {
     async fn count_copies(&self, snapshot: &snapshot::Model) -> Result<(i32, i32), Error> {
         let (mut copies, mut off_site) = (0, 0);
         for target in targets::list_all(self.store().read()).await?.into_iter().filter(|target| target.enabled) {
-            if replications::list_done(self.store().read(), target.target_id, &snapshot.graph_id).await?.contains(&snapshot.snapshot_id) {
+            let rows = replications::list_of(self.store().read(), target.target_id, &[snapshot.snapshot_id]).await?;
+            if rows.iter().any(|row| row.state == ReplicationState::Done) {
                 copies += 1;
                 off_site += i32::from(target.off_site);
             }

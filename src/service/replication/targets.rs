@@ -5,8 +5,7 @@ use sea_orm::ConnectionTrait;
 use super::super::Services;
 use super::super::error::{Error, ErrorKind};
 use super::super::idempotency::Request;
-use super::place::take_directory;
-use super::sending::Line;
+use super::place::{link_directory, mark_directory};
 use crate::base::ids::TargetId;
 use crate::base::secret::Secret;
 use crate::domain::caller::Caller;
@@ -78,6 +77,11 @@ impl Services {
             self.check_unowned(path).await?;
         }
         let row = self.target_row(&place, new, rules)?;
+        if let Place::Directory(path) = &place {
+            // Before the transaction, as a disk may hang: a mark of a target that comes to nothing keeps nobody away.
+            let (path, mark) = (path.clone(), row.target_id.to_string());
+            self.blocking(move || mark_directory(&path, &mark)).await?;
+        }
         let transaction = self.store().begin().await?;
         if let Some(first) = request.find_subject(&*transaction).await? {
             return self.find_target(&*transaction, &first).await;
@@ -92,12 +96,14 @@ impl Services {
         request.remember(self, &*transaction, row.target_id.to_string()).await?;
         self.record_audit(&*transaction, caller, "RegisterTarget", None, Some(row.target_id.to_string())).await?;
         if let Place::Directory(path) = place {
-            // In the transaction: a target whose directory cannot be marked is none.
-            let (link, mark) = (self.copies_of(&row.name), row.target_id.to_string());
-            self.blocking(move || take_directory(&path, &link, &mark)).await?;
+            // In the transaction: a target whose copies cannot be found is none.
+            let link = self.copies_of(&row.name);
+            self.blocking(move || link_directory(&path, &link)).await?;
         }
         store::commit(transaction).await?;
-        self.open_copies_of(&row).await?;
+        if let Err(error) = self.open_copies_of(&row).await {
+            tracing::error!(target_name = row.name, error = error.chain(), "the copies of a target cannot be opened");
+        }
         self.wakeup().announce_work();
         Ok(row)
     }
@@ -206,8 +212,7 @@ impl Services {
         self.record_audit(&*transaction, caller, "UpdateTarget", None, Some(row.target_id.to_string())).await?;
         store::commit(transaction).await?;
         // What is being sent hears of it at once.
-        let line: std::sync::Arc<Line> = self.sending().line(&row);
-        line.resume();
+        self.sending().line(&row).resume();
         self.wakeup().announce_work();
         Ok(row)
     }

@@ -1,5 +1,6 @@
 //! One snapshot on its way to one target: what do you hold, then the packs that are missing, then what makes them a snapshot.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -78,9 +79,11 @@ impl Services {
                 Mirroring { services: self, target, graph_id, from, destination: &destination, line, control, mends, distrusted };
             let mut attempts = 1;
             loop {
-                match mirroring.send(password.clone(), row, record).await {
+                // In step with the copy anew each time: what was planned by may have changed there.
+                let mirror = mirroring.mirror(password.clone()).await?;
+                match mirroring.send(&mirror, row, record).await {
                     Err(error) if is_outdated(&error) && attempts < PLANS_MAX => attempts += 1,
-                    result => return result,
+                    result => return result.map(Option::unwrap_or_default),
                 }
             }
         }
@@ -139,7 +142,7 @@ impl Transfer<'_> {
         let CopyPlan { packs, commit } = planned?;
         failpoint::reach("replication.planned");
         let names = packs.iter().map(|(id, _)| *id).collect();
-        let missing = self.destination.missing(FileKind::Pack, names).await?;
+        let missing: HashSet<FileId> = self.destination.missing(FileKind::Pack, names).await?.into_iter().collect();
         let total: u64 = packs.iter().filter(|(id, _)| missing.contains(id)).map(|(_, bytes)| bytes).sum();
         self.control.begin_stage("send", total);
         self.send_packs(missing).await?;
@@ -182,7 +185,7 @@ impl Transfer<'_> {
     }
 
     /// Sends packs, some at once. The first that fails ends it; those that have arrived stay.
-    async fn send_packs(&mut self, packs: Vec<FileId>) -> Result<(), Error> {
+    async fn send_packs(&mut self, packs: HashSet<FileId>) -> Result<(), Error> {
         let (slots, mut sending) = (self.line.slots(), JoinSet::new());
         let lost = |error| Error::internal("send a pack", error);
         for pack in packs {
@@ -229,11 +232,12 @@ pub(super) async fn send_large_indexes(
         return Ok((commit, Vec::new()));
     }
     let mut sizes = Vec::new();
-    for (id, bytes) in &commit.indexes {
-        destination.put_bytes(FileKind::Index, *id, bytes.clone(), throttle).await?;
+    let mut commit = commit;
+    for (id, bytes) in std::mem::take(&mut commit.indexes) {
         sizes.push(bytes.len() as u64);
+        destination.put_bytes(FileKind::Index, id, bytes, throttle).await?;
     }
-    Ok((Commit { indexes: Vec::new(), ..commit }, sizes))
+    Ok((commit, sizes))
 }
 
 async fn send_pack(

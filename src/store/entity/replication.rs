@@ -2,6 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
+use super::{snapshot, target};
 use crate::base::ids::{SnapshotId, TargetId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
@@ -29,6 +30,22 @@ pub struct Model {
     pub sent_bytes: i64,
     /// When it was there.
     pub replicated_at: Option<Timestamp>,
+}
+
+impl Model {
+    /// The row of a snapshot that nobody has sent to a target yet.
+    pub fn begun(target: &target::Model, snapshot: &snapshot::Model, state: ReplicationState) -> Self {
+        Self {
+            target_id: target.target_id,
+            snapshot_id: snapshot.snapshot_id,
+            graph_id: snapshot.graph_id.clone(),
+            state,
+            failures: 0,
+            error_message: None,
+            sent_bytes: 0,
+            replicated_at: None,
+        }
+    }
 }
 
 /// No relations: queries name their keys.

@@ -1,7 +1,7 @@
 //! Two Lightkeeps: one has graphs, the other takes copies of them.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::app::{TestApp, finish};
 use super::database::Kind;
 use super::rest::{get, post};
+use super::tools::restic_ok_at;
 
 /// What the source is called by the target, and its key there.
 pub(crate) const PEER: &str = "berlin";
@@ -34,7 +35,7 @@ impl Pair {
     pub(crate) async fn start_with(kind: Kind, source: &[(&str, &str)], target: &[(&str, &str)]) -> Self {
         let password = tempfile::tempdir().unwrap();
         let file = password.path().join("password");
-        std::fs::write(&file, "one password for both").unwrap();
+        fs::write(&file, "one password for both").unwrap();
         let common = [("LIGHTKEEP_REPOSITORY_PASSWORD_FILE", file.to_str().unwrap())];
         let keys = format!("{PEER}:{PEER_KEY},paris:peer-key-of-paris-0123456789");
         let receiving = [("LIGHTKEEP_PEER_KEYS", keys.as_str())];
@@ -78,11 +79,7 @@ impl Pair {
 
     /// Runs the stock restic on a repository of either side, and expects it to be content.
     pub(crate) fn restic(&self, repository: &Path, arguments: &[&str]) -> String {
-        let mut command = Command::new("restic");
-        command.arg("-r").arg(repository).arg("--password-file").arg(self.password.path().join("password"));
-        let output = command.args(["--no-cache", "--quiet"]).args(arguments).output().expect("restic is installed by tests/run");
-        assert!(output.status.success(), "restic {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        restic_ok_at(repository, &self.password.path().join("password"), arguments)
     }
 
     /// Stops both.
@@ -108,4 +105,27 @@ pub(crate) async fn in_step(app: &TestApp, graph_id: &str) {
     while replica(app, graph_id).await["lag_snapshots"] != json!(0) {
         tokio::task::yield_now().await;
     }
+}
+
+/// All files of a kind in a repository.
+pub(crate) fn stored(repository: &Path, kind: &str) -> Vec<PathBuf> {
+    let mut found = vec![];
+    for entry in fs::read_dir(repository.join(kind)).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Has a copy read again, and gives what was damaged and what was repaired.
+pub(crate) async fn verify(app: &TestApp, target: &Json, graph_id: &str) -> (Vec<String>, Vec<String>) {
+    let path = format!("{TARGETS}/{}/graphs/{graph_id}/verify", target["target_id"].as_str().unwrap());
+    let report = post(app, &path, &json!({})).await.ok();
+    let names = |key: &str| report[key].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+    (names("damaged_files"), names("repaired_files"))
 }

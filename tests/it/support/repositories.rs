@@ -69,6 +69,14 @@ pub(crate) fn flip(path: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
+/// Changes one bit in the middle of a file.
+pub(crate) fn flip_a_bit(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
 /// The repository of a graph, opened as another process would.
 pub(crate) fn open(app: &TestApp, graph_id: &str) -> Repository {
     let password = fs::read_to_string(app.storage().join("repository.key")).unwrap();

@@ -11,7 +11,7 @@ const MOST_REPLACED: usize = 1000;
 
 /// The copy of a graph that a peer brings.
 pub(in crate::api::grpc) fn parse_copy(graph_id: &str, peer: &str) -> Result<GraphId, Error> {
-    let graph = GraphId::parse(graph_id).map_err(|must| Error::invalid("graph_id", must))?;
+    let graph = super::graph::parse_id(graph_id)?;
     GraphId::copy_at(&graph, peer).ok_or_else(|| Error::invalid("graph_id", format_args!("must not be that of a copy: {graph_id}")))
 }
 

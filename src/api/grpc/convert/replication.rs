@@ -66,7 +66,6 @@ pub(in crate::api::grpc) fn parse_new(request: v1::RegisterTargetRequest) -> Res
         reread_percent_per_day: request.reread_percent_per_day,
     };
     violations.finish()?;
-    fields.clone().parse()?;
     let (api_key, repository_password) = (secret(request.api_key), secret(request.repository_password));
     Ok(NewTarget { place, api_key, repository_password, fields, request_id })
 }
@@ -105,16 +104,6 @@ pub(in crate::api::grpc) fn parse_update(request: v1::UpdateTargetRequest) -> Re
     Ok(TargetUpdate { target_id: request.target_id, place, fields, api_key, etag: text(new.etag), request_id })
 }
 
-pub(in crate::api::grpc) fn parse_page(page_size: i32, page_token: &str) -> Result<PageRequest<TimeKey>, Error> {
-    let mut violations = Violations::default();
-    let page = page(&mut violations, page_size, page_token);
-    all_there(violations, page)
-}
-
-pub(in crate::api::grpc) fn parse_graph(graph_id: &str) -> Result<GraphId, Error> {
-    GraphId::parse(graph_id).map_err(|must| Error::invalid("graph_id", must))
-}
-
 pub(in crate::api::grpc) fn parse_events(request: &v1::ListReplicationEventsRequest) -> Result<(EventFilter, PageRequest<TimeKey>), Error> {
     let mut violations = Violations::default();
     let graph_id = match request.graph_id.as_str() {
@@ -142,17 +131,10 @@ pub(in crate::api::grpc) fn parse_replicate(request: v1::ReplicateGraphRequest) 
 }
 
 /// The graph and the caller's name for the request.
-pub(in crate::api::grpc) fn parse_recover(request: &v1::RecoverGraphRequest) -> Result<(GraphId, Option<String>), Error> {
+pub(in crate::api::grpc) fn parse_graph(graph_id: &str, id: &str) -> Result<(GraphId, Option<String>), Error> {
     let mut violations = Violations::default();
-    let graph_id = violations.take("graph_id", GraphId::parse(&request.graph_id));
-    let request_id = request_id(&mut violations, &request.request_id);
-    all_there(violations, graph_id.map(|graph_id| (graph_id, request_id)))
-}
-
-pub(in crate::api::grpc) fn parse_standby(request: &v1::SetStandbyRequest) -> Result<(GraphId, Option<String>), Error> {
-    let mut violations = Violations::default();
-    let graph_id = violations.take("graph_id", GraphId::parse(&request.graph_id));
-    let request_id = request_id(&mut violations, &request.request_id);
+    let graph_id = violations.take("graph_id", GraphId::parse(graph_id));
+    let request_id = request_id(&mut violations, id);
     all_there(violations, graph_id.map(|graph_id| (graph_id, request_id)))
 }
 
