@@ -15,6 +15,7 @@ pub mod health;
 pub mod hook;
 pub mod label;
 pub mod lightrag_layout;
+pub mod metric;
 pub mod objective;
 pub mod operation;
 pub mod page;
