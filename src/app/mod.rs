@@ -117,6 +117,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let server = Server::start(config, listeners, Arc::new(SystemClock), IdSource::Random).await?;
     println!("http {}", server.http_addr());
     println!("grpc {}", server.grpc_addr());
+    if let Some(metrics) = server.metrics_addr() {
+        println!("metrics {metrics}");
+    }
     serve_until_signal(server, signals).await
 }
 

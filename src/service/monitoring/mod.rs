@@ -81,6 +81,15 @@ impl Services {
         Ok(self.collected())
     }
 
+    /// Measures everything now, as somebody asks for it, and adds it to the history.
+    ///
+    /// # Errors
+    /// As [`Services::collect_metrics`].
+    pub async fn collect_metrics_on_request(&self) -> Result<(), Error> {
+        let collected = self.collect_metrics().await?;
+        self.record_history(&collected).await
+    }
+
     /// That metrics are there to be asked for.
     ///
     /// # Errors

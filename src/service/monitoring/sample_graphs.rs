@@ -32,7 +32,7 @@ impl Services {
         let stored = tallies::list_of(read, statistics::STORED_BYTES).await?;
         add_figure(samples, &names::GRAPH_SNAPSHOTS, kept);
         add_figure(samples, &names::GRAPH_STORED, stored);
-        let repositories = samples.of(names::REPOSITORY_SIZE.name).iter().map(|sample| sample.value).sum();
+        let repositories = samples.of(names::REPOSITORY_SIZE.name).iter().map(|sample| sample.value).fold(0.0, std::ops::Add::add);
         samples.add_one(&names::BACKUP_SIZE, repositories);
         Ok(())
     }

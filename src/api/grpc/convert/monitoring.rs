@@ -48,14 +48,14 @@ pub(in crate::api::grpc) fn metrics_to_proto(collected: &Collected) -> HashMap<S
         }
     }
     for histogram in &collected.histograms {
-        add(histogram.metric, &histogram.labels, histogram.buckets.iter().map(|(count, _)| *count as f64).sum());
+        add(histogram.metric, &histogram.labels, histogram.buckets.iter().map(|(count, _)| *count as f64).fold(0.0, std::ops::Add::add));
     }
     metrics
 }
 
 fn folded(fold: Fold, values: impl Iterator<Item = f64>) -> f64 {
     match fold {
-        Fold::Sum => values.sum(),
+        Fold::Sum => values.fold(0.0, std::ops::Add::add),
         Fold::Min => values.reduce(f64::min).unwrap_or_default(),
         Fold::Max => values.reduce(f64::max).unwrap_or_default(),
     }
