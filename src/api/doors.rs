@@ -119,7 +119,7 @@ impl Doors {
         }
         let needs_key = api_key.is_some();
         let metrics = MetricsLayer::new(services.clone(), methods()?);
-        let grpc = door(routes, Auth::new(api_key, peer_keys), metrics, services.ids().clone(), Arc::clone(services.clock()));
+        let grpc = door(routes, Auth::new(api_key, peer_keys), Some(metrics), services.ids().clone(), Arc::clone(services.clock()));
         let bag = services.clone();
         let ready = move || {
             let bag = bag.clone();

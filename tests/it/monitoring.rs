@@ -137,7 +137,7 @@ on_each_database!(series_come_and_go_with_what_they_are_of, async |app: TestApp|
     assert_eq!(page[&of_schedule("lightkeep_schedule_expected_interval_seconds", "graph=\"g\",")], 6.0 * 3600.0);
     assert_eq!(page[&of_schedule("lightkeep_schedule_next_run_timestamp_seconds", "")], 1_606_046_400.0 + 6.0 * 3600.0);
     assert_eq!(page[&of_schedule("lightkeep_backup_runs_total", "graph=\"g\",result=\"failed\",")], 0.0);
-    let purged = send(&app, "DELETE", "/api/backup/backup/graphs/g?snapshots=purge", &[], "").await;
+    let purged = send(&app, "DELETE", "/api/backup/backup/graphs/g?repository=purge&confirm_graph_id=g", &[], "").await;
     assert_eq!(purged.status, 200, "{}", purged.text);
     let page = scrape(&app).await;
     let left: Vec<&String> = page.keys().filter(|series| series.contains("\"g\"") || series.contains(&id)).collect();

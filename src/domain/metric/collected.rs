@@ -33,7 +33,7 @@ pub struct Collected {
     pub samples: Samples,
     /// Histograms.
     pub histograms: Vec<HistogramCounts>,
-    /// The graphs that have a name of their own in a page, and all other components.
+    /// The graphs that have a name of their own in a page, their schedules, and all other components.
     pub named: HashSet<String>,
 }
 

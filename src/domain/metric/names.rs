@@ -54,6 +54,7 @@ metrics! {
     BACKUP_DURATION = Histogram Sum "lightkeep_backup_duration_seconds" [] "How long snapshots took";
     BACKUP_QUIESCE_DURATION = Histogram Sum "lightkeep_backup_quiesce_duration_seconds" [] "How long snapshots waited for LightRAG to be at rest";
     PROTECTED_UNTIL = Gauge Min "lightkeep_graph_protected_timestamp_seconds" ["graph"] "The state that a graph can be brought back to: when the capture of its newest good snapshot began";
+    UNPROTECTED_SINCE = Gauge Min "lightkeep_graph_unprotected_timestamp_seconds" ["graph"] "Since when a graph is registered that has no good snapshot";
     GRAPH_SIZE = Gauge Sum "lightkeep_backup_size_bytes" ["graph"] "Size of the files of a graph in its newest good snapshot";
     GRAPH_STORED = Gauge Sum "lightkeep_backup_stored_bytes" ["graph"] "What all snapshots of a graph have added to its repository";
     REPOSITORY_SIZE = Gauge Sum "lightkeep_repository_size_bytes" ["graph"] "Size of the files of a graph's repository after the last operation on it";

@@ -57,7 +57,7 @@ impl Services {
         let mut values: Vec<(SeriesName, f64)> = Vec::new();
         // What concerns all comes before what concerns each graph: where there is not room for all, that is kept.
         let mut metrics: Vec<&Metric> = names::ALL.iter().filter(|metric| has_history(metric)).collect();
-        metrics.sort_by_key(|metric| metric.graph_label().is_some());
+        metrics.sort_by_key(|metric| metric.many_label().is_some());
         let limit = usize::try_from(self.settings().monitoring.series_limit).unwrap_or(usize::MAX);
         for metric in metrics {
             for sample in collected.shown(metric) {
