@@ -242,7 +242,7 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
         ("ListReplicationEvents", "GET", "/api/backup/replication/logs?target_id=x".to_owned(), nothing.clone(), 400, "INVALID_ARGUMENT"),
         ("QueryMetricHistory", "GET", format!("{monitoring}/history?metric=none"), nothing.clone(), 400, "INVALID_ARGUMENT"),
         ("ListEvents", "GET", format!("{monitoring}/events?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
-        ("WatchEvents", "GET", format!("{monitoring}/events/watch?severity=none"), nothing.clone(), 400, "INVALID_ARGUMENT"),
+        ("WatchEvents", "GET", format!("{monitoring}/events/watch?severity=none"), nothing.clone(), 400, "PARAMETER_INVALID"),
         ("GetGraphSchedule", "GET", "/api/backup/backup/schedule/g".to_owned(), nothing.clone(), 404, "SCHEDULE_NOT_FOUND"),
     ];
     let covered: BTreeSet<String> = rows.iter().map(|row| row.0.to_owned()).collect();

@@ -63,7 +63,7 @@ metrics! {
     GRAPH_SIZE_CHANGE = Gauge Min "lightkeep_backup_size_change_ratio" ["graph"] "Size of the newest snapshot of a graph against the one before, 0 for no change, -0.3 for 30 % less";
     GRAPH_RECORDS_CHANGE = Gauge Min "lightkeep_backup_records_change_ratio" ["graph", "kind"] "Records of the newest snapshot of a graph against the one before, by kind";
     CONSISTENCY_VIOLATIONS = Gauge Sum "lightkeep_consistency_violations" ["graph"] "Findings of the audit that break a processed document, in the newest snapshot of a graph";
-    SCHEDULE_INTERVAL = Gauge Max "lightkeep_schedule_expected_interval_seconds" ["graph", "schedule"] "How far apart the runs of a schedule for a graph are at most; without those that are paused or follow changes";
+    SCHEDULE_INTERVAL = Gauge Max "lightkeep_schedule_expected_interval_seconds" ["graph", "schedule"] "How far apart the snapshots of a graph by a schedule are to be at most, paused or not; without those that follow changes";
     SCHEDULE_NEXT_RUN = Gauge Min "lightkeep_schedule_next_run_timestamp_seconds" ["schedule"] "When a schedule is due next";
     SCHEDULE_MISSED = Counter Sum "lightkeep_schedule_missed_runs_total" ["schedule"] "Runs of a schedule that did not take place in time";
     REPLICATION_LAST_SUCCESS = Gauge Min "lightkeep_replication_last_success_timestamp_seconds" ["graph", "target"] "When a snapshot of a graph was last brought to a target";

@@ -46,7 +46,6 @@ pub struct MonitoringSettings {
 #[derive(Debug, Default)]
 pub(super) struct Monitoring {
     collecting: Mutex<Option<Instant>>,
-    rolled: Mutex<history::Rolled>,
 }
 
 /// The rows that several figures are sampled from.
