@@ -151,7 +151,7 @@ fn check(query: &HistoryQuery) -> Result<&'static Metric, Error> {
         }
         Some(metric) => {
             for name in query.labels.keys().filter(|name| !metric.labels.contains(&name.as_str())) {
-                violations.add("labels", &format!("`{name}` is no label of it, which are: {}", metric.labels.join(", ")));
+                violations.add("labels", format!("`{name}` is no label of it, which are: {}", metric.labels.join(", ")));
             }
         }
     }
@@ -163,7 +163,7 @@ fn check(query: &HistoryQuery) -> Result<&'static Metric, Error> {
     if step == 0 {
         violations.add("step", "must be one second at least");
     } else if length / step > POINTS_MAX {
-        violations.add("step", &format!("is too short for this time: more than {POINTS_MAX} points"));
+        violations.add("step", format!("is too short for this time: more than {POINTS_MAX} points"));
     }
     violations.finish()?;
     metric.ok_or_else(|| Error::internal("query the history", "a metric that is not there was let through"))
