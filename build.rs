@@ -6,6 +6,7 @@ use std::path::PathBuf;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = [
+        "lightkeep/v1/alert.proto",
         "lightkeep/v1/backup.proto",
         "lightkeep/v1/operation.proto",
         "lightkeep/v1/options.proto",

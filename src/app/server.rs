@@ -22,6 +22,7 @@ use crate::base::ids::IdSource;
 use crate::base::secret::Secret;
 use crate::domain::address::AddressRules;
 use crate::jobs::{self, Worker};
+use crate::service::alerts::AlertSettings;
 use crate::service::checkpoint_schedule::RecoverySettings;
 use crate::service::drills::DrillSettings;
 use crate::service::hooks::FailoverSettings;
@@ -97,12 +98,17 @@ impl Server {
             services.tasks().spawn(jobs::replicate(services.clone()));
             services.tasks().spawn(jobs::watch_targets(services.clone()));
         }
+        let alerts_enabled = services.settings().alerts.is_enabled;
+        if alerts_enabled {
+            services.tasks().spawn(jobs::notify(services.clone()));
+        }
         let access = api::Access {
             api_key: config.api_key.clone(),
             peer_keys: config.peer_keys.clone(),
             backup_enabled: config.backup_enabled,
             recovery_enabled,
             replication_enabled,
+            alerts_enabled,
         };
         let doors = api::Doors::new(&services, access)?;
         let closing = CancellationToken::new();
@@ -229,6 +235,11 @@ pub(super) async fn bare_services(config: &Config, storage: &Path, clock: Arc<dy
             addresses: AddressRules { allow_http: config.replication_allow_http, forbid_private: config.replication_forbid_private },
             roots: config.replication_roots.clone(),
             event_retention: Duration::from_secs(u64::from(config.event_retention_days) * 24 * 3600),
+        },
+        alerts: AlertSettings {
+            is_enabled: config.metrics_enabled && config.alerts.is_enabled,
+            retention: Duration::from_secs(u64::from(config.event_retention_days) * 24 * 3600),
+            ..config.alerts.clone()
         },
     };
     Ok(Services::new(settings, store, clock, ids))

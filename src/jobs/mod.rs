@@ -2,6 +2,8 @@
 
 mod health;
 mod housekeeping;
+mod lease;
+mod notifications;
 mod recovery;
 mod replication;
 mod scheduler;
@@ -17,6 +19,7 @@ use crate::store::entity::operation::Model;
 
 pub use health::watch_health;
 pub use housekeeping::{housekeep, recover};
+pub use notifications::notify;
 pub use recovery::follow_recovery;
 pub use replication::{replicate, watch_targets};
 pub use scheduler::schedule;

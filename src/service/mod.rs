@@ -1,6 +1,7 @@
 //! Floor 3: the use-cases. One file per noun; all rules that need rows or bytes live here. Transport is above, tables and formats below.
 
 mod adoption;
+pub mod alerts;
 pub mod change_runs;
 pub mod checkpoint_schedule;
 pub mod checkpoint_work;
@@ -73,6 +74,7 @@ pub mod stats;
 pub mod validations;
 pub mod verifications;
 pub mod wakeup;
+mod webhook;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -94,6 +96,7 @@ use crate::repository::Repositories;
 use crate::store::entity::audit_event;
 use crate::store::{Store, audit_events};
 
+use alerts::AlertSettings;
 use checkpoint_schedule::RecoverySettings;
 use drills::DrillSettings;
 pub use error::{Error, ErrorKind, RecordedError};
@@ -138,6 +141,8 @@ pub struct Settings {
     pub secret_keys: sealed::SecretKeys,
     /// How copies go to other places.
     pub replication: replication::ReplicationSettings,
+    /// What is looked for in the metrics, and who is told of it.
+    pub alerts: AlertSettings,
 }
 
 impl Settings {

@@ -1,5 +1,7 @@
 //! Floor 2: the rows. One file of queries per noun; what belongs together is written in one transaction.
 
+pub mod alert_rules;
+pub mod alerts;
 pub mod audit_events;
 pub mod checkpoints;
 mod columns;
@@ -12,6 +14,7 @@ pub mod graphs;
 pub mod health_checks;
 pub mod idempotency_keys;
 pub mod leases;
+pub mod notifications;
 pub mod operations;
 pub mod pins;
 pub mod probes;
@@ -20,6 +23,7 @@ pub mod replications;
 pub mod retention;
 pub mod schedule_runs;
 pub mod schedules;
+pub mod silences;
 pub mod snapshots;
 pub mod standbys;
 pub mod target_events;

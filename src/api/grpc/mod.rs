@@ -1,5 +1,6 @@
 //! The gRPC services. An RPC is parse, call, convert.
 
+mod alert;
 mod backup;
 mod convert;
 mod operation;
@@ -11,6 +12,7 @@ mod repository;
 mod retention;
 mod schedule;
 
+pub use alert::AlertGrpc;
 pub use backup::BackupGrpc;
 pub use operation::OperationGrpc;
 pub use recovery::RecoveryGrpc;

@@ -2,6 +2,7 @@
 //!
 //! Every problem is found before any is reported, so that a wrong configuration is corrected in one go.
 
+mod alerts;
 mod database;
 mod hooks;
 mod parse;
@@ -18,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use alerts::alerts;
 pub use database::{DatabaseUrl, PostgresUrl};
 use hooks::hooks;
 pub use problems::Problems;
@@ -27,6 +29,7 @@ use super::args::{Args, Command};
 use crate::base::secret::Secret;
 use crate::domain::hook::Hooks;
 use crate::domain::peer::PeerKey;
+use crate::service::alerts::AlertSettings;
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +148,8 @@ pub struct Config {
     pub hook_secret: Option<Secret>,
     /// How long LightRAG servers have until they are healthy that hooks start, in seconds; at least 1.
     pub failover_server_timeout_seconds: u32,
+    /// What is looked for in the metrics, and who is told; how long alerts are kept is not in it.
+    pub alerts: AlertSettings,
     /// Whether metrics are collected and served.
     pub metrics_enabled: bool,
     /// The period of metric collection, in seconds; at least 1.
@@ -215,6 +220,7 @@ impl Config {
         let hooks = hooks(sources, working_dir);
         let hook_secret = sources.read(&table::HOOK_SECRET);
         let failover_server_timeout_seconds = sources.read(&table::FAILOVER_SERVER_TIMEOUT);
+        let alerts = alerts(sources);
         let metrics_collection_interval_seconds = sources.read(&table::METRICS_COLLECTION_INTERVAL);
         let health_check_enabled = sources.read(&table::HEALTH_CHECK_ENABLED);
         let event_logging_enabled = sources.read(&table::EVENT_LOGGING_ENABLED);
@@ -275,6 +281,7 @@ impl Config {
             hooks,
             hook_secret,
             failover_server_timeout_seconds: failover_server_timeout_seconds?,
+            alerts,
             metrics_enabled: metrics_enabled?,
             metrics_collection_interval_seconds: metrics_collection_interval_seconds?,
             health_check_enabled: health_check_enabled?,

@@ -2,8 +2,12 @@
 
 use std::net::SocketAddr;
 
+use lettre::message::{Mailbox, Mailboxes};
+
 use super::LogLevel;
-use super::parse::{address, boolean, log_level, name, number, peer_keys, share, text, unsupported};
+use super::parse::{
+    address, boolean, log_level, mailbox, mailboxes, name, number, peer_keys, share, smtp_url, text, unsupported, web_address,
+};
 use crate::base::secret::Secret;
 use crate::domain::peer::PeerKey;
 
@@ -115,6 +119,13 @@ settings! {
     METRICS_COLLECTION_INTERVAL: u32 =
         "", ["LIGHTRAG_METRICS_COLLECTION_INTERVAL_SECONDS", "LIGHTRAG_METRICS_COLLECTION_INTERVAL"],
         "metrics.collection_interval_seconds", "60", number::<1, MAX_SECONDS>;
+    ALERTS_ENABLED: bool = "", ["LIGHTKEEP_ALERTS_ENABLED"], "alerts.enabled", "true", boolean;
+    ALERT_WEBHOOK_URL: Secret = "", ["LIGHTKEEP_ALERT_WEBHOOK_URL"], "alerts.webhook_url", "", web_address;
+    ALERT_WEBHOOK_SECRET: Secret =
+        "", ["LIGHTKEEP_ALERT_WEBHOOK_SECRET"], "alerts.webhook_secret", "", |value| Ok(Secret::new(value.to_owned()));
+    ALERT_SMTP_URL: Secret = "", ["LIGHTKEEP_ALERT_SMTP_URL"], "alerts.smtp_url", "", smtp_url;
+    ALERT_MAIL_FROM: Mailbox = "", ["LIGHTKEEP_ALERT_MAIL_FROM"], "alerts.mail_from", "", mailbox;
+    ALERT_MAIL_TO: Mailboxes = "", ["LIGHTKEEP_ALERT_MAIL_TO"], "alerts.mail_to", "", mailboxes;
     HEALTH_CHECK_ENABLED: bool = "", ["LIGHTRAG_HEALTH_CHECK_ENABLED"], "health.enabled", "true", boolean;
     EVENT_LOGGING_ENABLED: bool = "", ["LIGHTRAG_EVENT_LOGGING_ENABLED"], "events.enabled", "true", boolean;
     EVENT_LOG_RETENTION: u32 = "", ["LIGHTRAG_EVENT_LOG_RETENTION"], "events.retention_days", "90", number::<1, MAX_DAYS>;

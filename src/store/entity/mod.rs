@@ -1,5 +1,7 @@
 //! The tables, one file each.
 
+pub mod alert;
+pub mod alert_rule;
 pub mod audit_event;
 pub mod checkpoint;
 pub mod checkpoint_member;
@@ -10,6 +12,7 @@ pub mod graph;
 pub mod health_check;
 pub mod idempotency_key;
 pub mod lease;
+pub mod notification;
 pub mod operation;
 pub mod probe_set;
 pub mod replica;
@@ -17,6 +20,7 @@ pub mod replication;
 pub mod retrieval;
 pub mod schedule;
 pub mod schedule_run;
+pub mod silence;
 pub mod snapshot;
 pub mod standby;
 pub mod target;

@@ -1,0 +1,77 @@
+//! Alerts: rules over metrics, what they find in samples, and what becomes of it.
+
+pub mod defaults;
+mod evaluate;
+mod life;
+mod rule;
+mod silence;
+
+use std::collections::BTreeMap;
+
+pub use evaluate::{Found, evaluate};
+pub use life::{Change, OpenAlert, follow};
+pub use rule::{Origin, Rule, RuleFields, RuleInForce, is_rule_name};
+pub use silence::{Silence, silenced_until};
+
+use super::words::words;
+
+/// The labels of a series, by their names.
+pub type SeriesLabels = BTreeMap<String, String>;
+
+words! {
+    /// How bad what a rule finds is.
+    pub enum Severity {
+        /// Worth knowing.
+        Info = "info",
+        /// Somebody should look soon.
+        Warning = "warning",
+        /// Somebody should look now.
+        Critical = "critical",
+    }
+}
+
+words! {
+    /// Where an alert stands.
+    pub enum AlertState {
+        /// It was found, but not for long enough yet.
+        Pending = "pending",
+        /// It is there.
+        Firing = "firing",
+        /// It was there.
+        Resolved = "resolved",
+    }
+}
+
+words! {
+    /// When a rule finds a series.
+    pub enum AlertCondition {
+        /// Its value is more than the threshold.
+        Above = "above",
+        /// Its value is less than the threshold.
+        Below = "below",
+        /// It has no value.
+        Missing = "missing",
+    }
+}
+
+words! {
+    /// How somebody is told.
+    pub enum Channel {
+        /// By a POST.
+        Webhook = "webhook",
+        /// By e-mail.
+        Email = "email",
+    }
+}
+
+words! {
+    /// What somebody is told of.
+    pub enum NotificationEvent {
+        /// An alert has begun to fire.
+        Firing = "firing",
+        /// An alert that was told is over.
+        Resolved = "resolved",
+        /// Nothing: somebody wants to see whether it arrives.
+        Test = "test",
+    }
+}
