@@ -194,6 +194,19 @@ async fn a_silence_keeps_quiet_until_it_ends() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_they_are_switched_off_nothing_is_there() {
+    for off in ["LIGHTKEEP_ALERTS_ENABLED", "LIGHTRAG_METRICS_ENABLED"] {
+        let app = TestApp::start_with(Kind::Sqlite, &[(off, "false"), NOBODY]).await;
+        let mut samples = Samples::default();
+        failed(&["a"])(&mut samples);
+        app.server.services().evaluate_alerts(&samples).await.unwrap();
+        assert_eq!(app.query("SELECT alert_id FROM alerts").await, Vec::<String>::new());
+        assert_eq!(get(&app, ALERTS).await.refusal(), (404, "Not Found"));
+        finish(app).await;
+    }
+}
+
 on_each_database!(silences_are_kept_and_ended, async |app: TestApp| {
     let until = START.plus(Duration::from_secs(60)).to_string();
     let everything = post(&app, SILENCES, &json!({ "until": until, "reason": "maintenance" })).await.ok();

@@ -12,7 +12,7 @@ use super::silencing::to_silence;
 use crate::base::ids::{AlertId, NotificationId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::alert::{
-    AlertState, Change, Channel, Found, NotificationEvent, OpenAlert, Rule, Silence, evaluate, follow, silenced_until,
+    AlertState, Change, Channel, Found, NotificationEvent, OpenAlert, Rule, SeriesLabels, Silence, evaluate, follow, silenced_until,
 };
 use crate::domain::graph_id::GraphId;
 use crate::domain::metric::Samples;
@@ -110,7 +110,7 @@ impl Services {
             rule: rule.name.clone(),
             severity: rule.severity,
             labels: to_json(&found.labels),
-            graph_id: found.labels.get("graph").and_then(|graph| GraphId::parse(graph).ok()),
+            graph_id: graph_of(&found.labels),
             state: if fires { AlertState::Firing } else { AlertState::Pending },
             value: found.value,
             threshold: found.threshold,
@@ -190,6 +190,13 @@ impl<C> Look<'_, C> {
             AlertState::Pending | AlertState::Firing | AlertState::Resolved => None,
         }
     }
+}
+
+/// The graph that a series is about.
+fn graph_of(labels: &SeriesLabels) -> Option<GraphId> {
+    let is_graphs = |component_type: &String| component_type == "graph" || component_type == "backup";
+    let component = || labels.get("component").filter(|_| labels.get("component_type").is_some_and(is_graphs));
+    labels.get("graph").or_else(component).and_then(|graph| GraphId::parse(graph).ok())
 }
 
 fn open_alert(row: &Model) -> OpenAlert {
