@@ -224,6 +224,13 @@ on_each_database!(silences_are_kept_and_ended, async |app: TestApp| {
     assert!(status == 400 && ["`labels`", "`until`", "`reason`"].iter().all(|field| text.contains(field)), "{text}");
     let unknown = post(&app, SILENCES, &json!({ "rule": "None", "until": until, "reason": "r" })).await;
     assert_eq!((unknown.refusal(), &unknown.json["reason"]), ((404, "Rule None not found"), &json!("RULE_NOT_FOUND")));
+    // A character that PostgreSQL cannot store.
+    let odd = json!({ "labels": { "graph": "a\u{0}" }, "until": until, "reason": "r\u{0}" });
+    assert_eq!(post(&app, SILENCES, &odd).await.refusal().0, 400);
+    let alert = format!("{ALERTS}/{}", alerts[0]["alert_id"].as_str().unwrap());
+    assert_eq!(post(&app, &format!("{alert}/acknowledge"), &json!({ "comment": "\u{0}" })).await.refusal().0, 400);
+    assert_eq!(get(&app, &format!("{ALERTS}?rule=%00")).await.refusal().0, 400);
+    assert_eq!(delete(&app, &format!("{RULES}/a%00")).await.status, 404);
     let body = json!({ "until": until, "reason": "r", "request_id": "00000000-0000-7000-8000-000000000001" });
     let (first, second) = (post(&app, SILENCES, &body).await.ok(), post(&app, SILENCES, &body).await.ok());
     assert_eq!(first, second);

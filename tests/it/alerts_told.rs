@@ -74,7 +74,7 @@ async fn a_webhook_is_signed_and_tried_again() {
         let settings = [
             ("LIGHTKEEP_ALERT_WEBHOOK_URL", url.as_str()),
             ("LIGHTKEEP_ALERT_WEBHOOK_SECRET", "Jefe"),
-            ("LIGHTKEEP_INSTANCE_NAME", "one/two"),
+            ("LIGHTKEEP_INSTANCE_NAME", "one-a/two"),
         ];
         let app = TestApp::start_with(kind, &settings).await;
         look(&app, failed(&["a"])).await;
@@ -104,7 +104,7 @@ async fn a_webhook_is_signed_and_tried_again() {
         assert_eq!(kind_and_rule(&over), ("lightkeep.alert.resolved", "BackupFailed"));
         let event = &first.event;
         let is = (&event["specversion"], &event["type"], &event["source"], &event["time"]);
-        let wanted = json!(["1.0", "lightkeep.alert.firing", "/lightkeep/one%2Ftwo", START.to_string()]);
+        let wanted = json!(["1.0", "lightkeep.alert.firing", "/lightkeep/one-a%2Ftwo", START.to_string()]);
         assert_eq!(is, (&wanted[0], &wanted[1], &wanted[2], &wanted[3]));
         let data = &event["data"];
         let is = (&data["rule"], &data["severity"], &data["state"], &data["graph_id"], &data["value"]);

@@ -18,6 +18,11 @@ use super::words::words;
 /// The labels of a series, by their names.
 pub type SeriesLabels = BTreeMap<String, String>;
 
+/// Whether a text can be stored and shown: of control characters it has ends of lines and tabs only.
+pub fn is_plain_text(text: &str) -> bool {
+    !text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+}
+
 words! {
     /// How bad what a rule finds is.
     pub enum Severity {

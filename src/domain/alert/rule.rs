@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{AlertCondition, SeriesLabels, Severity};
+use super::{AlertCondition, SeriesLabels, Severity, is_plain_text};
 use crate::domain::metric::{Metric, MetricType, names};
 use crate::domain::validate::Violations;
 use crate::domain::words::words;
@@ -192,8 +192,9 @@ impl Rule {
                 let known = if self.metric.labels.is_empty() { "none".to_owned() } else { self.metric.labels.join(", ") };
                 violations.add("labels", format_args!("must be labels of `{}` ({known}): {}", self.metric.name, name.escape_debug()));
             }
-            if value.len() > MOST_LABEL_BYTES {
-                violations.add("labels", format_args!("must have values of at most {MOST_LABEL_BYTES} bytes: {name}"));
+            if value.len() > MOST_LABEL_BYTES || !is_plain_text(value) {
+                let must = "must have values without control characters, of at most";
+                violations.add("labels", format_args!("{must} {MOST_LABEL_BYTES} bytes: {}", name.escape_debug()));
             }
         }
         if self.is_age && self.condition == AlertCondition::Missing {

@@ -9,7 +9,7 @@ use super::rules::from_json;
 use super::silencing::to_silence;
 use crate::base::ids::AlertId;
 use crate::base::timestamp::Timestamp;
-use crate::domain::alert::{SeriesLabels, Silence, silenced_until};
+use crate::domain::alert::{SeriesLabels, Silence, is_plain_text, silenced_until};
 use crate::domain::caller::Caller;
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::alerts::AlertFilter;
@@ -84,8 +84,8 @@ impl Services {
     pub async fn acknowledge_alert(&self, caller: &Caller, id: &str, comment: &str, request_id: Option<&str>) -> Result<SeenAlert, Error> {
         let body = [id, comment];
         let request = Request { request_id, action: "AcknowledgeAlert", body: &body };
-        if comment.len() > MOST_COMMENT_BYTES {
-            return Err(Error::invalid("comment", format_args!("must have at most {MOST_COMMENT_BYTES} bytes: {}", comment.len())));
+        if comment.len() > MOST_COMMENT_BYTES || !is_plain_text(comment) {
+            return Err(Error::invalid("comment", format_args!("must have at most {MOST_COMMENT_BYTES} bytes and no control characters")));
         }
         let transaction = self.store().begin().await?;
         let alert = self.find_alert(&*transaction, id).await?;

@@ -69,7 +69,8 @@ impl Services {
             let now = self.now();
             let Some(claimed) = notifications::claim(read, channel, now, now.plus(CLAIM)).await? else { return Ok(()) };
             let sent = tokio::select! {
-                sent = self.send_event(way, &claimed.body) => sent?,
+                // One that cannot be sent for a reason of ours must not hold up the others for ever.
+                sent = self.send_event(way, &claimed.body) => sent.unwrap_or_else(|error| Err(error.chain())),
                 // It is sent when its claim has run out, perhaps a second time.
                 () = self.stopping().cancelled() => return Ok(()),
             };

@@ -7,7 +7,7 @@ use sea_orm::ConnectionTrait;
 use super::super::Services;
 use super::super::error::Error;
 use super::super::idempotency::Request;
-use crate::domain::alert::{Origin, RuleFields, RuleInForce, SeriesLabels};
+use crate::domain::alert::{Origin, RuleFields, RuleInForce, SeriesLabels, is_rule_name};
 use crate::domain::caller::Caller;
 use crate::domain::page::{Page, PageRequest};
 use crate::store::entity::alert_rule::Model;
@@ -94,6 +94,9 @@ impl Services {
     /// # Errors
     /// There is none with this name.
     pub async fn delete_alert_rule(&self, caller: &Caller, name: &str, request_id: Option<&str>) -> Result<(), Error> {
+        if !is_rule_name(name) {
+            return Err(unknown(name));
+        }
         let request = Request { request_id, action: "DeleteAlertRule", body: &[name] };
         let transaction = self.store().begin().await?;
         if request.find_subject(&*transaction).await?.is_some() {

@@ -6,7 +6,7 @@ use super::super::idempotency::Request;
 use super::rules::{from_json, to_json, unknown};
 use crate::base::ids::SilenceId;
 use crate::base::timestamp::Timestamp;
-use crate::domain::alert::{SeriesLabels, Silence};
+use crate::domain::alert::{SeriesLabels, Silence, is_plain_text};
 use crate::domain::caller::Caller;
 use crate::domain::metric::names;
 use crate::domain::page::{Page, PageRequest, TimeKey};
@@ -40,15 +40,16 @@ impl NewSilence {
             if !names::ALL.iter().any(|metric| metric.labels.contains(&name.as_str())) {
                 violations.add("labels", format_args!("must be labels that a metric has: {}", name.escape_debug()));
             }
-            if value.len() > MOST_LABEL_BYTES {
-                violations.add("labels", format_args!("must have values of at most {MOST_LABEL_BYTES} bytes: {}", name.escape_debug()));
+            if value.len() > MOST_LABEL_BYTES || !is_plain_text(value) {
+                let must = "must have values without control characters, of at most";
+                violations.add("labels", format_args!("{must} {MOST_LABEL_BYTES} bytes: {}", name.escape_debug()));
             }
         }
         if self.until <= now {
             violations.add("until", format_args!("must lie in the future: {}", self.until));
         }
-        if self.reason.trim().is_empty() || self.reason.len() > MOST_REASON_BYTES {
-            violations.add("reason", format_args!("must say why, in at most {MOST_REASON_BYTES} bytes"));
+        if self.reason.trim().is_empty() || self.reason.len() > MOST_REASON_BYTES || !is_plain_text(&self.reason) {
+            violations.add("reason", format_args!("must say why, in at most {MOST_REASON_BYTES} bytes without control characters"));
         }
         violations.finish()
     }

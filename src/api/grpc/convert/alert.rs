@@ -1,7 +1,7 @@
 //! Alerts, their rules and silences.
 
 use super::{all_there, instant, page, request_id, timestamp};
-use crate::domain::alert::{AlertCondition, AlertState, Channel, Origin, RuleFields, RuleInForce, Severity};
+use crate::domain::alert::{AlertCondition, AlertState, Channel, Origin, RuleFields, RuleInForce, Severity, is_rule_name};
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::{PageKey, PageRequest, TimeKey};
 use crate::domain::validate::Violations;
@@ -64,11 +64,15 @@ pub(in crate::api::grpc) fn parse_list(request: v1::ListAlertsRequest) -> Result
     let mut violations = Violations::default();
     let page = page(&mut violations, request.page_size, &request.page_token);
     let graph_id = text(request.graph_id).filter(|graph_id| graph_id != "-");
+    let rule = text(request.rule);
+    if let Some(rule) = rule.as_ref().filter(|rule| !is_rule_name(rule)) {
+        violations.add("rule", format_args!("is not the name of a rule: {}", rule.escape_debug()));
+    }
     let wanted = AlertFilter {
         state: state(&mut violations, request.state),
         severity: severity(&mut violations, request.severity),
         graph_id: graph_id.and_then(|graph_id| violations.take("graph_id", GraphId::parse(&graph_id))),
-        rule: text(request.rule),
+        rule,
     };
     Ok((wanted, all_there(violations, page)?))
 }
