@@ -12,7 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::alerts::{SILENCES, failed, look};
 use crate::support::app::{START, TestApp, finish};
-use crate::support::database::Kind;
+use crate::support::database::{Kind, texts};
+use crate::support::process::Process;
 use crate::support::rest::post;
 
 const TEST: &str = "/api/monitoring/notifications/test";
@@ -141,6 +142,36 @@ async fn what_was_on_its_way_at_a_stop_goes_out_after_it() {
         until(&app, "delivered_at IS NULL", 0).await;
         finish(app).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_killed_loses_nothing() {
+    let (directory, environment) = TestApp::place(Kind::Sqlite).await;
+    let url = environment["LIGHTRAG_RECOVERY_DB_URL"].clone();
+    let in_vain = [("LIGHTKEEP_ALERT_WEBHOOK_URL".to_owned(), "http://127.0.0.1:1/".to_owned())];
+    let app = TestApp::start_in(directory, environment.clone().into_iter().chain(in_vain).collect()).await;
+    look(&app, failed(&["a", "b"])).await;
+    until(&app, "last_error IS NOT NULL", 2).await;
+    let TestApp { directory, server, .. } = app;
+    server.stop().await.unwrap();
+
+    let (listener, address) = place().await;
+    let mut settings: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    settings.push(("LIGHTKEEP_ALERT_WEBHOOK_URL", &address));
+    let mut process = Process::start(directory.path(), &settings);
+    let (mut connection, _) = listener.accept().await.unwrap();
+    let cut_off = read(&mut connection).await;
+    process.signal("KILL");
+    process.wait();
+    let _process = Process::start(directory.path(), &settings);
+    let other = receive(&listener, "204 No Content").await;
+    assert_ne!(other.event["id"], cut_off.event["id"]);
+    // The one that was on its way waits until its claim has run out.
+    let waiting = "SELECT notification_id FROM notifications WHERE event = 'firing' AND delivered_at IS NULL AND given_up_at IS NULL";
+    while texts(&url, waiting).await.len() != 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(texts(&url, waiting).await, [cut_off.event["id"].as_str().unwrap()]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
