@@ -63,4 +63,5 @@ mod retention;
 mod schedules;
 mod serve;
 mod support;
+mod telemetry;
 mod trouble;
