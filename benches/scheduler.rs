@@ -22,6 +22,7 @@ use lightkeep::service::alerts::AlertSettings;
 use lightkeep::service::checkpoint_schedule::RecoverySettings;
 use lightkeep::service::drills::DrillSettings;
 use lightkeep::service::hooks::FailoverSettings;
+use lightkeep::service::monitoring::MonitoringSettings;
 use lightkeep::service::paths::Places;
 use lightkeep::service::prune_schedule::PruneSettings;
 use lightkeep::service::replication::ReplicationSettings;
@@ -30,6 +31,7 @@ use lightkeep::service::sealed::{SecretKey, SecretKeys};
 use lightkeep::service::{Services, Settings};
 use lightkeep::store::entity::graph;
 use lightkeep::store::{self, Store, graphs, schedules};
+use lightkeep::telemetry::{Telemetry, TelemetrySettings};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -58,7 +60,8 @@ async fn measure(count: u64) -> Result<(Duration, Duration), Box<dyn Error>> {
     let clock = ManualClock::new(Timestamp::from_micros(1_606_046_400_000_000));
     let store = Store::connect(&format!("sqlite://{}/lightkeep.db?mode=rwc", directory.path().display())).await?;
     store.migrate().await?;
-    let services = Services::new(settings(directory.path()), store, Arc::new(clock.clone()), IdSource::default());
+    let telemetry = Telemetry::new(&TelemetrySettings::default(), || (0, 0))?;
+    let services = Services::new(settings(directory.path()), store, Arc::new(clock.clone()), IdSource::default(), telemetry);
     fill(&services, count).await?;
     clock.advance(HOUR);
     let started = Instant::now();
@@ -148,6 +151,7 @@ fn settings(directory: &Path) -> Settings {
         repository_password: Secret::new("bench".to_owned()),
         secret_keys: SecretKeys { current: SecretKey::default(), earlier: Vec::new() },
         replication: ReplicationSettings::default(),
+        monitoring: MonitoringSettings::default(),
         alerts: AlertSettings::default(),
     }
 }

@@ -37,7 +37,8 @@ impl From<Error> for Status {
         let mut details = ErrorDetails::with_error_info(error.reason(), DOMAIN, metadata(&error));
         if error.is_hidden() {
             tracing::error!(error = error.chain(), "request has failed");
-            return Self::with_error_details(code, "internal error", details);
+            let text = if code == Code::Unavailable { "the metadata database does not answer, try again later" } else { "internal error" };
+            return Self::with_error_details(code, text, details);
         }
         match &error {
             Error::Invalid(violations) | Error::Required(violations) => add_violations(&mut details, violations),

@@ -129,7 +129,7 @@ impl Error {
             Self::OutOfRange { .. } => ErrorKind::OutOfRange,
             Self::Refused { kind, .. } => *kind,
             Self::Recorded(error) => ErrorKind::parse(&error.kind).unwrap_or(ErrorKind::Internal),
-            Self::Store(store::Error::Connect(_)) => ErrorKind::Unavailable,
+            Self::Store(error) if error.is_unavailable() => ErrorKind::Unavailable,
             Self::Store(_) | Self::Internal { .. } => ErrorKind::Internal,
         }
     }
@@ -143,7 +143,7 @@ impl Error {
             Self::OutOfRange { .. } => "OFFSET_OUT_OF_RANGE".to_owned(),
             Self::Refused { reason, .. } => (*reason).to_owned(),
             Self::Recorded(error) => error.reason.clone(),
-            Self::Store(store::Error::Connect(_)) => "DATABASE_UNAVAILABLE".to_owned(),
+            Self::Store(error) if error.is_unavailable() => "DATABASE_UNAVAILABLE".to_owned(),
             Self::Store(_) | Self::Internal { .. } => "INTERNAL".to_owned(),
         }
     }

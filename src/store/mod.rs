@@ -44,11 +44,12 @@ use std::time::Duration;
 
 use migrations::Migrator;
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    AccessMode, ConnAcquireErr, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    IsolationLevel, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
 };
 use sea_orm_migration::MigratorTrait as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 pub use error::Error;
 
@@ -56,6 +57,9 @@ pub use error::Error;
 const CONNECTIONS: u32 = 8;
 const WRITERS_ON_SQLITE: usize = 1;
 const WRITERS_ON_POSTGRES: usize = 4;
+
+/// How long the database has to answer to whoever asks whether it does.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// The metadata database; cheap to clone.
 #[derive(Debug, Clone)]
@@ -187,7 +191,10 @@ impl Store {
     /// # Errors
     /// It does not.
     pub async fn ping(&self) -> Result<(), Error> {
-        self.connection.ping().await.map_err(|source| Error::Query { operation: "reach the database", source })
+        // Without a limit it waits as long as for a free connection.
+        let late = || Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout));
+        let answered = timeout(ANSWER_LIMIT, self.connection.ping()).await.unwrap_or_else(|_| late());
+        answered.map_err(Error::during("reach the database"))
     }
 
     /// Closes the connections.

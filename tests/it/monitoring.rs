@@ -296,6 +296,8 @@ async fn health_says_that_the_database_is_gone() {
     let gone = get(&app, &format!("{M}/health")).await.ok();
     assert_eq!((&gone["overall_status"], &gone["backup_status"]), (&json!("critical"), &json!("unknown")), "{gone}");
     assert_eq!(gone["details"]["components"][0]["component_id"], json!("database"));
+    let refused = get(&app, &format!("{M}/stats/backups")).await;
+    assert_eq!((refused.refusal().0, &refused.json["reason"]), (503, &json!("DATABASE_UNAVAILABLE")));
     let _ = app.server.stop().await;
 }
 

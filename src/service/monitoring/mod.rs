@@ -31,8 +31,8 @@ const LEASE_NAME: &str = "monitoring";
 /// How long another instance waits when this one has ended without a word, beyond the interval.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// What the operator has set.
-#[derive(Debug, Clone)]
+/// What the operator has set; by default nothing is measured.
+#[derive(Debug, Clone, Default)]
 pub struct MonitoringSettings {
     /// Whether metrics are collected and served.
     pub is_enabled: bool,
