@@ -68,7 +68,7 @@ where
         let asked = request.uri().path().trim_start_matches('/');
         let method = self.layer.methods.iter().find(|method| *method == asked).map_or(UNKNOWN, String::as_str).to_owned();
         // Whoever goes away before the answer counts as having cancelled.
-        let mut call = Call { services: self.layer.services.clone(), method, began: Instant::now(), code: Some(Code::Cancelled) };
+        let mut call = Call { services: self.layer.services.clone(), method, began: Instant::now(), code: Code::Cancelled };
         let answer = self.inner.call(request);
         Box::pin(async move {
             let response = answer.await?;
@@ -83,21 +83,20 @@ struct Call {
     services: Services,
     method: String,
     began: Instant,
-    code: Option<Code>,
+    code: Code,
 }
 
 impl Call {
     fn learn(&mut self, headers: &HeaderMap) {
         if let Some(status) = Status::from_header_map(headers) {
-            self.code = Some(status.code());
+            self.code = status.code();
         }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let code = self.code.unwrap_or(Code::Unknown);
-        let code = format!("{code:?}");
+        let code = format!("{:?}", self.code);
         let duration = self.began.elapsed();
         self.services.telemetry().count_request(&Counted { door: "grpc", method: &self.method, code: &code, duration });
     }

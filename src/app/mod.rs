@@ -85,8 +85,7 @@ fn load(args: &Args) -> Result<Config, String> {
 
 /// Logs go to standard error: standard output says where the server listens, and nothing else. Traces go where OTLP is configured to.
 fn log(config: &Config) -> Result<Tracing, telemetry::Error> {
-    let exports = config.monitoring.otlp_endpoint.is_some();
-    let tracing = Tracing::new(&config.instance_name, exports)?;
+    let tracing = Tracing::new(&config.instance_name, config.monitoring.otlp_endpoint.as_deref())?;
     let filter = EnvFilter::new(format!("warn,lightkeep={}", config.log_level.as_str()));
     let colours = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);

@@ -114,7 +114,10 @@ impl Server {
         services.tasks().spawn(jobs::count(services.clone()));
         if config.monitoring.metrics_enabled {
             // The first scrape shows what was measured.
-            services.collect_metrics().await?;
+            if let Err(error) = services.collect_metrics().await {
+                // No reason not to take snapshots.
+                tracing::warn!(error = error.chain(), "cannot collect metrics");
+            }
             services.tasks().spawn(jobs::collect(services.clone()));
         }
         let alerts_enabled = services.settings().alerts.is_enabled;
@@ -287,7 +290,7 @@ pub(super) async fn bare_services(config: &Config, storage: &Path, clock: Arc<dy
     let telemetry = TelemetrySettings {
         instance_name: config.instance_name.clone(),
         graph_limit: settings.monitoring.graph_limit,
-        exports: config.monitoring.metrics_enabled && config.monitoring.otlp_endpoint.is_some(),
+        otlp_endpoint: config.monitoring.otlp_endpoint.clone().filter(|_| config.monitoring.metrics_enabled),
     };
     let connections = store.clone();
     let telemetry = Telemetry::new(&telemetry, move || connections.connections())?;

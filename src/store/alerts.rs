@@ -82,11 +82,12 @@ pub async fn list_open(connection: &impl ConnectionTrait) -> Result<Vec<Model>, 
     query.all(connection).await.map_err(Error::during("list open alerts"))
 }
 
-/// Writes what a look at the samples has changed of an alert that was in this state. What a caller has said of it is not touched.
+/// Writes what a look at the samples has changed of an alert that was in this state; says whether it still was. What a caller has said of it
+/// is not touched.
 ///
 /// # Errors
 /// The database's.
-pub async fn update(connection: &impl ConnectionTrait, alert: &Model, read_state: AlertState) -> Result<(), Error> {
+pub async fn update(connection: &impl ConnectionTrait, alert: &Model, read_state: AlertState) -> Result<bool, Error> {
     let update = Entity::update_many()
         .col_expr(Column::Severity, Expr::value(alert.severity))
         .col_expr(Column::State, Expr::value(alert.state))
@@ -98,8 +99,7 @@ pub async fn update(connection: &impl ConnectionTrait, alert: &Model, read_state
         .col_expr(Column::ToldAt, Expr::value(alert.told_at))
         .filter(Column::AlertId.eq(alert.alert_id))
         .filter(Column::State.eq(read_state));
-    update.exec(connection).await.map_err(Error::during("update an alert"))?;
-    Ok(())
+    Ok(update.exec(connection).await.map_err(Error::during("update an alert"))?.rows_affected > 0)
 }
 
 /// Writes that somebody knows of an alert; says whether it is still open.

@@ -67,13 +67,12 @@ pub async fn list(connection: &impl ConnectionTrait, wanted: &EventFilter, page:
     Ok(page.page(rows, |row| (row.created_at, row.event_id.to_string())))
 }
 
-/// Events that came after this one, oldest first, so many at most.
+/// Events, oldest first, so many at most.
 ///
 /// # Errors
 /// The database's.
-pub async fn list_after(connection: &impl ConnectionTrait, wanted: &EventFilter, after: &TimeKey, limit: u64) -> Result<Vec<Model>, Error> {
-    let key = Expr::tuple([Expr::col(Column::CreatedAt), Expr::col(Column::EventId)]);
-    let query = Entity::find().filter(wanted.condition()).filter(key.gt(Expr::tuple([Expr::val(after.0), Expr::val(after.1.clone())])));
+pub async fn list_oldest_first(connection: &impl ConnectionTrait, wanted: &EventFilter, limit: u64) -> Result<Vec<Model>, Error> {
+    let query = Entity::find().filter(wanted.condition());
     let query = query.order_by_asc(Column::CreatedAt).order_by_asc(Column::EventId).limit(limit);
     query.all(connection).await.map_err(Error::during("list events"))
 }

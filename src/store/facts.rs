@@ -1,6 +1,6 @@
 //! Rows of `facts`: triggers add them, whoever counts takes them away.
 
-use sea_orm::sea_query::Query;
+use sea_orm::sea_query::{LockType, Query};
 use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, Set};
 
 use super::Error;
@@ -33,7 +33,10 @@ pub async fn insert(connection: &impl ConnectionTrait, fact: Fact) -> Result<(),
 /// # Errors
 /// The database's.
 pub async fn take(connection: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, Error> {
-    let oldest = Query::select().column(Column::FactId).from(Entity).order_by(Column::FactId, sea_orm::Order::Asc).limit(limit).to_owned();
+    let mut oldest = Query::select();
+    oldest.column(Column::FactId).from(Entity).order_by(Column::FactId, sea_orm::Order::Asc).limit(limit);
+    // In their order, so that no two instances wait for each other. SQLite has no such clause and needs none.
+    let oldest = oldest.lock(LockType::Update).to_owned();
     let delete = Entity::delete_many().filter(Column::FactId.in_subquery(oldest));
     let mut taken = delete.exec_with_returning(connection).await.map_err(Error::during("take facts"))?;
     taken.sort_unstable_by_key(|fact| fact.fact_id);

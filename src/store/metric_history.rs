@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbBackend, EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _};
-use sea_orm::{PaginatorTrait as _, QuerySelect as _, Set, Statement};
+use sea_orm::{QuerySelect as _, Set, Statement};
 
 use super::Error;
 use super::entity::{metric_point, metric_series};
@@ -26,14 +26,6 @@ pub async fn list_series(connection: &impl ConnectionTrait, metric: Option<&str>
     query.order_by_asc(metric_series::Column::SeriesId).all(connection).await.map_err(Error::during("list series"))
 }
 
-/// How many series there are.
-///
-/// # Errors
-/// The database's.
-pub async fn count_series(connection: &impl ConnectionTrait) -> Result<u64, Error> {
-    metric_series::Entity::find().count(connection).await.map_err(Error::during("count series"))
-}
-
 /// Adds series that are not there yet, and notes of all that they were seen; gives their numbers.
 ///
 /// # Errors
@@ -45,6 +37,9 @@ pub async fn see_series(
 ) -> Result<HashMap<SeriesName, i64>, Error> {
     use metric_series::{ActiveModel, Column, Entity};
     let mut seen = HashMap::with_capacity(names.len());
+    // In one order, so that no two transactions wait for each other.
+    let mut names = names.to_vec();
+    names.sort_unstable();
     for some in names.chunks(AT_ONCE) {
         let rows = some.iter().map(|(metric, labels)| ActiveModel {
             series_id: sea_orm::NotSet,

@@ -35,11 +35,15 @@ pub struct SampledSnapshot {
 /// Which snapshots count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// Those from which the graph can be brought back as it should be: the rule of `snapshots::find_newest_good`.
+    /// Those from which the graph can be brought back as it should be.
     Good,
     /// All that can be restored.
     Restorable,
 }
+
+/// The rule of `snapshots::find_newest_good`.
+const GOOD: &str = "AND other.losses IS NULL AND other.deleting_operation_id IS NULL AND (other.verified_passed IS NULL OR other.verified_passed) \
+                    AND (other.consistency IS NULL OR other.consistency <> 'inconsistent')";
 
 /// The newest such snapshot of each graph, or the one before it, or that before.
 ///
@@ -51,13 +55,7 @@ pub async fn newest_snapshots(
     skipped: u32,
     now: Timestamp,
 ) -> Result<Vec<SampledSnapshot>, Error> {
-    let good = match which {
-        Which::Good => {
-            "AND other.losses IS NULL AND other.deleting_operation_id IS NULL AND (other.verified_passed IS NULL OR other.verified_passed) \
-             AND (other.consistency IS NULL OR other.consistency <> 'inconsistent')"
-        }
-        Which::Restorable => "",
-    };
+    let good = if which == Which::Good { GOOD } else { "" };
     let sql = format!(
         "SELECT one.graph_id, COALESCE(one.captured_at, one.created_at) AS captured_at, one.size_bytes, one.documents, one.chunks, \
          one.entities, one.relations, one.vectors, CASE WHEN one.consistency = 'inconsistent' THEN one.findings END AS findings \
@@ -67,6 +65,40 @@ pub async fn newest_snapshots(
         now = now.micros(),
     );
     all(connection, sql, "sample snapshots").await
+}
+
+/// How many copies the newest good snapshot of a graph has.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct Copied {
+    /// The graph.
+    pub graph_id: GraphId,
+    /// Targets that it must have it.
+    pub wanted: i32,
+    /// How many of them off site.
+    pub off_site_wanted: i32,
+    /// Targets that have it.
+    pub there: i64,
+    /// How many of them are off site.
+    pub off_site: i64,
+}
+
+/// How many copies the newest good snapshot has that was asked for before then, of each graph for which somebody says how many it must have.
+///
+/// # Errors
+/// The database's.
+pub async fn copies(connection: &impl ConnectionTrait, before: Timestamp) -> Result<Vec<Copied>, Error> {
+    let sql = format!(
+        "SELECT graphs.graph_id, graphs.copies AS wanted, graphs.off_site_copies AS off_site_wanted, COUNT(targets.target_id) AS there, \
+         COUNT(CASE WHEN targets.off_site THEN 1 END) AS off_site FROM graphs \
+         JOIN snapshots one ON one.snapshot_id = (SELECT other.snapshot_id FROM snapshots other WHERE other.graph_id = graphs.graph_id \
+         AND other.status IN ('completed', 'restored') AND other.created_at <= {before} {GOOD} \
+         ORDER BY other.created_at DESC, other.snapshot_id DESC LIMIT 1) \
+         LEFT JOIN replications ON replications.snapshot_id = one.snapshot_id AND replications.state = 'done' \
+         LEFT JOIN targets ON targets.target_id = replications.target_id AND targets.enabled \
+         WHERE graphs.copies > 0 GROUP BY graphs.graph_id, graphs.copies, graphs.off_site_copies",
+        before = before.micros(),
+    );
+    all(connection, sql, "sample copies").await
 }
 
 /// How many of a graph's snapshots are damaged, as their last verification found.

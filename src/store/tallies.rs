@@ -75,12 +75,13 @@ fn on_conflict(step: Step) -> OnConflict {
     conflict
 }
 
-/// All tallies.
+/// The tallies of all metrics, without the figures of the statistics.
 ///
 /// # Errors
 /// The database's.
-pub async fn list(connection: &impl ConnectionTrait) -> Result<Vec<Model>, Error> {
-    Entity::find().all(connection).await.map_err(Error::during("list tallies"))
+pub async fn list_metrics(connection: &impl ConnectionTrait) -> Result<Vec<Model>, Error> {
+    // So begin the names of metrics, and of no figure.
+    Entity::find().filter(Column::Metric.starts_with("light")).all(connection).await.map_err(Error::during("list tallies"))
 }
 
 /// The tallies of one metric or figure.
@@ -110,12 +111,21 @@ pub async fn delete_of(connection: &impl ConnectionTrait, id: &str) -> Result<()
     Ok(())
 }
 
-/// Removes all tallies of a metric or figure.
+/// The tallies of one metric or figure whose labels come after these, or are these, in the order of texts.
 ///
 /// # Errors
 /// The database's.
-pub async fn delete_metric(connection: &impl ConnectionTrait, metric: &str) -> Result<(), Error> {
-    let delete = Entity::delete_many().filter(Column::Metric.eq(metric));
+pub async fn list_from(connection: &impl ConnectionTrait, metric: &str, labels: &str) -> Result<Vec<Model>, Error> {
+    let query = Entity::find().filter(Column::Metric.eq(metric)).filter(Column::Labels.gte(labels));
+    query.all(connection).await.map_err(Error::during("list tallies"))
+}
+
+/// Removes the tallies of a metric or figure that have come to zero.
+///
+/// # Errors
+/// The database's.
+pub async fn delete_zeros(connection: &impl ConnectionTrait, metric: &str) -> Result<(), Error> {
+    let delete = Entity::delete_many().filter(Column::Metric.eq(metric)).filter(Column::Value.eq(0.0));
     delete.exec(connection).await.map_err(Error::during("remove tallies"))?;
     Ok(())
 }

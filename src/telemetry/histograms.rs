@@ -1,6 +1,6 @@
-//! Histograms that are counted in the database. OpenTelemetry has none that can be observed, so ours follow the counts: what has come since
-//! is recorded, for each bucket as often as it was counted, each time the mean of what was measured there. So counts and sums are exact,
-//! also after a restart and with several instances.
+//! Histograms that are counted in the database, for OTLP. OpenTelemetry has none that can be observed, so ours follow the counts: what has
+//! come since is recorded, for each bucket as often as it was counted, each time the mean of what was measured there. So counts and sums are
+//! exact, since the start of the process. Pages show the counts themselves.
 
 use std::collections::HashMap;
 
@@ -14,6 +14,7 @@ use crate::domain::metric::{HistogramCounts, LabelValues, Metric, MetricType, na
 pub(super) struct Feed {
     histograms: HashMap<&'static str, Histogram<f64>>,
     recorded: HashMap<(&'static str, LabelValues), Vec<(u64, f64)>>,
+    has_begun: bool,
 }
 
 impl Feed {
@@ -23,14 +24,18 @@ impl Feed {
             let histogram = meter.f64_histogram(metric.name).with_description(metric.help).with_boundaries(metric.bounds().to_vec());
             (metric.name, histogram.build())
         });
-        Self { histograms: histograms.collect(), recorded: HashMap::new() }
+        Self { histograms: histograms.collect(), recorded: HashMap::new(), has_begun: false }
     }
 
     /// Records what has come since the last time.
     pub(super) fn follow(&mut self, counted: &[HistogramCounts]) {
         for HistogramCounts { metric, labels, buckets } in counted {
             let Some(histogram) = self.histograms.get(metric.name) else { continue };
-            let recorded = self.recorded.entry((metric.name, labels.clone())).or_insert_with(|| vec![(0, 0.0); buckets.len()]);
+            // What was counted before this process is not its to export.
+            let recorded = self
+                .recorded
+                .entry((metric.name, labels.clone()))
+                .or_insert_with(|| if self.has_begun { vec![(0, 0.0); buckets.len()] } else { buckets.clone() });
             let attributes = attributes(metric, labels);
             for (bucket, (now, before)) in buckets.iter().zip(recorded.iter_mut()).enumerate() {
                 let new = now.0.saturating_sub(before.0);
@@ -44,6 +49,7 @@ impl Feed {
                 *before = *now;
             }
         }
+        self.has_begun = true;
     }
 }
 

@@ -13,20 +13,22 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider as _;
-use opentelemetry_otlp::MetricExporter;
+use opentelemetry_otlp::{MetricExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, Stream};
 use prometheus::Registry;
 
-use crate::domain::metric::Collected;
+use crate::domain::metric::{Collected, Metric, names};
 use histograms::Feed;
 pub use pages::{Format, Page};
 pub use requests::Request;
 use requests::Requests;
 pub use traces::Tracing;
 
-/// How many series a metric has for each graph at most, by the labels beside it.
-const SERIES_PER_GRAPH: usize = 16;
+/// How many schedules, by how many results, and how many targets a graph has among the metrics at most.
+const SERIES_BY_SCHEDULE: usize = 40;
+const SERIES_BY_TARGET: usize = 16;
+const SERIES_BY_KIND: usize = 5;
 
 /// How many series a metric without graphs has at most.
 const OTHER_SERIES: usize = 1000;
@@ -52,8 +54,8 @@ pub struct TelemetrySettings {
     pub instance_name: String,
     /// How many graphs have a name of their own in a page.
     pub graph_limit: usize,
-    /// Whether metrics are exported by OTLP too.
-    pub exports: bool,
+    /// Where metrics are exported to by OTLP, if anywhere.
+    pub otlp_endpoint: Option<String>,
 }
 
 /// All instruments, and what they show.
@@ -62,7 +64,8 @@ pub struct Telemetry {
     provider: SdkMeterProvider,
     registry: Registry,
     latest: Latest,
-    feed: Mutex<Feed>,
+    /// Only where somebody wants them by OTLP.
+    feed: Option<Mutex<Feed>>,
     requests: Requests,
 }
 
@@ -76,13 +79,13 @@ impl Telemetry {
         let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone());
         // Names are whole already; the target has one label too many for whoever scrapes it.
         let exporter = exporter.without_units().without_counter_suffixes().scope_info_enabled(false).without_target_info();
-        let cardinality = (settings.graph_limit + 1).saturating_mul(SERIES_PER_GRAPH).max(OTHER_SERIES);
+        let graphs = settings.graph_limit + 1;
         let mut provider = SdkMeterProvider::builder()
             .with_resource(resource(&settings.instance_name))
             .with_reader(exporter.build().map_err(Error::Prometheus)?)
-            .with_view(move |instrument: &Instrument| limited(instrument, cardinality));
-        if settings.exports {
-            let exporter = MetricExporter::builder().with_tonic().build().map_err(Error::Otlp)?;
+            .with_view(move |instrument: &Instrument| limited(instrument, graphs));
+        if let Some(endpoint) = &settings.otlp_endpoint {
+            let exporter = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build().map_err(Error::Otlp)?;
             provider = provider.with_reader(PeriodicReader::builder(exporter).build());
         }
         let provider = provider.build();
@@ -90,7 +93,8 @@ impl Telemetry {
         let latest = Latest::default();
         instruments::register(&meter, &latest);
         process::register(&meter, database);
-        let (feed, requests) = (Mutex::new(Feed::new(&meter)), Requests::new(&meter));
+        let feed = settings.otlp_endpoint.as_ref().map(|_| Mutex::new(Feed::new(&meter)));
+        let requests = Requests::new(&meter);
         Ok(Self { provider, registry, latest, feed, requests })
     }
 
@@ -101,7 +105,9 @@ impl Telemetry {
 
     /// Shows what was measured from now on.
     pub fn update(&self, collected: Arc<Collected>) {
-        self.feed.lock().unwrap_or_else(PoisonError::into_inner).follow(&collected.histograms);
+        if let Some(feed) = &self.feed {
+            feed.lock().unwrap_or_else(PoisonError::into_inner).follow(&collected.histograms);
+        }
         *self.latest.write().unwrap_or_else(PoisonError::into_inner) = collected;
     }
 
@@ -127,8 +133,15 @@ fn resource(instance_name: &str) -> Resource {
         .build()
 }
 
-fn limited(instrument: &Instrument, cardinality: usize) -> Option<Stream> {
-    let has_graphs =
-        crate::domain::metric::names::ALL.iter().any(|metric| metric.name == instrument.name() && metric.many_label().is_some());
-    Stream::builder().with_cardinality_limit(if has_graphs { cardinality } else { OTHER_SERIES }).build().ok()
+/// How many series an instrument may have: the SDK makes room for all of them, and puts what is beyond them together.
+fn limited(instrument: &Instrument, graphs: usize) -> Option<Stream> {
+    let metric = names::ALL.iter().find(|metric| metric.name == instrument.name());
+    let each = |metric: &Metric| match () {
+        () if metric.labels.contains(&"schedule") => SERIES_BY_SCHEDULE,
+        () if metric.labels.contains(&"target") => SERIES_BY_TARGET,
+        () if metric.labels.contains(&"kind") => SERIES_BY_KIND,
+        () => 2,
+    };
+    let of_graphs = metric.filter(|metric| metric.many_label().is_some()).map_or(0, |metric| graphs.saturating_mul(each(metric)));
+    Stream::builder().with_cardinality_limit(of_graphs.max(OTHER_SERIES)).build().ok()
 }

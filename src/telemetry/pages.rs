@@ -4,7 +4,7 @@ use prometheus::proto::{Bucket, Histogram, LabelPair, Metric as ProtoMetric, Met
 use prometheus::{Encoder as _, TextEncoder};
 
 use super::{Telemetry, openmetrics};
-use crate::domain::metric::{HistogramCounts, names};
+use crate::domain::metric::{HistogramCounts, MetricType, names};
 
 /// A format of pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Telemetry {
     /// All metrics as a page. This takes some milliseconds for each thousand graphs: not for the async threads.
     pub fn page(&self, format: Format) -> Page {
         let mut families = self.registry.gather();
-        self.add_empty_histograms(&mut families);
+        self.put_histograms(&mut families);
         let mut text = Vec::new();
         match format {
             Format::Text => {
@@ -56,12 +56,13 @@ impl Telemetry {
         Page { content_type: format.content_type(), text }
     }
 
-    /// Histograms that have counted nothing yet are shown as that.
-    fn add_empty_histograms(&self, families: &mut Vec<MetricFamily>) {
-        let collected = self.collected();
-        for histogram in collected.histograms.iter().filter(|one| one.buckets.iter().all(|(count, _)| *count == 0)) {
-            if !families.iter().any(|family| family.name() == histogram.metric.name) {
-                families.push(empty(histogram));
+    /// Histograms as they were counted, in the place of what their instruments record for OTLP.
+    fn put_histograms(&self, families: &mut Vec<MetricFamily>) {
+        families.retain(|family| !is_counted(family.name()));
+        for histogram in &self.collected().histograms {
+            match families.iter_mut().find(|family| family.name() == histogram.metric.name) {
+                Some(family) => family.mut_metric().push(series(histogram)),
+                None => families.push(family(histogram)),
             }
         }
         let place = |family: &MetricFamily| names::ALL.iter().position(|metric| metric.name == family.name()).unwrap_or(usize::MAX);
@@ -69,14 +70,34 @@ impl Telemetry {
     }
 }
 
-fn empty(histogram: &HistogramCounts) -> MetricFamily {
-    let mut counts = Histogram::default();
-    let buckets = histogram.metric.bounds().iter().map(|bound| {
-        let mut bucket = Bucket::default();
-        bucket.set_upper_bound(*bound);
-        bucket
-    });
-    counts.set_bucket(buckets.collect());
+fn is_counted(name: &str) -> bool {
+    names::ALL.iter().any(|metric| metric.name == name && metric.metric_type == MetricType::Histogram)
+}
+
+fn family(histogram: &HistogramCounts) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(histogram.metric.name.to_owned());
+    family.set_help(histogram.metric.help.to_owned());
+    family.set_field_type(ProtoType::HISTOGRAM);
+    family.set_metric(vec![series(histogram)]);
+    family
+}
+
+fn series(histogram: &HistogramCounts) -> ProtoMetric {
+    let (mut counts, mut count, mut sum) = (Histogram::default(), 0, 0.0);
+    let mut buckets = Vec::new();
+    for (place, (in_bucket, measured)) in histogram.buckets.iter().enumerate() {
+        (count, sum) = (count + in_bucket, sum + measured);
+        if let Some(bound) = histogram.metric.bounds().get(place) {
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(*bound);
+            bucket.set_cumulative_count(count);
+            buckets.push(bucket);
+        }
+    }
+    counts.set_bucket(buckets);
+    counts.set_sample_count(count);
+    counts.set_sample_sum(sum);
     let labels = histogram.metric.labels.iter().zip(&histogram.labels).map(|(name, value)| {
         let mut label = LabelPair::default();
         label.set_name((*name).to_owned());
@@ -86,10 +107,5 @@ fn empty(histogram: &HistogramCounts) -> MetricFamily {
     let mut series = ProtoMetric::default();
     series.set_label(labels.collect());
     series.set_histogram(counts);
-    let mut family = MetricFamily::default();
-    family.set_name(histogram.metric.name.to_owned());
-    family.set_help(histogram.metric.help.to_owned());
-    family.set_field_type(ProtoType::HISTOGRAM);
-    family.set_metric(vec![series]);
-    family
+    series
 }

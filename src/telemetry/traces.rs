@@ -1,7 +1,7 @@
 //! Traces: spans as they go out.
 
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::SpanExporter;
+use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
@@ -20,10 +20,10 @@ impl Tracing {
     ///
     /// # Errors
     /// The exporter cannot be set up.
-    pub fn new(instance_name: &str, exports: bool) -> Result<Self, Error> {
+    pub fn new(instance_name: &str, otlp_endpoint: Option<&str>) -> Result<Self, Error> {
         let mut provider = SdkTracerProvider::builder().with_resource(resource(instance_name));
-        if exports {
-            let exporter = SpanExporter::builder().with_tonic().build().map_err(Error::Otlp)?;
+        if let Some(endpoint) = otlp_endpoint {
+            let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint).build().map_err(Error::Otlp)?;
             provider = provider.with_batch_exporter(exporter);
         }
         Ok(Self { provider: provider.build() })

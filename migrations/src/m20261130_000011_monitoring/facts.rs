@@ -20,9 +20,9 @@ const OPERATION: (&str, &str) = (
 );
 
 const TAKEN: (&str, &str) = (
-    "kind, graph_id, subject_id, schedule_id, word, at",
+    "kind, graph_id, subject_id, schedule_id, word, amount, at",
     "'snapshot', NEW.graph_id, NEW.snapshot_id, (SELECT MIN(schedule_id) FROM schedule_runs WHERE operation_id = NEW.operation_id), \
-     COALESCE(NEW.consistency, ''), NEW.completed_at",
+     COALESCE(NEW.consistency, ''), 0, NEW.completed_at",
 );
 
 /// Snapshots that can be restored, by the hour in which they were asked for.
@@ -175,16 +175,7 @@ const TRIGGERS: [Trigger; 22] = [
 ];
 
 /// What was there before the triggers: which of their facts, of which rows.
-const BEFORE: [((&str, &str), &str); 11] = [
-    (
-        OPERATION,
-        "operations AS NEW WHERE NEW.state IN ('succeeded', 'failed', 'cancelled') AND NEW.ended_at IS NOT NULL ORDER BY NEW.ended_at",
-    ),
-    (
-        TAKEN,
-        "snapshots AS NEW WHERE NEW.status IN ('completed', 'restored') AND NEW.completed_at IS NOT NULL AND EXISTS (SELECT 1 FROM operations \
-         WHERE operations.operation_id = NEW.operation_id AND operations.kind = 'snapshot') ORDER BY NEW.completed_at",
-    ),
+const BEFORE: [((&str, &str), &str); 9] = [
     (KEPT, "snapshots AS NEW WHERE NEW.status IN ('completed', 'restored')"),
     (STORED, "snapshots AS NEW WHERE NEW.status IN ('completed', 'restored')"),
     (FAILED, "snapshots AS NEW WHERE NEW.status = 'failed'"),
@@ -197,6 +188,16 @@ const BEFORE: [((&str, &str), &str); 11] = [
 ];
 
 pub(super) async fn fill(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    // In one order, as the later of both says how the last snapshot of a graph has ended.
+    let work = format!(
+        "INSERT INTO facts (kind, graph_id, subject_id, schedule_id, word, amount, at) SELECT * FROM (\
+         SELECT {} AS at FROM operations AS NEW WHERE NEW.state IN ('succeeded', 'failed', 'cancelled') AND NEW.ended_at IS NOT NULL UNION ALL \
+         SELECT {} AS at FROM snapshots AS NEW WHERE NEW.status IN ('completed', 'restored') AND NEW.completed_at IS NOT NULL AND EXISTS \
+         (SELECT 1 FROM operations WHERE operations.operation_id = NEW.operation_id AND operations.kind = 'snapshot')\
+         ) AS work ORDER BY at",
+        OPERATION.1, TAKEN.1
+    );
+    manager.get_connection().execute_unprepared(&work).await?;
     for ((columns, values), rows) in BEFORE {
         manager.get_connection().execute_unprepared(&format!("INSERT INTO facts ({columns}) SELECT {values} FROM {rows}")).await?;
     }

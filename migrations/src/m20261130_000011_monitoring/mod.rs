@@ -40,9 +40,10 @@ impl MigrationTrait for Migration {
         manager.create_index(by_name).await?;
         let damaged = "CREATE INDEX snapshots_damaged ON snapshots (graph_id) WHERE NOT verified_passed";
         manager.get_connection().execute_unprepared(damaged).await?;
+        // On PostgreSQL this locks the tables: what another instance does meanwhile comes after it.
+        facts::create_triggers(manager).await?;
         // What has happened before counts too.
-        facts::fill(manager).await?;
-        facts::create_triggers(manager).await
+        facts::fill(manager).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

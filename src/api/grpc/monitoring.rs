@@ -8,12 +8,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::convert::{event, monitoring};
-use crate::domain::page::TimeKey;
 use crate::proto::google::api::HttpBody;
 use crate::proto::v1;
 use crate::proto::v1::monitoring_service_server::MonitoringService;
+use crate::service::monitoring::events::Following;
 use crate::service::{Error, ErrorKind, Services};
-use crate::store::events::EventFilter;
 use crate::telemetry::Format;
 
 /// Metrics, health, events and statistics, over gRPC.
@@ -41,7 +40,7 @@ impl MonitoringService for MonitoringGrpc {
             collector_enabled: true,
             collection_interval: self.0.settings().monitoring.interval.as_secs().cast_signed(),
             last_collection: collected.at.map(super::convert::timestamp),
-            metrics_count: monitoring::metrics_to_proto(&collected).len() as i64,
+            metrics_count: collected.count_shown() as i64,
             status: if self.0.stopping().is_cancelled() { "stopped" } else { "running" }.to_owned(),
         }))
     }
@@ -88,22 +87,21 @@ impl MonitoringService for MonitoringGrpc {
     async fn watch_events(&self, request: Request<v1::WatchEventsRequest>) -> Result<Response<Self::WatchEventsStream>, Status> {
         let wanted = event::parse_watch(request.get_ref())?;
         // Before the answer begins: what happens from now on is sent.
-        let after = self.0.newest_event().await?;
+        let following = self.0.follow_events(wanted).await?;
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
         let services = self.0.clone();
-        self.0.tasks().spawn(async move { watch(&services, &wanted, after, &sender).await });
+        self.0.tasks().spawn(async move { watch(&services, following, &sender).await });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
 
-/// Sends each event after this place, until the client has gone or the process stops.
-async fn watch(services: &Services, wanted: &EventFilter, mut after: TimeKey, sender: &Sender<Result<v1::Event, Status>>) {
+/// Sends each event as it comes, until the client has gone or the process stops.
+async fn watch(services: &Services, mut following: Following, sender: &Sender<Result<v1::Event, Status>>) {
     let mut changes = services.wakeup().changes();
     loop {
-        match services.events_after(wanted, &after).await {
+        match services.next_events(&mut following).await {
             Ok(events) => {
                 for event in events {
-                    after = (event.created_at, event.event_id.to_string());
                     if sender.send(Ok(event::to_proto(event))).await.is_err() {
                         return;
                     }

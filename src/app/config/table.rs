@@ -119,7 +119,7 @@ settings! {
     METRICS_COLLECTION_INTERVAL: u32 =
         "", ["LIGHTRAG_METRICS_COLLECTION_INTERVAL_SECONDS", "LIGHTRAG_METRICS_COLLECTION_INTERVAL"],
         "metrics.collection_interval_seconds", "60", number::<1, MAX_SECONDS>;
-    METRICS_GRAPH_LIMIT: u32 = "", ["LIGHTKEEP_METRICS_GRAPH_LIMIT"], "metrics.graph_limit", "500", number::<0, 100_000>;
+    METRICS_GRAPH_LIMIT: u32 = "", ["LIGHTKEEP_METRICS_GRAPH_LIMIT"], "metrics.graph_limit", "500", number::<0, 10_000>;
     HISTORY_SERIES_LIMIT: u32 = "", ["LIGHTKEEP_HISTORY_SERIES_LIMIT"], "metrics.history_series_limit", "2000", number::<0, 100_000>;
     OTLP_ENDPOINT: String = "", ["OTEL_EXPORTER_OTLP_ENDPOINT"], "", "", text;
     LOG_FORMAT: LogFormat = "--log-format", ["LIGHTKEEP_LOG_FORMAT"], "server.log_format", "text", log_format;

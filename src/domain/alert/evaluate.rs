@@ -146,13 +146,30 @@ mod tests {
             samples.add(&names::SCHEDULE_INTERVAL, [graph, schedule], 3600.0);
         }
         samples.add(&names::PROTECTED_UNTIL, ["a"], 1.0);
-        let rule = default("BackupNeverSucceeded");
+        let fields = RuleFields {
+            name: "Unprotected".into(),
+            metric: Some(names::PROTECTED_UNTIL.name.into()),
+            condition: Some("missing".into()),
+            relative_to: Some(names::SCHEDULE_INTERVAL.name.into()),
+            ..RuleFields::default()
+        };
+        let (rule, _) = fields.parse(None).unwrap();
         assert_eq!(told(&rule, &samples), ["graph=b None None"]);
         assert_eq!(told(&Rule { labels: [("graph".to_owned(), "a".to_owned())].into(), ..rule.clone() }, &samples), Vec::<String>::new());
         let alone = Rule { relative_to: None, labels: [("graph".to_owned(), "c".to_owned())].into(), ..rule };
         assert_eq!(told(&alone, &samples), ["graph=c None None"]);
         samples.add(&names::PROTECTED_UNTIL, ["c"], 1.0);
         assert_eq!(told(&alone, &samples), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_graph_without_a_snapshot_is_found_when_its_schedule_was_due() {
+        let mut samples = Samples::default();
+        for (graph, age) in [("new", 3599.0), ("old", 3601.0)] {
+            samples.add(&names::SCHEDULE_INTERVAL, [graph, "hourly"], 3600.0);
+            samples.add(&names::UNPROTECTED_SINCE, [graph], SECOND - age);
+        }
+        assert_eq!(told(&default("BackupNeverSucceeded"), &samples), ["graph=old Some(3601.0) Some(3600.0)"]);
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl Collected {
         self.samples.capped(metric, |graph| graph.is_empty() || self.named.contains(graph))
     }
 
+    /// How many series a page shows.
+    pub fn count_shown(&self) -> usize {
+        names::ALL.iter().map(|metric| self.shown(metric).len()).sum::<usize>() + self.histograms.len()
+    }
+
     /// Gives what has counted nothing yet its zero: metrics of the old server always have a sample, and so have counters without labels.
     pub fn fill_in_zeros(&mut self) {
         for metric in names::ALL {

@@ -14,7 +14,7 @@ use crate::domain::metric::fact::{Fact, FactKind};
 use crate::domain::target::pause_after;
 use crate::store::entity::notification::Model;
 use crate::store::notifications::Attempt;
-use crate::store::{facts, notifications};
+use crate::store::{self, facts, notifications};
 
 /// How CloudEvents are posted.
 const CONTENT_TYPE: &str = "application/cloudevents+json";
@@ -87,7 +87,7 @@ impl Services {
     }
 
     async fn note_attempt(&self, claimed: &Model, sent: Result<(), String>) -> Result<(), Error> {
-        let (now, read) = (self.now(), self.store().read());
+        let now = self.now();
         let (alert_id, channel) = (claimed.alert_id.to_string(), claimed.channel.as_str());
         let attempt = match sent {
             Ok(()) => Attempt::Delivered,
@@ -108,8 +108,10 @@ impl Services {
         };
         let result = if matches!(attempt, Attempt::Delivered) { "delivered" } else { "failed" };
         let fact = Fact { word: Some(format!("{channel} {result}")), ..Fact::new(FactKind::Notification, now) };
-        facts::insert(read, fact).await?;
-        Ok(notifications::finish(read, claimed, attempt, now).await?)
+        let transaction = self.store().begin().await?;
+        facts::insert(&*transaction, fact).await?;
+        notifications::finish(&*transaction, claimed, attempt, now).await?;
+        Ok(store::commit(transaction).await?)
     }
 
     /// Sends an event; the inner error says why it has not arrived.

@@ -94,8 +94,6 @@ impl Services {
             Change::Fire { alert_id, found } => {
                 let Some(old) = rows.remove(&alert_id) else { return Ok(()) };
                 let row = Model { state: AlertState::Firing, fired_at: Some(look.now), ..refreshed(&old, rule, found) };
-                log_firing(&row);
-                self.tell_events(look.connection, vec![event_of(&row, row.severity, "fires")]).await?;
                 self.write(look, &old, row).await
             }
             Change::Keep { alert_id, found } => {
@@ -142,7 +140,6 @@ impl Services {
         }
         let (alert_id, graph_id) = (old.alert_id.to_string(), old.graph_id.as_ref().map(GraphId::as_str));
         tracing::info!(rule = old.rule, alert_id, graph_id, "an alert is over");
-        self.tell_events(look.connection, vec![event_of(&old, Severity::Info, "is over")]).await?;
         let row = Model { state: AlertState::Resolved, resolved_at: Some(look.now), ..old.clone() };
         self.write(look, &old, row).await
     }
@@ -150,8 +147,15 @@ impl Services {
     /// Writes what has changed of an alert, if anything has, and what is to be told of it.
     async fn write<C: ConnectionTrait>(&self, look: &mut Look<'_, C>, old: &Model, mut row: Model) -> Result<(), Error> {
         let event = look.to_tell(&mut row);
-        if row != *old {
-            alerts::update(look.connection, &row, old.state).await?;
+        if has_changed(old, &row) && !alerts::update(look.connection, &row, old.state).await? {
+            // Another instance has seen it too.
+            return Ok(());
+        }
+        if row.state == AlertState::Firing && old.state == AlertState::Pending {
+            log_firing(&row);
+            self.tell_events(look.connection, vec![event_of(&row, row.severity, "fires")]).await?;
+        } else if row.state == AlertState::Resolved {
+            self.tell_events(look.connection, vec![event_of(&row, Severity::Info, "is over")]).await?;
         }
         self.tell(look, &row, event).await
     }
@@ -219,6 +223,19 @@ fn refreshed(old: &Model, rule: &Rule, found: Found) -> Model {
         summary: rule.summary_of(&found.labels),
         ..old.clone()
     }
+}
+
+/// So much of its value may change until that is written: ages change with each look.
+const SHARE: f64 = 0.05;
+
+/// Whether something is to be written of an alert.
+fn has_changed(old: &Model, new: &Model) -> bool {
+    let is_near = |old: Option<f64>, new: Option<f64>| match (old, new) {
+        (Some(old), Some(new)) => (new - old).abs() <= old.abs() * SHARE,
+        (old, new) => old == new,
+    };
+    let kept = Model { value: old.value, ..new.clone() };
+    kept != *old || !is_near(old.value, new.value)
 }
 
 fn event_of(row: &Model, severity: Severity, what: &str) -> NewEvent {

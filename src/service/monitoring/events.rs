@@ -1,15 +1,30 @@
 //! Events: what an operator may want to know, listed and followed.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use super::super::Services;
 use super::super::error::Error;
 use crate::base::ids::EventId;
+use crate::base::timestamp::Timestamp;
 use crate::domain::event::{EventTopic, Severity};
 use crate::domain::page::{Page, PageRequest, TimeKey};
 use crate::store::entity::event::Model;
 use crate::store::events::{self, EventFilter};
 
-/// So many events are given at once to whoever follows them.
-const AT_ONCE: u64 = 500;
+/// So many events are looked at at once for whoever follows them.
+const AT_ONCE: u64 = 10_000;
+
+/// So much later than it is dated an event may be seen: its transaction takes its time, and clocks of instances differ.
+const LATE: Duration = Duration::from_secs(30);
+
+/// How far somebody has followed events.
+#[derive(Debug)]
+pub struct Following {
+    wanted: EventFilter,
+    told: HashMap<EventId, Timestamp>,
+    newest: Timestamp,
+}
 
 /// An event that no fact stands for.
 #[derive(Debug, Clone)]
@@ -30,23 +45,29 @@ impl Services {
         Ok(events::list(self.store().read(), wanted, page).await?)
     }
 
-    /// The place of the newest event: whoever follows events begins after it.
+    /// Begins to follow events: those that come from now on.
     ///
     /// # Errors
     /// The database's.
-    pub async fn newest_event(&self) -> Result<TimeKey, Error> {
-        let newest = events::list(self.store().read(), &EventFilter::default(), &PageRequest { size: 1, after: None }).await?;
-        // Others may come in the same moment: their ids are greater.
-        let begin = || (self.now(), String::new());
-        Ok(newest.items.first().map_or_else(begin, |event| (event.created_at, event.event_id.to_string())))
+    pub async fn follow_events(&self, wanted: EventFilter) -> Result<Following, Error> {
+        let mut following = Following { wanted, told: HashMap::new(), newest: self.now() };
+        // What is there already is no news.
+        self.next_events(&mut following).await?;
+        Ok(following)
     }
 
-    /// Events that came after this place, oldest first; some of them where there are many.
+    /// The events that have come since the last time, oldest first; some of them where there are many.
     ///
     /// # Errors
     /// The database's.
-    pub async fn events_after(&self, wanted: &EventFilter, after: &TimeKey) -> Result<Vec<Model>, Error> {
-        Ok(events::list_after(self.store().read(), wanted, after, AT_ONCE).await?)
+    pub async fn next_events(&self, following: &mut Following) -> Result<Vec<Model>, Error> {
+        let since = following.newest.minus(LATE);
+        let wanted = EventFilter { created_from: Some(since), ..following.wanted.clone() };
+        let mut found = events::list_oldest_first(self.store().read(), &wanted, AT_ONCE).await?;
+        following.told.retain(|_, created_at| *created_at >= since);
+        found.retain(|event| following.told.insert(event.event_id, event.created_at).is_none());
+        following.newest = found.iter().map(|event| event.created_at).fold(following.newest, Timestamp::max);
+        Ok(found)
     }
 
     /// Writes events that no fact stands for, where events are written.

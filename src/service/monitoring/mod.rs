@@ -11,16 +11,18 @@ pub mod statistics;
 pub mod system_health;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 
 use super::Services;
 use super::error::{Error, ErrorKind};
 use crate::base::timestamp::Timestamp;
 use crate::domain::metric::{Collected, OTHER, names};
+use crate::lightrag::apply::{is_writable, room};
 use crate::store::entity::{graph, schedule, target};
 use crate::store::{graphs, leases, schedules, tallies, targets};
 use crate::telemetry::{Format, Page};
@@ -30,6 +32,9 @@ const LEASE_NAME: &str = "monitoring";
 
 /// How long another instance waits when this one has ended without a word, beyond the interval.
 const LEASE: Duration = Duration::from_secs(60);
+
+/// How long the storage has to answer.
+const STORAGE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the operator has set; by default nothing is measured.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +57,8 @@ pub struct MonitoringSettings {
 #[derive(Debug, Default)]
 pub(super) struct Monitoring {
     collecting: Mutex<Option<Instant>>,
+    following: Mutex<()>,
+    looking: StdMutex<Option<JoinHandle<()>>>,
 }
 
 /// The rows that several figures are sampled from.
@@ -91,11 +98,14 @@ impl Services {
     /// # Errors
     /// The database's.
     pub async fn follow_collection(&self, collected: &Collected) -> Result<(), Error> {
+        // Two at once on this instance would be in each other's way.
+        let _turn = self.monitoring().following.lock().await;
         let until_the_next = self.settings().monitoring.interval + LEASE;
         if leases::take(self.store().read(), LEASE_NAME, self.instance_id(), self.now(), until_the_next).await? {
-            self.measure_unmeasured().await?;
-            self.record_history(collected).await?;
+            // First what somebody may have to know.
             self.evaluate_alerts(&collected.samples).await?;
+            self.record_history(collected).await?;
+            self.measure_unmeasured().await?;
         }
         Ok(())
     }
@@ -132,7 +142,7 @@ impl Services {
             targets: targets::list_all(read).await?,
         };
         let mut collected = Collected { at: Some(known.now), named: self.named(&known), ..Collected::default() };
-        self.add_tallies(&mut collected, &known, tallies::list(read).await?);
+        self.add_tallies(&mut collected, &known, tallies::list_metrics(read).await?);
         let samples = &mut collected.samples;
         self.sample_graphs(samples, &known).await?;
         self.sample_recovery(samples, &known).await?;
@@ -140,10 +150,33 @@ impl Services {
         self.sample_targets(samples, &known).await?;
         self.sample_operations(samples, &known).await?;
         self.sample_components(samples, &known).await?;
-        self.sample_storage(samples).await?;
+        self.sample_storage(samples).await;
         samples.add_one(&names::COLLECTION_LAST, known.now.seconds());
         collected.fill_in_zeros();
         Ok(collected)
+    }
+
+    /// How much of the storage is free, how large it is, bytes, and whether it can be written. Nothing where it does not answer, or an earlier
+    /// look has not come back: a mount that hangs holds one thread of ours, not one more with each look.
+    async fn look_at_storage_disk(&self) -> Option<Result<((u64, u64), bool), Error>> {
+        let looking = || self.monitoring().looking.lock().unwrap_or_else(PoisonError::into_inner);
+        if looking().as_ref().is_some_and(|earlier| !earlier.is_finished()) {
+            return None;
+        }
+        let (services, storage) = (self.clone(), self.settings().places.storage.clone());
+        let (tell, told) = oneshot::channel();
+        let look = self.tasks().spawn(async move {
+            let looked = services.blocking(move || Ok::<_, Error>((room(&storage)?, is_writable(&storage)))).await;
+            // Whoever has asked may be gone.
+            let _ = tell.send(looked);
+        });
+        match timeout(STORAGE_LIMIT, told).await {
+            Ok(answer) => answer.ok(),
+            Err(_) => {
+                *looking() = Some(look);
+                None
+            }
+        }
     }
 
     /// The oldest graphs, so that names stay when others come; and what else can be a component.

@@ -73,7 +73,13 @@ fn size_of(directory: &Path) -> io::Result<u64> {
         let entry = entry?;
         // A file may go while it is looked at: a prune removes some.
         let Ok(metadata) = entry.metadata() else { continue };
-        sum += if metadata.is_dir() { size_of(&entry.path())? } else { metadata.len() };
+        sum += match metadata.is_dir() {
+            true => match size_of(&entry.path()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                below => below?,
+            },
+            false => metadata.len(),
+        };
     }
     Ok(sum)
 }

@@ -10,7 +10,8 @@ use crate::domain::finding::{Finding, Severity};
 use crate::domain::graph_id::GraphId;
 use crate::domain::metric::fact::statistics;
 use crate::domain::metric::{Metric, Samples, names};
-use crate::store::entity::{graph, tally};
+use crate::service::replication::status::COPIES_GRACE;
+use crate::store::entity::tally;
 use crate::store::sampling::{self, SampledSnapshot, Which};
 use crate::store::tallies;
 
@@ -90,25 +91,24 @@ impl Services {
                 }
             }
         }
-        for graph in &known.graphs {
-            self.sample_objectives(samples, graph).await?;
+        for copied in sampling::copies(read, known.now.minus(COPIES_GRACE)).await? {
+            let missing = (i64::from(copied.wanted) - copied.there).max(i64::from(copied.off_site_wanted) - copied.off_site).max(0);
+            samples.add(&names::COPIES_MISSING, [copied.graph_id.as_str()], missing as f64);
         }
+        self.sample_objectives(samples, known);
         Ok(())
     }
 
-    async fn sample_objectives(&self, samples: &mut Samples, graph: &graph::Model) -> Result<(), Error> {
+    fn sample_objectives(&self, samples: &mut Samples, known: &Known) {
         let default = i64::try_from(self.settings().recovery.rpo_objective.as_secs()).unwrap_or(i64::MAX);
-        let rpo = graph.rpo_objective_seconds.unwrap_or(default);
-        for (metric, seconds) in [(&names::OBJECTIVE_RPO, Some(rpo)), (&names::OBJECTIVE_RTO, graph.rto_objective_seconds)] {
-            if let Some(seconds) = seconds.filter(|seconds| *seconds > 0) {
-                samples.add(metric, [graph.graph_id.as_str()], seconds as f64);
+        for graph in &known.graphs {
+            let rpo = graph.rpo_objective_seconds.unwrap_or(default);
+            for (metric, seconds) in [(&names::OBJECTIVE_RPO, Some(rpo)), (&names::OBJECTIVE_RTO, graph.rto_objective_seconds)] {
+                if let Some(seconds) = seconds.filter(|seconds| *seconds > 0) {
+                    samples.add(metric, [graph.graph_id.as_str()], seconds as f64);
+                }
             }
         }
-        if let Some(copies) = self.copies_of_graph(graph).await? {
-            let missing = (copies.wanted - copies.there).max(copies.off_site_wanted - copies.off_site).max(0);
-            samples.add(&names::COPIES_MISSING, [graph.graph_id.as_str()], f64::from(missing));
-        }
-        Ok(())
     }
 }
 

@@ -51,7 +51,8 @@ impl Services {
     }
 
     pub(super) async fn sample_targets(&self, samples: &mut Samples, known: &Known) -> Result<(), Error> {
-        for target in &known.targets {
+        // Nothing is sent to others, and nobody looks at them.
+        for target in known.targets.iter().filter(|target| target.enabled) {
             let target = self.aged_target(target.clone());
             let up = match target.status {
                 TargetStatus::Healthy => Some(1.0),
@@ -61,10 +62,12 @@ impl Services {
                 TargetStatus::Unknown => None,
             };
             let name = target.name.as_str();
-            if let Some(up) = up.filter(|_| target.enabled) {
+            if let Some(up) = up {
                 samples.add(&names::TARGET_UP, [name], up);
             }
             let condition: Option<Condition> = target.condition.as_deref().and_then(|json| serde_json::from_str(json).ok());
+            // What was found long ago says nothing.
+            let condition = condition.filter(|_| up.is_some());
             if let Some(free) = condition.and_then(|condition| condition.free_bytes) {
                 samples.add(&names::TARGET_FREE, [name], free as f64);
             }

@@ -8,7 +8,6 @@ use crate::domain::failover::FailoverState;
 use crate::domain::health::HealthStatus;
 use crate::domain::metric::{Samples, names};
 use crate::domain::operation::{LEASE, OperationKind};
-use crate::lightrag::apply::room;
 use crate::store::{alerts, checkpoints, failovers, leases, sampling};
 
 impl Services {
@@ -63,16 +62,11 @@ impl Services {
         Ok(())
     }
 
-    pub(super) async fn sample_storage(&self, samples: &mut Samples) -> Result<(), Error> {
-        let storage = self.settings().places.storage.clone();
-        match self.blocking(move || Ok::<_, Error>(room(&storage)?)).await {
-            Ok((free, total)) => {
-                samples.add_one(&names::STORAGE_FREE, free as f64);
-                samples.add_one(&names::STORAGE_TOTAL, total as f64);
-            }
-            // What cannot be measured is not told.
-            Err(error) => tracing::warn!(error = error.chain(), "cannot measure the storage"),
+    /// What cannot be measured is not told; health tells why.
+    pub(super) async fn sample_storage(&self, samples: &mut Samples) {
+        if let Some(Ok(((free, total), _))) = self.look_at_storage_disk().await {
+            samples.add_one(&names::STORAGE_FREE, free as f64);
+            samples.add_one(&names::STORAGE_TOTAL, total as f64);
         }
-        Ok(())
     }
 }

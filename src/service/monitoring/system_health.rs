@@ -7,7 +7,6 @@ use super::super::error::Error;
 use super::super::health::RecoveryHealth;
 use crate::base::timestamp::Timestamp;
 use crate::domain::health::{ComponentType, HealthStatus};
-use crate::lightrag::apply::{is_writable, room};
 use crate::store::entity::health_check::Model as HealthCheck;
 use crate::store::events::{self, EventFilter};
 
@@ -81,7 +80,7 @@ impl Services {
         };
         let (backups, graphs, targets) = (of(ComponentType::Backup), of(ComponentType::Graph), of(ComponentType::Target));
         // Where there is nothing to protect, nothing is wrong; where graphs are that nobody has looked at, that is not known.
-        let nothing = if known.overall == HealthStatus::Unknown && known.unseen { HealthStatus::Unknown } else { HealthStatus::Healthy };
+        let nothing = if known.unseen { HealthStatus::Unknown } else { HealthStatus::Healthy };
         let worst = |all: &[HealthStatus]| if all.is_empty() { nothing } else { HealthStatus::worst(all.iter().copied()) };
         let (backup, recovery) = (worst(&backups), worst(&graphs));
         let replication = if targets.is_empty() { HealthStatus::Healthy } else { HealthStatus::worst(targets.iter().copied()) };
@@ -115,15 +114,14 @@ impl Services {
     }
 
     async fn look_at_storage(&self) -> Part {
-        let storage = self.settings().places.storage.clone();
-        let looked = self.blocking(move || Ok::<_, Error>((room(&storage)?, is_writable(&storage))));
-        let (status, message) = match looked.await {
-            Ok((_, false)) => (HealthStatus::Critical, "it cannot be written: no snapshot can be taken".to_owned()),
-            Ok(((free, total), true)) if (free as f64) < total as f64 * FREE_SHARE => {
+        let (status, message) = match self.look_at_storage_disk().await {
+            None => (HealthStatus::Critical, "it did not answer: does a mount hang?".to_owned()),
+            Some(Ok((_, false))) => (HealthStatus::Critical, "it cannot be written: no snapshot can be taken".to_owned()),
+            Some(Ok(((free, total), true))) if (free as f64) < total as f64 * FREE_SHARE => {
                 (HealthStatus::Degraded, format!("only {free} of {total} bytes are free: give it room, or keep less"))
             }
-            Ok(((free, total), true)) => (HealthStatus::Healthy, format!("{free} of {total} bytes are free")),
-            Err(error) => (HealthStatus::Critical, error.record().message),
+            Some(Ok(((free, total), true))) => (HealthStatus::Healthy, format!("{free} of {total} bytes are free")),
+            Some(Err(error)) => (HealthStatus::Critical, error.record().message),
         };
         Part { name: "storage", status, message }
     }

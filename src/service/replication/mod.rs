@@ -15,7 +15,7 @@ mod rereading;
 mod room;
 mod sending;
 mod standby;
-mod status;
+pub(super) mod status;
 mod targets;
 mod throttle;
 mod transfer;

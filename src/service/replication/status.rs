@@ -17,7 +17,7 @@ use crate::store::entity::{graph, replica, snapshot, standby, target};
 use crate::store::{self, graphs, replicas, replications, snapshots, targets};
 
 /// How long a snapshot may take to reach its targets before that is a finding.
-const COPIES_GRACE: Duration = Duration::from_secs(3600);
+pub(in crate::service) const COPIES_GRACE: Duration = Duration::from_secs(3600);
 
 /// What a target has of a graph.
 #[derive(Debug, Clone)]

@@ -13,10 +13,10 @@ use crate::store::events::EventFilter;
 pub(in crate::api::grpc) fn parse_list(request: &v1::ListEventsRequest) -> Result<(EventFilter, PageRequest<TimeKey>), Error> {
     let mut violations = Violations::default();
     let filter = EventFilter {
-        graph_id: some(&request.graph_id),
+        graph_id: some(&mut violations, "graph_id", &request.graph_id),
         topic: topic(&mut violations, &request.kind),
         severity: severity(&mut violations, request.severity),
-        subject_id: some(&request.subject_id),
+        subject_id: some(&mut violations, "subject_id", &request.subject_id),
         created_from: instant(&mut violations, "start_time", request.start_time),
         created_before: instant(&mut violations, "end_time", request.end_time),
     };
@@ -27,11 +27,15 @@ pub(in crate::api::grpc) fn parse_list(request: &v1::ListEventsRequest) -> Resul
 pub(in crate::api::grpc) fn parse_watch(request: &v1::WatchEventsRequest) -> Result<EventFilter, Error> {
     let mut violations = Violations::default();
     let severity = severity(&mut violations, request.severity);
+    let graph_id = some(&mut violations, "graph_id", &request.graph_id);
     violations.finish()?;
-    Ok(EventFilter { graph_id: some(&request.graph_id), severity, ..EventFilter::default() })
+    Ok(EventFilter { graph_id, severity, ..EventFilter::default() })
 }
 
-fn some(text: &str) -> Option<String> {
+fn some(violations: &mut Violations, field: &str, text: &str) -> Option<String> {
+    if text.contains(char::is_control) {
+        violations.add(field, "has control characters");
+    }
     (!text.is_empty() && text != "-").then(|| text.to_owned())
 }
 
@@ -39,7 +43,7 @@ fn topic(violations: &mut Violations, word: &str) -> Option<EventTopic> {
     if word.is_empty() {
         return None;
     }
-    violations.take("kind", EventTopic::parse(word).ok_or_else(|| format!("is nothing that events are about: {word}")))
+    violations.take("kind", EventTopic::parse(word).ok_or_else(|| format!("is nothing that events are about: {}", word.escape_debug())))
 }
 
 pub(in crate::api::grpc) fn to_proto(event: Model) -> v1::Event {

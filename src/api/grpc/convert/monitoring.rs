@@ -109,7 +109,7 @@ pub(in crate::api::grpc) fn health_to_proto(health: SystemHealth) -> v1::SystemH
     });
     let details = v1::HealthDetails {
         checked_at: Some(checked_at),
-        last_events_count: health.events_lately.unwrap_or_default(),
+        last_events_count: health.events_lately,
         components: parts.chain(health.components.iter().map(component_to_proto)).collect(),
     };
     v1::SystemHealth {
