@@ -18,6 +18,7 @@ use super::door::{GrpcService, door, for_tonic};
 use super::grpc::{BackupGrpc, OperationGrpc, RecoveryGrpc, ReplicaGrpc, ReplicationGrpc, RepositoryGrpc, RetentionGrpc, ScheduleGrpc};
 use super::rest;
 use super::serve::serve;
+use super::ui::{self, Features};
 use crate::base::secret::Secret;
 use crate::domain::peer::{CONNECTION_WINDOW, LARGEST_FRAME, LARGEST_MESSAGE, PeerKey, STREAM_WINDOW};
 use crate::proto::FILE_DESCRIPTOR_SET;
@@ -110,13 +111,16 @@ impl Doors {
             routes = reflection.add_to(routes, &names)?;
         }
         let needs_key = api_key.is_some();
-        let grpc = door(routes, Auth::new(api_key, peer_keys), services.ids().clone(), Arc::clone(services.clock()));
+        let auth = Auth::new(api_key, peer_keys);
+        let grpc = door(routes, auth.clone(), services.ids().clone(), Arc::clone(services.clock()));
         let bag = services.clone();
         let ready = move || {
             let bag = bag.clone();
             async move { !bag.stopping().is_cancelled() && bag.store().ping().await.is_ok() }
         };
         let rest = rest::router(FILE_DESCRIPTOR_SET, &names, grpc.clone(), needs_key, ready).context("cannot make the REST routes")?;
+        let features = Features { backup: backup_enabled, recovery: recovery_enabled, replication: replication_enabled };
+        let rest = rest.merge(ui::router(services, auth, features));
         // The empty name stands for the server as a whole.
         names.push("");
         Ok(Self { grpc, rest, health, names })

@@ -35,6 +35,7 @@ mod lost_records;
 mod lower_errors;
 mod manifest;
 pub mod operations;
+pub mod overview;
 pub mod paths;
 pub mod pins;
 mod placements;

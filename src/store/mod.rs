@@ -13,6 +13,7 @@ pub mod health_checks;
 pub mod idempotency_keys;
 pub mod leases;
 pub mod operations;
+pub mod overview;
 pub mod pins;
 pub mod probes;
 pub mod replicas;
