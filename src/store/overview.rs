@@ -1,7 +1,9 @@
 //! Queries over everything at once, each bounded: what a first glance needs, whatever the number of graphs.
 
 use sea_orm::sea_query::{Expr, Func};
-use sea_orm::{ColumnTrait as _, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+};
 
 use super::Error;
 use super::entity::{health_check, lease, operation, schedule, snapshot};

@@ -60,3 +60,4 @@ mod schedules;
 mod serve;
 mod support;
 mod trouble;
+mod ui;

@@ -62,9 +62,9 @@ def fill(server, data):
     except Refused:
         pass
     server.request("POST", f"{RECOVERY}/health-check", {})
-    operations = server.request("GET", "/api/operations?page_size=50")
+    operations = server.request("GET", "/api/operations?page_size=50")["operations"]
     operation = next(one for one in operations if one["kind"] == "snapshot")
-    return {"graph": graph, "checkpoint": checkpoint, "failover": failover.get("failover_id"), "operation": operation["operation_id"],
+    return {"graph": graph, "checkpoint": checkpoint, "failover": failover["failover"]["failover_id"], "operation": operation["operation_id"],
             "snapshot": pinned, "later": snapshots[-1]["backup_id"]}
 
 

@@ -86,14 +86,20 @@ impl Verb {
         let told = |word, title, says| Told { word, title, says };
         match self {
             Self::Snapshot => told("snapshot", "Take a snapshot now", "Its source is read, audited and stored. LightRAG goes on working."),
-            Self::Verify => told("verify", "Verify the snapshot", "It is looked for damage; nothing is changed. What is found is recorded."),
+            Self::Verify => {
+                told("verify", "Verify the snapshot", "It is looked for damage; nothing is changed. What is found is recorded.")
+            }
             Self::Pin => told("pin", "Pin the snapshot", "No deletion and no retention touches it until the pin is removed."),
             Self::Unpin => told("unpin", "Remove the pin", "The graph's retention decides again how long the snapshot is kept."),
-            Self::Drill => told("drill", "Drill a recovery", "The snapshot is restored into a scratch place, audited and asked its probes."),
+            Self::Drill => {
+                told("drill", "Drill a recovery", "The snapshot is restored into a scratch place, audited and asked its probes.")
+            }
             Self::Cancel => told("cancel", "Cancel the operation", "It stops at the next step. What it has begun is put right."),
             Self::RunSchedule => told("run-schedule", "Run the schedule now", "It fires once, beside its own times."),
             Self::PauseSchedule => told("pause-schedule", "Pause the schedule", "It does not fire until it is resumed."),
-            Self::ResumeSchedule => told("resume-schedule", "Resume the schedule", "It fires again from now on. What fell into the pause is not made up."),
+            Self::ResumeSchedule => {
+                told("resume-schedule", "Resume the schedule", "It fires again from now on. What fell into the pause is not made up.")
+            }
             Self::CheckTarget => told("check-target", "Check the target now", "It is asked how it is, and whether it takes copies."),
         }
     }
@@ -146,12 +152,20 @@ impl Action {
             return Err(Failure::new(StatusCode::BAD_REQUEST, "the form does not say what this is to be done to"));
         }
         let reason = field("reason").trim().to_owned();
-        let fits = !reason.is_empty() && reason.len() <= MAX_REASON_BYTES && !reason.contains(char::is_control);
-        if verb == Verb::Pin && !fits {
-            return Err(Failure::new(StatusCode::BAD_REQUEST, format!("say in one line of at most {MAX_REASON_BYTES} bytes why it is pinned")));
-        }
         let level = VerificationLevel::parse(&field("level")).unwrap_or(VerificationLevel::Data);
         Ok(Self { verb, graph_id, id, reason, level })
+    }
+
+    /// That a reason is given where one is needed.
+    ///
+    /// # Errors
+    /// It is not, or is too long.
+    pub(super) fn check_reason(&self) -> Result<(), Failure> {
+        let fits = !self.reason.is_empty() && self.reason.len() <= MAX_REASON_BYTES && !self.reason.contains(char::is_control);
+        if self.verb != Verb::Pin || fits {
+            return Ok(());
+        }
+        Err(Failure::new(StatusCode::BAD_REQUEST, format!("say in one line of at most {MAX_REASON_BYTES} bytes why it is pinned")))
     }
 
     /// That there is something to do it to.

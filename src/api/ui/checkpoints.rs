@@ -3,12 +3,12 @@
 use askama::Template;
 use axum::response::Response;
 
+use super::HOME;
 use super::failure::Failure;
 use super::marks::{Length, Mark, Moment, Tone, mark};
 use super::page::{Page, render};
 use super::visit::Visit;
 use super::words::{encoded, many};
-use super::HOME;
 use crate::base::timestamp::Timestamp;
 use crate::domain::checkpoint::CheckpointState;
 use crate::service::checkpoints::Checkpoint;

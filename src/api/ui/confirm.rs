@@ -59,6 +59,7 @@ pub(super) async fn act(
 ) -> Result<Response, Failure> {
     let fields = own_form(&Arc::clone(&visit.ui), &visit.session, &headers, fields)?;
     let action = Action::parse(verb_of(&visit, verb)?, &fields)?;
+    action.check_reason()?;
     let request_id = fields.get("request_id").and_then(|text| RequestId::parse(text)).map(|id| id.to_string());
     let seen_at = action.run(visit.services(), &visit.caller(), request_id).await?;
     Ok(Redirect::to(&seen_at).into_response())

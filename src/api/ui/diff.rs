@@ -71,11 +71,8 @@ impl DiffPage<'_> {
 /// Shows what can be compared, and the comparison that is asked for.
 pub(super) async fn show(visit: Visit, id: Result<Path<String>, PathRejection>) -> Result<Response, Failure> {
     let graph_id = graph_id(&id.map(|Path(id)| id).unwrap_or_default())?;
-    let whole = SnapshotFilter {
-        graph_id: Some(graph_id.clone()),
-        statuses: Some(&SnapshotStatus::RESTORABLE),
-        ..SnapshotFilter::default()
-    };
+    let whole =
+        SnapshotFilter { graph_id: Some(graph_id.clone()), statuses: Some(&SnapshotStatus::RESTORABLE), ..SnapshotFilter::default() };
     let choices = visit.services().list_snapshots(&whole, &PageRequest { size: CHOSEN_FROM, after: None }).await?.items;
     let (base, other, only) = (visit.asked("base"), visit.asked("other"), visit.asked("only"));
     let compared = if other.is_empty() {
@@ -125,14 +122,7 @@ fn told(visit: &Visit, comparison: Comparison) -> ComparedRows {
 fn part(name: &'static str, counts: PartCounts) -> PartRow {
     let count = |number: u64| Count(i64::try_from(number).unwrap_or(i64::MAX));
     let PartCounts { before, after, added, removed, changed } = counts;
-    PartRow {
-        name,
-        before: count(before),
-        after: count(after),
-        added: count(added),
-        removed: count(removed),
-        changed: count(changed),
-    }
+    PartRow { name, before: count(before), after: count(after), added: count(added), removed: count(removed), changed: count(changed) }
 }
 
 fn item(one: Differing) -> ItemRow {

@@ -3,12 +3,12 @@
 use askama::Template;
 use axum::response::Response;
 
+use super::HOME;
 use super::failure::Failure;
 use super::marks::{Length, Mark, Moment};
 use super::page::{Page, render};
 use super::visit::{Visit, graph_id};
 use super::words::encoded;
-use super::HOME;
 use crate::base::timestamp::Timestamp;
 use crate::domain::drill::DrillReport;
 use crate::store::drills::DrillFilter;

@@ -5,12 +5,12 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 
+use super::HOME;
 use super::failure::Failure;
 use super::marks::{Bytes, Length, Mark, Moment};
 use super::page::{Page, render};
 use super::visit::Visit;
 use super::words::{encoded, many, sentence};
-use super::HOME;
 use crate::base::timestamp::Timestamp;
 use crate::domain::failover::{Member, Step};
 use crate::store::entity::failover::Model;

@@ -65,7 +65,6 @@ impl From<askama::Error> for Failure {
     }
 }
 
-
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();

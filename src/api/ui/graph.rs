@@ -5,6 +5,7 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 
+use super::HOME;
 use super::chart::{Trend, Unit};
 use super::drills::DrillRow;
 use super::failure::Failure;
@@ -14,7 +15,6 @@ use super::page::{Page, render};
 use super::timeline::{Timeline, consistency};
 use super::visit::{Visit, graph_id};
 use super::words::encoded;
-use super::HOME;
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::PageRequest;
@@ -47,7 +47,11 @@ struct SnapshotRow {
 impl SnapshotRow {
     fn of(row: Model, now: Timestamp) -> Self {
         let passed = row.verified_passed.map(|passed| {
-            if passed { super::marks::mark(super::marks::Tone::Good, "passed") } else { super::marks::mark(super::marks::Tone::Bad, "failed") }
+            if passed {
+                super::marks::mark(super::marks::Tone::Good, "passed")
+            } else {
+                super::marks::mark(super::marks::Tone::Bad, "failed")
+            }
         });
         let is_over = |until: Option<Timestamp>| until.is_some_and(|until| until <= now);
         Self {

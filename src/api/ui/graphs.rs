@@ -3,13 +3,13 @@
 use askama::Template;
 use axum::response::Response;
 
+use super::HOME;
 use super::chart::Gauge;
 use super::failure::Failure;
 use super::marks::{Bytes, Count, Length, Mark, Moment, protection};
 use super::page::{Page, render};
 use super::visit::{ROWS, Visit};
 use super::words::encoded;
-use super::HOME;
 use crate::base::timestamp::Timestamp;
 use crate::domain::health::HealthStatus;
 use crate::service::overview::{Counts, GraphOverview};

@@ -24,7 +24,10 @@ pub(super) fn own_form(
     form: Result<Form<Fields>, FormRejection>,
 ) -> Result<Fields, Failure> {
     if let Some(why) = comes_from_elsewhere(headers) {
-        return Err(Failure::new(StatusCode::FORBIDDEN, format!("this form was not sent from a page of this server, nothing was done: {why}")));
+        return Err(Failure::new(
+            StatusCode::FORBIDDEN,
+            format!("this form was not sent from a page of this server, nothing was done: {why}"),
+        ));
     }
     let Form(fields) = form.map_err(|error| Failure::new(error.status(), "the form cannot be read, nothing was done"))?;
     let token = fields.get("token").map(String::as_str).unwrap_or_default();

@@ -3,8 +3,8 @@
 
 mod actions;
 mod chart;
-mod confirm;
 mod checkpoints;
+mod confirm;
 mod diff;
 mod drills;
 mod failovers;

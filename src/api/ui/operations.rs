@@ -5,12 +5,12 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 
+use super::HOME;
 use super::failure::Failure;
 use super::marks::{Length, Mark, Moment, Progress};
 use super::page::{Page, render};
 use super::visit::{Visit, graph_id};
 use super::words::{encoded, sentence};
-use super::HOME;
 use crate::base::timestamp::Timestamp;
 use crate::domain::operation::{OperationKind, OperationState};
 use crate::service::operations::recorded_error;
@@ -111,13 +111,8 @@ const KINDS: [OperationKind; 15] = [
     OperationKind::Recover,
 ];
 
-const STATES: [OperationState; 5] = [
-    OperationState::Queued,
-    OperationState::Running,
-    OperationState::Succeeded,
-    OperationState::Failed,
-    OperationState::Cancelled,
-];
+const STATES: [OperationState; 5] =
+    [OperationState::Queued, OperationState::Running, OperationState::Succeeded, OperationState::Failed, OperationState::Cancelled];
 
 /// How many open operations are shown above the history.
 const OPEN: u64 = 50;

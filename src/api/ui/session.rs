@@ -87,7 +87,11 @@ impl Sessions {
         let name = if session.is_operator { OPERATOR } else { VISITOR };
         let signed = format!("{}.{}", session.id, session.ends_at.micros());
         let secure = if is_https { "; Secure" } else { "" };
-        let value = format!("{name}={signed}.{}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}", self.sign(name, &signed), LENGTH.as_secs());
+        let value = format!(
+            "{name}={signed}.{}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{secure}",
+            self.sign(name, &signed),
+            LENGTH.as_secs()
+        );
         HeaderValue::from_str(&value).ok()
     }
 

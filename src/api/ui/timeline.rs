@@ -65,7 +65,11 @@ impl fmt::Display for Timeline {
         let (Some((from, _)), Some((until, _))) = (self.stops.first(), self.stops.last()) else { return Ok(()) };
         let span = (until.micros() - from.micros()).max(1) as f64;
         let told = self.told();
-        write!(f, r#"<svg class="timeline" viewBox="0 0 {WIDTH} 48" role="img" aria-label="{told}"><path class="axis" d="M8 14H{}"/>"#, WIDTH - 8.0)?;
+        write!(
+            f,
+            r#"<svg class="timeline" viewBox="0 0 {WIDTH} 48" role="img" aria-label="{told}"><path class="axis" d="M8 14H{}"/>"#,
+            WIDTH - 8.0
+        )?;
         for (at, mark) in &self.stops {
             // A single one stands at the end: now.
             let share = if self.stops.len() == 1 { 1.0 } else { (at.micros() - from.micros()) as f64 / span };
@@ -73,7 +77,13 @@ impl fmt::Display for Timeline {
             let (when, word, shape) = (instant(*at), mark.word, mark.tone.shape());
             write!(f, r#"<g class="{class}" transform="translate({x:.1} 8)"><title>{when}: {word}</title>{shape}</g>"#)?;
         }
-        write!(f, r#"<text x="2" y="44">{}</text><text class="end" x="{}" y="44">{}</text></svg>"#, instant(*from), WIDTH - 2.0, instant(*until))
+        write!(
+            f,
+            r#"<text x="2" y="44">{}</text><text class="end" x="{}" y="44">{}</text></svg>"#,
+            instant(*from),
+            WIDTH - 2.0,
+            instant(*until)
+        )
     }
 }
 

@@ -21,7 +21,13 @@ pub(super) fn size(bytes: i64) -> String {
         left /= 1024.0;
         unit += 1;
     }
-    let digits = if unit == 0 || left.abs() >= 99.95 { 0 } else if left.abs() >= 9.995 { 1 } else { 2 };
+    let digits = if unit == 0 || left.abs() >= 99.95 {
+        0
+    } else if left.abs() >= 9.995 {
+        1
+    } else {
+        2
+    };
     format!("{left:.digits$} {}", UNITS[unit])
 }
 

@@ -1,4 +1,4 @@
-// Makes a page that is open newer: progress, counts, and, where an operation has come or gone, the parts of the page that say so.
+// Makes a page that is open newer: progress, counts, and, where an operation has come or gone or a graph is another way, the parts that say so.
 // Without it every page can be read all the same.
 "use strict";
 (() => {
@@ -60,9 +60,9 @@
       for (const element of document.querySelectorAll(`[data-count="${name}"]`)) set(element, count);
     }
     message.operations.forEach(move);
-    const now = message.operations.map((one) => one.id + one.state).join(" ");
-    // What was open when the page was made may have ended before we listened.
-    if (known === null || known !== now) renew();
+    const now = JSON.stringify([message.counts, message.operations.map((one) => one.id + one.state)]);
+    // The first time too: what was open when the page was made may have ended before we listened.
+    if (known !== now) renew();
     known = now;
   };
 
