@@ -1,12 +1,15 @@
 //! Compiles the protos: messages, services and the descriptor set that reflection and the REST shim read.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 #[expect(clippy::disallowed_methods, reason = "cargo tells a build script where to write by the environment")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
+    println!("cargo:rustc-env=LIGHTKEEP_COMMIT={}", commit()?);
     let files = [
         "lightkeep/v1/backup.proto",
+        "lightkeep/v1/monitoring.proto",
         "lightkeep/v1/operation.proto",
         "lightkeep/v1/options.proto",
         "lightkeep/v1/recovery.proto",
@@ -25,4 +28,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let builder = tonic_prost_build::configure().build_client(true).build_server(true).bytes(".lightkeep.v1.PutFileRequest");
     builder.bytes(".lightkeep.v1.GetFileResponse").compile_fds(compiler.file_descriptor_set())?;
     Ok(())
+}
+
+/// The commit that a release is built of. Other builds do not tell, or each commit would build everything anew.
+#[expect(clippy::disallowed_methods, reason = "cargo tells a build script its profile by the environment")]
+fn commit() -> Result<String, Box<dyn std::error::Error>> {
+    if std::env::var("PROFILE")? != "release" {
+        return Ok("unknown".to_owned());
+    }
+    println!("cargo:rerun-if-changed=.git/logs/HEAD");
+    let told = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok().filter(|output| output.status.success());
+    Ok(told.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned()))
 }

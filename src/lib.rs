@@ -2,13 +2,13 @@
 //! floor 2 never meet. `tests/it/architecture.rs` proves it.
 //!
 //! ```text
-//! 6  app                                    wiring
-//! 5  api                                    transport: gRPC, REST
-//! 4  jobs                                   loops, leases
-//! 3  service                                use-cases
-//! 2  store | repository | lightrag | peer   rows | bytes | what a LightRAG graph is | another Lightkeep
-//! 1  domain                                 pure rules
-//! 0  base, proto                            ids, clock, secrets; generated code
+//! 6  app                                                wiring
+//! 5  api                                                transport: gRPC, REST
+//! 4  jobs                                               loops, leases
+//! 3  service                                            use-cases
+//! 2  store | repository | lightrag | peer | telemetry   rows | bytes | what a LightRAG graph is | another Lightkeep | what goes out
+//! 1  domain                                             pure rules
+//! 0  base, proto                                        ids, clock, secrets; generated code
 //! ```
 
 pub mod api;
@@ -22,3 +22,4 @@ pub mod proto;
 pub mod repository;
 pub mod service;
 pub mod store;
+pub mod telemetry;

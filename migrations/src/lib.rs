@@ -16,6 +16,7 @@ mod m20261125_000007_health;
 mod m20261125_000008_drills;
 mod m20261130_000009_failovers;
 mod m20261130_000010_replication;
+mod m20261130_000011_monitoring;
 
 /// All migrations, in their order.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000008_drills::Migration),
             Box::new(m20261130_000009_failovers::Migration),
             Box::new(m20261130_000010_replication::Migration),
+            Box::new(m20261130_000011_monitoring::Migration),
         ]
     }
 }

@@ -11,6 +11,7 @@ use tower::util::BoxCloneSyncService;
 
 use super::auth::{Auth, AuthLayer};
 use super::deadline::DeadlineLayer;
+use super::metrics::MetricsLayer;
 use super::request_id::RequestIdLayer;
 use crate::base::clock::Clock;
 use crate::base::ids::IdSource;
@@ -18,10 +19,11 @@ use crate::base::ids::IdSource;
 /// The gRPC services behind their layers.
 pub type GrpcService = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
 
-/// Puts the layers around the services; from outside to inside: request id and span, deadline, key.
-pub fn door(routes: Routes, auth: Auth, ids: Arc<IdSource>, clock: Arc<dyn Clock>) -> GrpcService {
+/// Puts the layers around the services; from outside to inside: request id and span, metrics, deadline, key.
+pub fn door(routes: Routes, auth: Auth, metrics: MetricsLayer, ids: Arc<IdSource>, clock: Arc<dyn Clock>) -> GrpcService {
     let layers = tower::ServiceBuilder::new()
         .layer(RequestIdLayer::new(ids, clock))
+        .layer(metrics)
         .layer(DeadlineLayer)
         .layer(AuthLayer::new(auth))
         .service(routes);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
+use prost_reflect::DescriptorPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -15,14 +16,18 @@ use tonic_health::server::HealthReporter;
 
 use super::auth::Auth;
 use super::door::{GrpcService, door, for_tonic};
-use super::grpc::{BackupGrpc, OperationGrpc, RecoveryGrpc, ReplicaGrpc, ReplicationGrpc, RepositoryGrpc, RetentionGrpc, ScheduleGrpc};
-use super::rest;
+use super::grpc::{
+    BackupGrpc, MonitoringGrpc, OperationGrpc, RecoveryGrpc, ReplicaGrpc, ReplicationGrpc, RepositoryGrpc, RetentionGrpc, ScheduleGrpc,
+};
+use super::metrics::{MetricsLayer, count_http};
 use super::serve::serve;
 use super::ui::{self, Features};
+use super::{metrics_page, rest};
 use crate::base::secret::Secret;
 use crate::domain::peer::{CONNECTION_WINDOW, LARGEST_FRAME, LARGEST_MESSAGE, PeerKey, STREAM_WINDOW};
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
+use crate::proto::v1::monitoring_service_server::MonitoringServiceServer;
 use crate::proto::v1::operation_service_server::OperationServiceServer;
 use crate::proto::v1::recovery_service_server::RecoveryServiceServer;
 use crate::proto::v1::replica_service_server::ReplicaServiceServer;
@@ -39,6 +44,7 @@ const REQUEST_LIMIT: usize = 1024 * 1024;
 const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 
 const BACKUP_SERVICE: &str = "lightkeep.v1.BackupService";
+const MONITORING_SERVICE: &str = "lightkeep.v1.MonitoringService";
 const RECOVERY_SERVICE: &str = "lightkeep.v1.RecoveryService";
 const REPLICA_SERVICE: &str = "lightkeep.v1.ReplicaService";
 const REPLICATION_SERVICE: &str = "lightkeep.v1.ReplicationService";
@@ -81,7 +87,9 @@ impl Doors {
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut routes = Routes::new(health_service);
         routes = routes.add_service(OperationServiceServer::new(OperationGrpc(services.clone())).max_decoding_message_size(REQUEST_LIMIT));
-        let mut names = vec![OPERATION_SERVICE];
+        let monitoring = MonitoringServiceServer::new(MonitoringGrpc(services.clone()));
+        routes = routes.add_service(monitoring.max_decoding_message_size(REQUEST_LIMIT));
+        let mut names = vec![OPERATION_SERVICE, MONITORING_SERVICE];
         if backup_enabled {
             names.extend([BACKUP_SERVICE, REPOSITORY_SERVICE, RETENTION_SERVICE, SCHEDULE_SERVICE]);
             let repository = RepositoryServiceServer::new(RepositoryGrpc(services.clone()));
@@ -112,7 +120,8 @@ impl Doors {
         }
         let needs_key = api_key.is_some();
         let auth = Auth::new(api_key, peer_keys);
-        let grpc = door(routes, auth.clone(), services.ids().clone(), Arc::clone(services.clock()));
+        let metrics = MetricsLayer::new(services.clone(), methods()?);
+        let grpc = door(routes, auth.clone(), metrics, services.ids().clone(), Arc::clone(services.clock()));
         let bag = services.clone();
         let ready = move || {
             let bag = bag.clone();
@@ -121,6 +130,7 @@ impl Doors {
         let rest = rest::router(FILE_DESCRIPTOR_SET, &names, grpc.clone(), needs_key, ready).context("cannot make the REST routes")?;
         let features = Features { backup: backup_enabled, recovery: recovery_enabled, replication: replication_enabled };
         let rest = rest.merge(ui::router(services, auth, features));
+        let rest = rest.layer(axum::middleware::from_fn_with_state(services.clone(), count_http));
         // The empty name stands for the server as a whole.
         names.push("");
         Ok(Self { grpc, rest, health, names })
@@ -132,6 +142,7 @@ impl Doors {
         services: &Services,
         http: TcpListener,
         grpc: TcpListener,
+        metrics: Option<TcpListener>,
         closing: &CancellationToken,
     ) -> Vec<JoinHandle<anyhow::Result<()>>> {
         services.tasks().spawn(watch_database(services.clone(), self.health.clone(), self.names.clone()));
@@ -152,13 +163,35 @@ impl Doors {
             http.await;
             Ok(())
         });
-        vec![grpc, http]
+        let metrics = metrics.map(|metrics| {
+            let page = serve(metrics, metrics_page::router(services.clone()), services.tasks().clone(), closing.clone());
+            services.tasks().spawn(async move {
+                page.await;
+                Ok(())
+            })
+        });
+        [grpc, http].into_iter().chain(metrics).collect()
     }
 
     /// The first act of a stop: load balancers look elsewhere.
     pub async fn say_not_serving(&self) {
         say(&self.health, &self.names, ServingStatus::NotServing).await;
     }
+}
+
+/// The names of all methods that can be called, as they are counted.
+fn methods() -> anyhow::Result<Vec<String>> {
+    let sets = [FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET];
+    let pools = sets.map(|set| DescriptorPool::decode(set).context("the descriptor set cannot be read"));
+    let mut methods = Vec::new();
+    for pool in pools {
+        let pool = pool?;
+        let of = |service: &prost_reflect::ServiceDescriptor| {
+            service.methods().map(|method| format!("{}/{}", service.full_name(), method.name())).collect::<Vec<_>>()
+        };
+        methods.extend(pool.services().flat_map(|service| of(&service)));
+    }
+    Ok(methods)
 }
 
 async fn say(health: &HealthReporter, names: &[&'static str], status: ServingStatus) {

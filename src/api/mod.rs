@@ -5,6 +5,8 @@ pub mod deadline;
 pub mod door;
 mod doors;
 pub mod grpc;
+pub mod metrics;
+mod metrics_page;
 pub mod request_id;
 pub mod rest;
 mod serve;

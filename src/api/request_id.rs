@@ -9,6 +9,7 @@ use tracing::Instrument as _;
 
 use crate::base::clock::Clock;
 use crate::base::ids::{IdSource, RequestId};
+use crate::base::trace;
 
 /// The header that carries a call's name in both directions.
 pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
@@ -88,7 +89,12 @@ where
         if let Some(header) = &header {
             request.headers_mut().insert(HEADER, header.clone());
         }
-        let span = tracing::info_span!("call", method = request.uri().path(), request_id = name.as_str());
+        let empty = tracing::field::Empty;
+        let span = tracing::info_span!("call", method = request.uri().path(), request_id = name.as_str(), trace_id = empty);
+        trace::go_on(&span, request.headers());
+        if let Some(id) = trace::id_of(&span) {
+            span.record("trace_id", id);
+        }
         request.extensions_mut().insert(name);
         let answer = {
             let _entered = span.enter();

@@ -70,6 +70,9 @@ pub struct ServeArgs {
     /// DEBUG, INFO, WARNING or ERROR [default: INFO].
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
+    /// text, or json for an object on each line [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
     /// Listen beyond this computer without an API key.
     #[arg(long)]
     pub insecure_no_auth: bool,
@@ -162,6 +165,7 @@ impl ServeArgs {
             ("--instance-name", &self.instance_name),
             ("--max-parallel-operations", &self.max_parallel_operations),
             ("--log-level", &self.log_level),
+            ("--log-format", &self.log_format),
         ];
         let mut given: Vec<_> = single.into_iter().filter_map(|(flag, value)| Some((flag, vec![value.clone()?]))).collect();
         if !self.allowed_roots.is_empty() {

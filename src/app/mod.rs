@@ -12,19 +12,24 @@ mod secret_keys;
 pub mod server;
 mod signals;
 
+use std::error::Error as _;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::bail;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use self::args::{Args, Command};
-use self::config::Config;
+use self::config::{Config, LogFormat};
 use self::server::{Listeners, Server};
 use self::signals::Signals;
 use crate::base::clock::SystemClock;
 use crate::base::ids::IdSource;
 use crate::store::{self, Store};
+use crate::telemetry::{self, Tracing};
 
 /// What is wrong with the configuration ends the process with this code, before anything was touched.
 const EXIT_CONFIGURATION: u8 = 2;
@@ -39,7 +44,6 @@ pub fn main(args: &Args) -> ExitCode {
             return ExitCode::from(EXIT_CONFIGURATION);
         }
     };
-    log(config.log_level);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -47,7 +51,20 @@ pub fn main(args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let tracing = {
+        // An exporter needs the runtime.
+        let _entered = runtime.enter();
+        log(&config)
+    };
+    let tracing = match tracing {
+        Ok(tracing) => tracing,
+        Err(error) => {
+            eprintln!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default());
+            return ExitCode::FAILURE;
+        }
+    };
     let result = runtime.block_on(run(args, config));
+    tracing.shut_down();
     // A blocking task that does not end must not keep a process alive that was told to go.
     runtime.shutdown_background();
     match result {
@@ -66,11 +83,22 @@ fn load(args: &Args) -> Result<Config, String> {
     Config::load(args, &environment.collect(), &working_dir).map_err(|problems| problems.to_string())
 }
 
-/// Logs go to standard error: standard output says where the server listens, and nothing else.
-fn log(level: config::LogLevel) {
-    let filter = tracing_subscriber::EnvFilter::new(format!("warn,lightkeep={}", level.as_str()));
+/// Logs go to standard error: standard output says where the server listens, and nothing else. Traces go where OTLP is configured to.
+fn log(config: &Config) -> Result<Tracing, telemetry::Error> {
+    let exports = config.monitoring.otlp_endpoint.is_some();
+    let tracing = Tracing::new(&config.instance_name, exports)?;
+    let filter = EnvFilter::new(format!("warn,lightkeep={}", config.log_level.as_str()));
     let colours = std::io::stderr().is_terminal();
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).with_target(false).try_init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = match config.monitoring.log_format {
+        LogFormat::Text => lines.with_ansi(colours).with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+    };
+    // Whatever is logged: traces have all calls.
+    let traces = tracing.layer().with_filter(EnvFilter::new("off,lightkeep=info"));
+    // In a program that runs this one somebody else may have done so already.
+    let _ = tracing_subscriber::registry().with(lines).with(traces).try_init();
+    Ok(tracing)
 }
 
 async fn run(args: &Args, config: Config) -> anyhow::Result<()> {
@@ -89,6 +117,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let server = Server::start(config, listeners, Arc::new(SystemClock), IdSource::Random).await?;
     println!("http {}", server.http_addr());
     println!("grpc {}", server.grpc_addr());
+    if let Some(metrics) = server.metrics_addr() {
+        println!("metrics {metrics}");
+    }
     serve_until_signal(server, signals).await
 }
 

@@ -25,11 +25,13 @@ use crate::jobs::{self, Worker};
 use crate::service::checkpoint_schedule::RecoverySettings;
 use crate::service::drills::DrillSettings;
 use crate::service::hooks::FailoverSettings;
+use crate::service::monitoring::MonitoringSettings;
 use crate::service::paths::Places;
 use crate::service::prune_schedule::PruneSettings;
 use crate::service::replication::ReplicationSettings;
-use crate::service::{Services, Settings, sealed};
+use crate::service::{self, Services, Settings, sealed};
 use crate::store::{self, Store};
+use crate::telemetry::{Telemetry, TelemetrySettings};
 
 /// How long open connections may take to close once all work has ended.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -41,6 +43,8 @@ pub struct Listeners {
     pub http: TcpListener,
     /// For gRPC.
     pub grpc: TcpListener,
+    /// For `/metrics`, where metrics are collected.
+    pub metrics: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -53,7 +57,14 @@ impl Listeners {
         let http = http.with_context(|| format!("cannot listen for HTTP, set `LIGHTKEEP_HTTP_ADDR`: {}", config.http_addr))?;
         let grpc = TcpListener::bind(config.grpc_addr).await;
         let grpc = grpc.with_context(|| format!("cannot listen for gRPC, set `LIGHTKEEP_GRPC_ADDR`: {}", config.grpc_addr))?;
-        Ok(Self { http, grpc })
+        let metrics = if config.monitoring.metrics_enabled {
+            let metrics = TcpListener::bind(config.metrics_addr).await;
+            let context = || format!("cannot listen for metrics, set `LIGHTKEEP_METRICS_ADDR`: {}", config.metrics_addr);
+            Some(metrics.with_context(context)?)
+        } else {
+            None
+        };
+        Ok(Self { http, grpc, metrics })
     }
 }
 
@@ -64,6 +75,7 @@ pub struct Server {
     doors: api::Doors,
     http_addr: SocketAddr,
     grpc_addr: SocketAddr,
+    metrics_addr: Option<SocketAddr>,
     worker: JoinHandle<()>,
     closing: CancellationToken,
     listening: Vec<JoinHandle<anyhow::Result<()>>>,
@@ -77,6 +89,7 @@ impl Server {
     /// Another process uses the storage or the database; the database or the password cannot be had.
     pub async fn start(config: Config, listeners: Listeners, clock: Arc<dyn Clock>, ids: IdSource) -> anyhow::Result<Self> {
         let (http_addr, grpc_addr) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
+        let metrics_addr = listeners.metrics.as_ref().map(TcpListener::local_addr).transpose()?;
         let (services, locks) = services(&config, clock, ids).await?;
         if config.backup_enabled {
             services.sync_default_schedules().await?;
@@ -97,6 +110,12 @@ impl Server {
             services.tasks().spawn(jobs::replicate(services.clone()));
             services.tasks().spawn(jobs::watch_targets(services.clone()));
         }
+        services.tasks().spawn(jobs::count(services.clone()));
+        if config.monitoring.metrics_enabled {
+            // The first scrape shows what was measured.
+            services.collect_metrics().await?;
+            services.tasks().spawn(jobs::collect(services.clone()));
+        }
         let access = api::Access {
             api_key: config.api_key.clone(),
             peer_keys: config.peer_keys.clone(),
@@ -106,8 +125,8 @@ impl Server {
         };
         let doors = api::Doors::new(&services, access)?;
         let closing = CancellationToken::new();
-        let listening = doors.listen(&services, listeners.http, listeners.grpc, &closing);
-        Ok(Self { services, doors, http_addr, grpc_addr, worker, closing, listening, _locks: locks })
+        let listening = doors.listen(&services, listeners.http, listeners.grpc, listeners.metrics, &closing);
+        Ok(Self { services, doors, http_addr, grpc_addr, metrics_addr, worker, closing, listening, _locks: locks })
     }
 
     /// Where REST listens.
@@ -118,6 +137,11 @@ impl Server {
     /// Where gRPC listens.
     pub fn grpc_addr(&self) -> SocketAddr {
         self.grpc_addr
+    }
+
+    /// Where `/metrics` listens, if it does.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
     }
 
     /// The use-cases, for a program or test that runs beside the server.
@@ -151,6 +175,16 @@ impl Server {
         if let Ok(closed) = tokio::time::timeout(CLOSING, closed).await {
             closed?;
         }
+        // The last figures go out while the runtime is there to send them.
+        self.services
+            .blocking({
+                let services = self.services.clone();
+                move || {
+                    services.telemetry().shut_down();
+                    Ok::<_, service::Error>(())
+                }
+            })
+            .await?;
         self.services.store().clone().close().await?;
         Ok(())
     }
@@ -197,7 +231,7 @@ pub(super) async fn bare_services(config: &Config, storage: &Path, clock: Arc<dy
             checkpoint_interval: Duration::from_secs(u64::from(config.checkpoint_interval_hours) * 3600),
             checkpoint_retention_days: config.checkpoint_retention_days,
             rpo_objective: Duration::from_secs(u64::from(config.rpo_objective_hours) * 3600),
-            health_check_interval: Duration::from_secs(if config.health_check_enabled {
+            health_check_interval: Duration::from_secs(if config.monitoring.health_check_enabled {
                 config.recovery_health_check_interval_seconds.into()
             } else {
                 0
@@ -228,10 +262,25 @@ pub(super) async fn bare_services(config: &Config, storage: &Path, clock: Arc<dy
             health_check_interval: Duration::from_secs(config.replication_health_check_interval_seconds.into()),
             addresses: AddressRules { allow_http: config.replication_allow_http, forbid_private: config.replication_forbid_private },
             roots: config.replication_roots.clone(),
-            event_retention: Duration::from_secs(u64::from(config.event_retention_days) * 24 * 3600),
+            event_retention: Duration::from_secs(u64::from(config.monitoring.event_retention_days) * 24 * 3600),
+        },
+        monitoring: MonitoringSettings {
+            is_enabled: config.monitoring.metrics_enabled,
+            interval: Duration::from_secs(config.monitoring.metrics_collection_interval_seconds.into()),
+            graph_limit: config.monitoring.metrics_graph_limit as usize,
+            series_limit: config.monitoring.history_series_limit.into(),
+            events_enabled: config.monitoring.event_logging_enabled,
+            event_retention: Duration::from_secs(u64::from(config.monitoring.event_retention_days) * 24 * 3600),
         },
     };
-    Ok(Services::new(settings, store, clock, ids))
+    let telemetry = TelemetrySettings {
+        instance_name: config.instance_name.clone(),
+        graph_limit: settings.monitoring.graph_limit,
+        exports: config.monitoring.metrics_enabled && config.monitoring.otlp_endpoint.is_some(),
+    };
+    let connections = store.clone();
+    let telemetry = Telemetry::new(&telemetry, move || connections.connections())?;
+    Ok(Services::new(settings, store, clock, ids, telemetry))
 }
 
 /// The password of the repositories. A new one is not made where there are snapshots already: then the storage is another, or its

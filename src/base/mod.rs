@@ -8,3 +8,4 @@ pub mod ids;
 pub mod secret;
 pub mod tap;
 pub mod timestamp;
+pub mod trace;

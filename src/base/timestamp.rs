@@ -18,6 +18,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Seconds since the epoch.
+    pub fn seconds(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+
     /// This instant moved forward, at most to the end of representable time.
     pub fn plus(self, duration: Duration) -> Self {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);

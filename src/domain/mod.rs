@@ -8,6 +8,7 @@ pub mod difference;
 pub mod drill;
 pub mod entry;
 pub mod estimate;
+pub mod event;
 pub mod failover;
 pub mod finding;
 pub mod graph_id;

@@ -46,6 +46,28 @@ impl OperationKind {
 
     /// Those that no worker does: what they wait for is done beside all operations, and holds none of them up.
     pub const BESIDE_WORKERS: [Self; 1] = [Self::Replicate];
+
+    /// Whether it may change the files of its graph's repository.
+    pub fn changes_repository(self) -> bool {
+        match self {
+            Self::Snapshot
+            | Self::Delete
+            | Self::Cleanup
+            | Self::Prune
+            | Self::Repair
+            // After copies were received.
+            | Self::Reconcile
+            | Self::Recover => true,
+            Self::Restore
+            | Self::Verify
+            | Self::Check
+            | Self::Unregister
+            | Self::Drill
+            | Self::Failover
+            | Self::Rollback
+            | Self::Replicate => false,
+        }
+    }
 }
 
 words! {

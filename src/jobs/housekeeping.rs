@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::base::timestamp::Timestamp;
+use crate::domain::metric::fact::{Fact, FactKind};
 use crate::domain::page::{MAX_PAGE_SIZE, PageRequest};
 use crate::lightrag::capture::sweep_staging;
 use crate::repository::sweep_temporary_files;
@@ -14,7 +15,7 @@ use crate::service::graphs::Graph;
 use crate::service::idempotency::REMEMBERED;
 use crate::service::{Error, Services};
 use crate::store::graphs::GraphFilter;
-use crate::store::{drills, idempotency_keys, leases, operations, schedule_runs};
+use crate::store::{drills, facts, idempotency_keys, leases, operations, schedule_runs};
 
 /// How often is looked what there is to do.
 const TICK: Duration = Duration::from_secs(60);
@@ -120,11 +121,13 @@ async fn tidy_up(services: &Services, backup_enabled: bool, recovery_enabled: bo
     let is_due = |last: Option<Instant>, period| last.is_none_or(|last| last.elapsed() >= period);
     if is_due(done.hourly, PERIOD) {
         idempotency_keys::delete_before(store.read(), now.minus(REMEMBERED)).await?;
+        services.forget_events().await?;
         schedule_runs::delete_before(store.read(), now.minus(RUNS_KEPT)).await?;
         drills::delete_before(store.read(), now.minus(DRILLS_KEPT)).await?;
         // Before anything is queued: graphs that are worked on are left out.
         if is_due(done.compared, RECORDS_PERIOD) {
             services.sweep_records().await?;
+            told(services.sweep_statistics().await.map(|_| ()), "compare statistics");
             done.compared = Some(Instant::now());
         }
         // Where nothing new is taken, nothing old is deleted. Nor by the hour in the first one: an operator who has started with another
@@ -132,6 +135,7 @@ async fn tidy_up(services: &Services, backup_enabled: bool, recovery_enabled: bo
         if backup_enabled && done.hourly.is_some() {
             told(services.expire_checkpoints().await, "remove checkpoints");
             services.expire_all().await?;
+            facts::insert(store.read(), Fact::new(FactKind::Retention, now)).await?;
         }
         done.hourly = Some(Instant::now());
     }

@@ -1,5 +1,6 @@
 //! Floor 4: what goes on by itself. The loops and their leases; the work is in `service`.
 
+mod collector;
 mod health;
 mod housekeeping;
 mod recovery;
@@ -15,6 +16,7 @@ use crate::domain::operation::OperationKind;
 use crate::service::{Error, Services};
 use crate::store::entity::operation::Model;
 
+pub use collector::{collect, count};
 pub use health::watch_health;
 pub use housekeeping::{housekeep, recover};
 pub use recovery::follow_recovery;

@@ -67,7 +67,11 @@ impl Worker {
         let registered = self.services.register_running(operation.operation_id, cancel.clone());
         let services = self.services.clone();
         self.services.tasks().spawn(async move {
+            let (kind, graph_id) = (operation.kind, operation.graph_id.clone());
             work_on(&services, operation, cancel).await;
+            if kind.changes_repository() {
+                services.measure_repository(&graph_id).await;
+            }
             drop(registered);
             drop(slot);
             services.wakeup().announce_work();

@@ -7,12 +7,14 @@ mod health;
 
 use std::time::Duration;
 
-use tonic::metadata::{Ascii, MetadataValue};
+use http::HeaderMap;
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{IntoRequest, Request};
 
 use crate::base::secret::Secret;
 use crate::base::timestamp::Timestamp;
+use crate::base::trace;
 use crate::domain::address::AddressRules;
 use crate::domain::peer::LARGEST_MESSAGE;
 use crate::proto::v1;
@@ -116,6 +118,9 @@ impl Peer {
     /// A call with the key, and with a time limit if there is one.
     fn call<T>(&self, message: impl IntoRequest<T>, limit: Option<Duration>) -> Request<T> {
         let mut request = message.into_request();
+        let mut headers = HeaderMap::new();
+        trace::name_to(&mut headers);
+        *request.metadata_mut() = MetadataMap::from_headers(headers);
         if let Some(key) = &self.key {
             request.metadata_mut().insert("authorization", key.clone());
         }

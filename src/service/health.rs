@@ -11,14 +11,17 @@ use tokio::time::{Instant, timeout};
 
 use super::Services;
 use super::error::Error;
+use super::monitoring::events::NewEvent;
 use super::operations::to_json;
 use crate::base::ids::HealthCheckId;
 use crate::base::timestamp::Timestamp;
+use crate::domain::event::{EventTopic, Severity};
 use crate::domain::graph_id::GraphId;
 use crate::domain::health::{ComponentType, Health, HealthStatus};
+use crate::domain::metric::fact::{Fact, FactKind};
 use crate::store::entity::graph;
 use crate::store::entity::health_check::Model;
-use crate::store::{graphs, health_checks};
+use crate::store::{self, facts, graphs, health_checks, sampling};
 
 /// How long what was found is kept.
 const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -51,6 +54,8 @@ pub struct RecoveryHealth {
     pub components: Vec<Model>,
     /// How each enabled target was when it was looked at last.
     pub targets: Vec<Model>,
+    /// Whether there are components that nobody has looked at yet.
+    pub unseen: bool,
 }
 
 impl Services {
@@ -59,11 +64,17 @@ impl Services {
     /// # Errors
     /// The database's.
     pub async fn recovery_health(&self) -> Result<RecoveryHealth, Error> {
+        let (read, now) = (self.store().read(), self.now());
+        let mut found = HashMap::new();
+        for component_type in [ComponentType::Graph, ComponentType::Backup] {
+            for check in sampling::newest_health_checks(read, component_type, now).await? {
+                found.insert((component_type, check.component_id.clone()), check);
+            }
+        }
         let (mut components, mut unseen) = (Vec::new(), false);
-        for graph in graphs::list_all(self.store().read()).await? {
+        for graph in graphs::list_all(read).await? {
             for component_type in components_of(&graph) {
-                let found = health_checks::find_newest(self.store().read(), *component_type, graph.graph_id.as_str(), self.now()).await?;
-                match found.filter(|check| check.checked_at >= graph.created_at) {
+                match found.remove(&(*component_type, graph.graph_id.to_string())) {
                     Some(check) => components.push(self.aged(check)),
                     None => unseen = true,
                 }
@@ -72,7 +83,7 @@ impl Services {
         let targets: Vec<Model> = self.target_health().await?;
         let statuses = components.iter().chain(&targets).map(|check| check.status).chain(unseen.then_some(HealthStatus::Unknown));
         let checked_at = components.iter().map(|check| check.checked_at).max();
-        Ok(RecoveryHealth { overall: HealthStatus::worst(statuses), checked_at, components, targets })
+        Ok(RecoveryHealth { overall: HealthStatus::worst(statuses), checked_at, components, targets, unseen })
     }
 
     /// How long a finding counts.
@@ -129,6 +140,7 @@ impl Services {
     }
 
     async fn check_graph(&self, graph: &graph::Model) -> Result<(), Error> {
+        let began = Instant::now();
         let known = Arc::new(self.known_of(graph).await?);
         let (services, looked_at, knows) = (self.clone(), graph.clone(), Arc::clone(&known));
         let look = async move { services.look_at_backup(&looked_at, &knows).await };
@@ -146,7 +158,26 @@ impl Services {
             };
             rows.push(self.health_row(graph, ComponentType::Graph, &source)?);
         }
-        Ok(health_checks::insert(self.store().read(), rows).await?)
+        self.note_health(graph, rows, began.elapsed()).await
+    }
+
+    /// Notes what was found, how long that took, and tells of each component that is another way than before.
+    async fn note_health(&self, graph: &graph::Model, rows: Vec<Model>, duration: Duration) -> Result<(), Error> {
+        let transaction = self.store().begin().await?;
+        let mut told = Vec::new();
+        for row in &rows {
+            let before = health_checks::find_newest(&*transaction, row.component_type, &row.component_id, row.checked_at).await?;
+            let before = before.filter(|check| check.checked_at >= graph.created_at).map(|check| check.status);
+            if before.is_some_and(|before| before != row.status) || before.is_none() && row.status > HealthStatus::Unknown {
+                told.push(changed(row, before));
+            }
+        }
+        health_checks::insert(&*transaction, rows).await?;
+        facts::insert(&*transaction, Fact { amount: duration.as_secs_f64(), ..Fact::new(FactKind::HealthCheck, self.now()) }).await?;
+        self.tell_events(&*transaction, told).await?;
+        store::commit(transaction).await?;
+        self.wakeup().announce_change();
+        Ok(())
     }
 
     /// What a look at a component gives; none where that takes too long, or an earlier one has not come back: a mount that hangs holds one
@@ -191,6 +222,22 @@ impl Services {
             details: to_json(&health.details)?,
             checked_at: now,
         })
+    }
+}
+
+fn changed(row: &Model, before: Option<HealthStatus>) -> NewEvent {
+    let severity = match row.status {
+        HealthStatus::Healthy => Severity::Info,
+        HealthStatus::Unknown | HealthStatus::Degraded => Severity::Warning,
+        HealthStatus::Offline | HealthStatus::Critical => Severity::Critical,
+    };
+    let was = before.map(|before| format!(", {before} before")).unwrap_or_default();
+    NewEvent {
+        topic: EventTopic::Health,
+        severity,
+        graph_id: Some(row.component_id.clone()),
+        subject_id: Some(row.component_id.clone()),
+        message: format!("{} is {} now{was}: {}", row.component_type, row.status, row.message),
     }
 }
 

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::HeaderMap;
 use reqwest::{Client, redirect};
 use serde_json::json;
 use sha2::Sha256;
@@ -21,6 +22,7 @@ use super::processes::{Mark, program};
 use crate::base::control::Control;
 use crate::base::ids::{FailoverId, OperationId};
 use crate::base::secret::Secret;
+use crate::base::trace;
 use crate::domain::failover::{Member, StepOutcome};
 use crate::domain::hook::{Hook, HookAction, HookEvent, Hooks};
 
@@ -188,7 +190,9 @@ impl Services {
         // The body goes to this address only: not along redirects, and not to a proxy that the environment names.
         let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(limit).build();
         let client = client.map_err(|error| HookFailure::failed(error.without_url().to_string()))?;
-        let mut request = client.post(url).header("Content-Type", "application/json");
+        let mut headers = HeaderMap::new();
+        trace::name_to(&mut headers);
+        let mut request = client.post(url).headers(headers).header("Content-Type", "application/json");
         if let Some(secret) = &self.settings().failover.hook_secret {
             request = request.header(SIGNATURE, signature(secret, body.as_bytes()));
         }

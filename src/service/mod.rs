@@ -34,6 +34,7 @@ pub mod looking;
 mod lost_records;
 mod lower_errors;
 mod manifest;
+pub mod monitoring;
 pub mod operations;
 pub mod overview;
 pub mod paths;
@@ -94,6 +95,7 @@ use crate::lightrag::audit::AuditCache;
 use crate::repository::Repositories;
 use crate::store::entity::audit_event;
 use crate::store::{Store, audit_events};
+use crate::telemetry::Telemetry;
 
 use checkpoint_schedule::RecoverySettings;
 use drills::DrillSettings;
@@ -139,6 +141,8 @@ pub struct Settings {
     pub secret_keys: sealed::SecretKeys,
     /// How copies go to other places.
     pub replication: replication::ReplicationSettings,
+    /// What is measured.
+    pub monitoring: monitoring::MonitoringSettings,
 }
 
 impl Settings {
@@ -165,13 +169,15 @@ struct Inner {
     heavy_reads: heavy_reads::HeavyReads,
     health: health::Looking,
     sending: replication::Sending,
+    monitoring: monitoring::Monitoring,
+    telemetry: Telemetry,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
 
 impl Services {
     /// Puts the bag together.
-    pub fn new(settings: Settings, store: Store, clock: Arc<dyn Clock>, ids: IdSource) -> Self {
+    pub fn new(settings: Settings, store: Store, clock: Arc<dyn Clock>, ids: IdSource, telemetry: Telemetry) -> Self {
         let instance_id = InstanceId::new(&ids, clock.now());
         let copies = settings.places.storage.join(COPIES);
         let repositories = Repositories::with_apart(settings.repository_password.clone(), OPEN_REPOSITORIES, &copies);
@@ -179,6 +185,7 @@ impl Services {
         let (heavy_reads, ids) = (heavy_reads::HeavyReads::default(), Arc::new(ids));
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let (health, sending) = (health::Looking::default(), replication::Sending::default());
+        let monitoring = monitoring::Monitoring::default();
         Self(Arc::new(Inner {
             settings,
             store,
@@ -191,6 +198,8 @@ impl Services {
             heavy_reads,
             health,
             sending,
+            monitoring,
+            telemetry,
             tasks,
             stopping,
         }))
@@ -254,6 +263,16 @@ impl Services {
     /// What is on its way to targets.
     fn sending(&self) -> &replication::Sending {
         &self.0.sending
+    }
+
+    /// Who measures.
+    fn monitoring(&self) -> &monitoring::Monitoring {
+        &self.0.monitoring
+    }
+
+    /// What is measured, as it goes out.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
     }
 
     /// Every task of this process is tracked here.

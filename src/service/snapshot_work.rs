@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Services;
 use super::error::{Error, ErrorKind};
 use super::inputs::Inputs;
@@ -20,6 +22,7 @@ use crate::base::tap::Tap;
 use crate::base::timestamp::Timestamp;
 use crate::domain::entry::Entry;
 use crate::domain::finding::{Consistency, Verdict};
+use crate::domain::metric::fact::{Fact, FactKind};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::lightrag;
 use crate::lightrag::audit::{Audit, AuditCache};
@@ -28,7 +31,7 @@ use crate::lightrag::server::{Quiescence, Server, Waited};
 use crate::lightrag::workspace::{Layout, Store};
 use crate::repository::{self, BackupRequest, Beside, Figures, LockKind, MakeManifest, RecordId, Repository, Source, Stored};
 use crate::store::entity::{graph, operation, snapshot};
-use crate::store::{self, operations, snapshots};
+use crate::store::{self, facts, operations, snapshots};
 
 /// How often a LightRAG server is asked whether it has come to rest.
 const QUIET_POLL: Duration = Duration::from_millis(500);
@@ -66,7 +69,12 @@ impl Services {
         if operation.attempt > 1 && row.data_hash.is_some() && self.adopt_record(operation, &mut row, &repository, control).await? {
             return Ok(());
         }
+        let asked = Instant::now();
         let server = self.wait_until_quiet(&graph, control).await?;
+        if graph.server_url.is_some() {
+            let waited = Fact { amount: asked.elapsed().as_secs_f64(), ..Fact::new(FactKind::Quiesce, self.now()) };
+            facts::insert(self.store().read(), waited).await?;
+        }
         let parent = parent.and_then(|parent| parent.record_id).and_then(|id| RecordId::parse(&id));
         let lock = HeldLock::take(self, &repository, LockKind::Shared, control).await?;
         let inputs = match &row.inputs_dir {

@@ -11,9 +11,11 @@ use crate::base::ids::{
 use crate::base::timestamp::Timestamp;
 use crate::domain::checkpoint::{CheckpointOrigin, CheckpointState, ValidationState};
 use crate::domain::drill::DrillState;
+use crate::domain::event::{EventTopic, Severity};
 use crate::domain::failover::{FailoverKind, FailoverState, Phase};
 use crate::domain::graph_id::GraphId;
 use crate::domain::health::{ComponentType, HealthStatus};
+use crate::domain::metric::fact::FactKind;
 use crate::domain::operation::{OperationKind, OperationState};
 use crate::domain::policy::{BusyPolicy, InconsistentPolicy};
 use crate::domain::schedule_run::{RunOutcome, ScheduleAction, ScheduleOrigin};
@@ -104,6 +106,9 @@ text_columns! {
     VerificationLevel: VerificationLevel::parse,
     TargetId: TargetId::parse,
     EventId: EventId::parse,
+    EventTopic: EventTopic::parse,
+    FactKind: FactKind::parse,
+    Severity: Severity::parse,
     SendOrder: SendOrder::parse,
     TargetStatus: TargetStatus::parse,
     EventKind: EventKind::parse,

@@ -39,3 +39,11 @@ pub async fn take(
     let row = Entity::find_by_id(name.to_owned()).one(connection).await.map_err(Error::during("find a lease"))?;
     Ok(row.is_some_and(|row| row.instance_id == holder && row.until_at > now))
 }
+
+/// All leases, held or run out.
+///
+/// # Errors
+/// The database's.
+pub async fn list(connection: &impl ConnectionTrait) -> Result<Vec<Model>, Error> {
+    Entity::find().all(connection).await.map_err(Error::during("list leases"))
+}

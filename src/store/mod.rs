@@ -6,12 +6,15 @@ mod columns;
 pub mod drills;
 pub mod entity;
 mod error;
+pub mod events;
+pub mod facts;
 pub mod failovers;
 pub mod fences;
 pub mod graphs;
 pub mod health_checks;
 pub mod idempotency_keys;
 pub mod leases;
+pub mod metric_history;
 pub mod operations;
 pub mod overview;
 pub mod pins;
@@ -19,10 +22,13 @@ pub mod probes;
 pub mod replicas;
 pub mod replications;
 pub mod retention;
+pub mod sampling;
 pub mod schedule_runs;
 pub mod schedules;
 pub mod snapshots;
 pub mod standbys;
+pub mod statistics;
+pub mod tallies;
 pub mod target_events;
 pub mod targets;
 pub mod validations;
@@ -35,8 +41,8 @@ use std::time::Duration;
 
 use migrations::Migrator;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait as _,
+    AccessMode, ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, IsolationLevel,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
 };
 use sea_orm_migration::MigratorTrait as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -137,6 +143,17 @@ impl Store {
         Ok(Transaction { inner, _writer: writer })
     }
 
+    /// Begins a transaction that only reads: all that it reads is as of one moment.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn begin_reading(&self) -> Result<DatabaseTransaction, Error> {
+        let isolation = (!self.is_sqlite()).then_some((Some(IsolationLevel::RepeatableRead), Some(AccessMode::ReadOnly)));
+        let (isolation_level, access_mode) = isolation.unwrap_or_default();
+        let options = TransactionOptions { isolation_level, access_mode, ..TransactionOptions::default() };
+        self.connection.begin_with_options(options).await.map_err(Error::during("begin to read"))
+    }
+
     /// Makes all that was committed last through a power cut, where the database does not do so by itself.
     ///
     /// # Errors
@@ -148,6 +165,18 @@ impl Store {
             flushed.map_err(Error::during("flush the database"))?;
         }
         Ok(())
+    }
+
+    /// How many connections are open, and how many of them are idle.
+    pub fn connections(&self) -> (u32, u32) {
+        let figures = |size: u32, idle: usize| (size, u32::try_from(idle).unwrap_or(u32::MAX));
+        if self.is_sqlite() {
+            let pool = self.connection.get_sqlite_connection_pool();
+            figures(pool.size(), pool.num_idle())
+        } else {
+            let pool = self.connection.get_postgres_connection_pool();
+            figures(pool.size(), pool.num_idle())
+        }
     }
 
     /// Whether the database answers.

@@ -69,6 +69,14 @@ pub async fn list(
     Ok(page.page(rows, |row| (row.created_at, row.schedule_id.to_string())))
 }
 
+/// All schedules.
+///
+/// # Errors
+/// The database's.
+pub async fn list_all(connection: &impl ConnectionTrait) -> Result<Vec<Model>, Error> {
+    Entity::find().all(connection).await.map_err(Error::during("list schedules"))
+}
+
 /// Schedules that are due, those that have waited longest first.
 ///
 /// # Errors

@@ -20,8 +20,9 @@ use crate::trouble::reason;
 /// Three snapshots of long ago: the newest is kept, the others are expired by now.
 async fn aged() -> Scene {
     let Scene { directory } = Scene::new();
-    let mut environment: HashMap<String, String> =
-        ["LIGHTKEEP_HTTP_ADDR", "LIGHTKEEP_GRPC_ADDR"].map(|name| (name.to_owned(), "127.0.0.1:0".to_owned())).into();
+    let mut environment: HashMap<String, String> = ["LIGHTKEEP_HTTP_ADDR", "LIGHTKEEP_GRPC_ADDR", "LIGHTKEEP_METRICS_ADDR"]
+        .map(|name| (name.to_owned(), "127.0.0.1:0".to_owned()))
+        .into();
     // Years have passed when the next server starts: a schedule would make up for them.
     environment.insert("LIGHTRAG_AUTO_BACKUP_INTERVAL".to_owned(), "0".to_owned());
     let app = TestApp::start_in(directory, environment).await;

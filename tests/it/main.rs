@@ -34,6 +34,7 @@ mod inputs_restore;
 mod lightrag;
 mod looking;
 mod maintenance;
+mod monitoring;
 mod on_change;
 mod openapi;
 mod operations;

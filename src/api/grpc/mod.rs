@@ -2,6 +2,7 @@
 
 mod backup;
 mod convert;
+mod monitoring;
 mod operation;
 mod reading;
 mod recovery;
@@ -12,6 +13,7 @@ mod retention;
 mod schedule;
 
 pub use backup::BackupGrpc;
+pub use monitoring::MonitoringGrpc;
 pub use operation::OperationGrpc;
 pub use recovery::RecoveryGrpc;
 pub use replica::ReplicaGrpc;

@@ -4,6 +4,7 @@
 
 mod database;
 mod hooks;
+mod monitoring;
 mod parse;
 mod paths;
 mod problems;
@@ -20,6 +21,7 @@ use std::thread;
 
 pub use database::{DatabaseUrl, PostgresUrl};
 use hooks::hooks;
+pub use monitoring::{LogFormat, MonitoringConfig};
 pub use problems::Problems;
 use sources::Sources;
 
@@ -71,7 +73,7 @@ pub struct Config {
     pub http_addr: SocketAddr,
     /// Where gRPC listens.
     pub grpc_addr: SocketAddr,
-    /// Where `/metrics` listens, if `metrics_enabled`.
+    /// Where `/metrics` listens, if metrics are collected.
     pub metrics_addr: SocketAddr,
     /// The directory of the repositories; absolute; need not exist.
     pub storage: PathBuf,
@@ -145,16 +147,8 @@ pub struct Config {
     pub hook_secret: Option<Secret>,
     /// How long LightRAG servers have until they are healthy that hooks start, in seconds; at least 1.
     pub failover_server_timeout_seconds: u32,
-    /// Whether metrics are collected and served.
-    pub metrics_enabled: bool,
-    /// The period of metric collection, in seconds; at least 1.
-    pub metrics_collection_interval_seconds: u32,
-    /// Whether components are checked.
-    pub health_check_enabled: bool,
-    /// Whether events are kept in the database.
-    pub event_logging_enabled: bool,
-    /// How long events are kept, in days; at least 1.
-    pub event_retention_days: u32,
+    /// What is measured, kept and told.
+    pub monitoring: MonitoringConfig,
 }
 
 impl Config {
@@ -177,7 +171,7 @@ impl Config {
         let grpc_addr = sources.read(&table::GRPC_ADDR);
         let metrics_addr = sources.read(&table::METRICS_ADDR);
         let metrics_port = sources.read(&table::METRICS_PORT).and_then(|port| u16::try_from(port).ok());
-        let metrics_enabled = sources.read(&table::METRICS_ENABLED);
+        let monitoring = MonitoringConfig::read(sources);
         let api_key = sources.read(&table::API_KEY);
         let peer_keys = sources.read(&table::PEER_KEYS).unwrap_or_default();
         let insecure_no_auth = sources.read(&table::INSECURE_NO_AUTH);
@@ -215,17 +209,17 @@ impl Config {
         let hooks = hooks(sources, working_dir);
         let hook_secret = sources.read(&table::HOOK_SECRET);
         let failover_server_timeout_seconds = sources.read(&table::FAILOVER_SERVER_TIMEOUT);
-        let metrics_collection_interval_seconds = sources.read(&table::METRICS_COLLECTION_INTERVAL);
-        let health_check_enabled = sources.read(&table::HEALTH_CHECK_ENABLED);
-        let event_logging_enabled = sources.read(&table::EVENT_LOGGING_ENABLED);
-        let event_retention_days = sources.read(&table::EVENT_LOG_RETENTION);
         for setting in [&table::S3_BUCKET, &table::S3_REGION, &table::S3_KEY_PREFIX] {
             sources.read(setting);
         }
         let metrics_addr = metrics_addr.or(metrics_port.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)));
         check_ports(
             sources,
-            [("http", http_addr), ("grpc", grpc_addr), ("metrics", metrics_addr.filter(|_| metrics_enabled == Some(true)))],
+            [
+                ("http", http_addr),
+                ("grpc", grpc_addr),
+                ("metrics", metrics_addr.filter(|_| monitoring.as_ref().is_some_and(|monitoring| monitoring.metrics_enabled))),
+            ],
         );
         if api_key.is_none() && insecure_no_auth != Some(true) {
             check_loopback(sources, http_addr, &table::HTTP_ADDR.names);
@@ -275,11 +269,7 @@ impl Config {
             hooks,
             hook_secret,
             failover_server_timeout_seconds: failover_server_timeout_seconds?,
-            metrics_enabled: metrics_enabled?,
-            metrics_collection_interval_seconds: metrics_collection_interval_seconds?,
-            health_check_enabled: health_check_enabled?,
-            event_logging_enabled: event_logging_enabled?,
-            event_retention_days: event_retention_days?,
+            monitoring: monitoring?,
         })
     }
 }

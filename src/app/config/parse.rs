@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::LogLevel;
+use super::{LogFormat, LogLevel};
 use crate::domain::peer::PeerKey;
 
 /// 1, true, yes, on or 0, false, no, off, in any case.
@@ -48,6 +48,15 @@ pub(super) fn log_level(value: &str) -> Result<LogLevel, String> {
         // Python has one level more; LightRAG's users may have it set.
         "ERROR" | "CRITICAL" => Ok(LogLevel::Error),
         _ => Err(format!("must be one of `DEBUG`, `INFO`, `WARNING`, `ERROR`: {value}")),
+    }
+}
+
+/// text or json, in any case.
+pub(super) fn log_format(value: &str) -> Result<LogFormat, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("must be `text` or `json`: {value}")),
     }
 }
 

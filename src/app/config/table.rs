@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::LogLevel;
-use super::parse::{address, boolean, log_level, name, number, peer_keys, share, text, unsupported};
+use super::parse::{address, boolean, log_format, log_level, name, number, peer_keys, share, text, unsupported};
+use super::{LogFormat, LogLevel};
 use crate::base::secret::Secret;
 use crate::domain::peer::PeerKey;
 
@@ -115,6 +115,10 @@ settings! {
     METRICS_COLLECTION_INTERVAL: u32 =
         "", ["LIGHTRAG_METRICS_COLLECTION_INTERVAL_SECONDS", "LIGHTRAG_METRICS_COLLECTION_INTERVAL"],
         "metrics.collection_interval_seconds", "60", number::<1, MAX_SECONDS>;
+    METRICS_GRAPH_LIMIT: u32 = "", ["LIGHTKEEP_METRICS_GRAPH_LIMIT"], "metrics.graph_limit", "500", number::<0, 100_000>;
+    HISTORY_SERIES_LIMIT: u32 = "", ["LIGHTKEEP_HISTORY_SERIES_LIMIT"], "metrics.history_series_limit", "2000", number::<0, 100_000>;
+    OTLP_ENDPOINT: String = "", ["OTEL_EXPORTER_OTLP_ENDPOINT"], "", "", text;
+    LOG_FORMAT: LogFormat = "--log-format", ["LIGHTKEEP_LOG_FORMAT"], "server.log_format", "text", log_format;
     HEALTH_CHECK_ENABLED: bool = "", ["LIGHTRAG_HEALTH_CHECK_ENABLED"], "health.enabled", "true", boolean;
     EVENT_LOGGING_ENABLED: bool = "", ["LIGHTRAG_EVENT_LOGGING_ENABLED"], "events.enabled", "true", boolean;
     EVENT_LOG_RETENTION: u32 = "", ["LIGHTRAG_EVENT_LOG_RETENTION"], "events.retention_days", "90", number::<1, MAX_DAYS>;

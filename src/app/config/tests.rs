@@ -35,11 +35,11 @@ fn defaults() {
     assert_eq!(config.password, PasswordSource::Generated);
     assert!(config.api_key.is_none() && !config.instance_name.is_empty() && config.max_parallel_operations > 0);
     assert_eq!(config.log_level, LogLevel::Info);
-    assert!(config.backup_enabled && config.replication_enabled && config.recovery_enabled && config.metrics_enabled);
-    assert!(config.health_check_enabled && config.event_logging_enabled);
+    assert!(config.backup_enabled && config.replication_enabled && config.recovery_enabled && config.monitoring.metrics_enabled);
+    assert!(config.monitoring.health_check_enabled && config.monitoring.event_logging_enabled);
     assert_eq!((config.retention_days, config.auto_backup_interval_hours, config.checkpoint_interval_hours), (30, 24, 12));
     assert_eq!((config.replication_health_check_interval_seconds, config.replication_max_targets), (300, 5));
-    assert_eq!((config.metrics_collection_interval_seconds, config.event_retention_days), (60, 90));
+    assert_eq!((config.monitoring.metrics_collection_interval_seconds, config.monitoring.event_retention_days), (60, 90));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn flags_win_over_environment_over_dot_env_over_file() {
     let flags = ["lightkeep", "--config", "c.toml", "serve", "--http-addr", "127.0.0.1:31"];
     let config = load(&flags, &environment, dir.path()).expect("a configuration");
     assert_eq!((config.http_addr.port(), config.grpc_addr.port()), (31, 22));
-    assert_eq!((config.retention_days, config.event_retention_days), (13, 4));
+    assert_eq!((config.retention_days, config.monitoring.event_retention_days), (13, 4));
 }
 
 #[test]

@@ -129,6 +129,9 @@ fn print_next(server: &Server, storage: &Path, workspace: &Path, snapshot_id: &s
         target.display()
     );
     println!("  grpcurl -plaintext -d '{{\"graph_id\": \"{GRAPH_ID}\"}}' {grpc} lightkeep.v1.BackupService/ListSnapshots");
+    if let Some(metrics) = server.metrics_addr() {
+        println!("  curl http://{metrics}/metrics");
+    }
     println!("  restic -r {0}/{GRAPH_ID} --password-file {0}/repository.key snapshots", storage.display());
 }
 
@@ -141,5 +144,10 @@ async fn bind(config: &Config) -> anyhow::Result<Listeners> {
     };
     let http = bind(config.http_addr).await.with_context(|| format!("cannot listen for HTTP: {}", config.http_addr))?;
     let grpc = bind(config.grpc_addr).await.with_context(|| format!("cannot listen for gRPC: {}", config.grpc_addr))?;
-    Ok(Listeners { http, grpc })
+    let metrics = if config.monitoring.metrics_enabled {
+        Some(bind(config.metrics_addr).await.with_context(|| format!("cannot listen for metrics: {}", config.metrics_addr))?)
+    } else {
+        None
+    };
+    Ok(Listeners { http, grpc, metrics })
 }

@@ -1,8 +1,12 @@
 //! Metrics: what is measured, as it is named outside, and what a set of samples is.
 
+mod collected;
+pub mod fact;
+pub mod history;
 pub mod names;
 mod samples;
 
+pub use collected::{Collected, HistogramCounts};
 pub use samples::{Sample, Samples};
 
 /// How a metric behaves.
@@ -65,8 +69,8 @@ impl Metric {
         if self.name == names::HEALTH_CHECK_DURATION.name { names::REQUEST_BUCKETS } else { names::OPERATION_BUCKETS }
     }
 
-    /// The place of the label `graph`, if it has one.
+    /// The place of the label that names a graph, if it has one. A component may be one.
     pub fn graph_label(&self) -> Option<usize> {
-        self.labels.iter().position(|label| *label == "graph")
+        self.labels.iter().position(|label| ["graph", "component"].contains(label))
     }
 }

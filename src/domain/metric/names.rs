@@ -56,6 +56,7 @@ metrics! {
     PROTECTED_UNTIL = Gauge Min "lightkeep_graph_protected_timestamp_seconds" ["graph"] "The state that a graph can be brought back to: when the capture of its newest good snapshot began";
     GRAPH_SIZE = Gauge Sum "lightkeep_backup_size_bytes" ["graph"] "Size of the files of a graph in its newest good snapshot";
     GRAPH_STORED = Gauge Sum "lightkeep_backup_stored_bytes" ["graph"] "What all snapshots of a graph have added to its repository";
+    REPOSITORY_SIZE = Gauge Sum "lightkeep_repository_size_bytes" ["graph"] "Size of the files of a graph's repository after the last operation on it";
     GRAPH_SNAPSHOTS = Gauge Sum "lightkeep_snapshots" ["graph"] "Snapshots of a graph that can be restored";
     GRAPH_RECORDS = Gauge Sum "lightkeep_backup_records" ["graph", "kind"] "Records in the newest good snapshot of a graph, by kind";
     GRAPH_SIZE_CHANGE = Gauge Min "lightkeep_backup_size_change_ratio" ["graph"] "Size of the newest snapshot of a graph against the one before, 0 for no change, -0.3 for 30 % less";

@@ -1,6 +1,6 @@
 //! A set of samples: what was measured at one time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Fold, LabelValues, Metric, OTHER};
 
@@ -28,6 +28,14 @@ impl Samples {
     /// Adds what was measured of a metric without labels.
     pub fn add_one(&mut self, metric: &Metric, value: f64) {
         self.add(metric, [""; 0], value);
+    }
+
+    /// Adds zeros for the series of which nothing was counted yet.
+    pub fn add_zeros(&mut self, metric: &Metric, all: impl IntoIterator<Item = LabelValues>) {
+        let series = self.0.entry(metric.name).or_default();
+        let known: HashSet<LabelValues> = series.iter().map(|sample| sample.labels.clone()).collect();
+        let missing = all.into_iter().filter(|labels| !known.contains(labels));
+        series.extend(missing.map(|labels| Sample { labels, value: 0.0 }));
     }
 
     /// The samples of a metric.

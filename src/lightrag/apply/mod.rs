@@ -20,7 +20,7 @@ use crate::lightrag::Error;
 
 pub(in crate::lightrag) use journal::journal_name;
 use journal::{Identity, Journal, Method, sync_directory};
-pub use preflight::{Target, free_bytes, is_writable, places_written, preflight_target};
+pub use preflight::{Target, free_bytes, is_writable, places_written, preflight_target, room};
 
 /// Called at each step where a crash matters. Production passes the fail points; tests stop here.
 type Reach<'r> = &'r mut dyn FnMut(&'static str) -> Result<(), Error>;

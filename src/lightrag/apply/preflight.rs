@@ -55,8 +55,16 @@ pub fn places_written(target: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// [`Error::TargetUnwritable`] when that cannot be told.
 pub fn free_bytes(place: &Path) -> Result<u64, Error> {
+    Ok(room(place)?.0)
+}
+
+/// How much of the file system of a place is free for us, and how large it is, bytes.
+///
+/// # Errors
+/// It cannot be asked.
+pub fn room(place: &Path) -> Result<(u64, u64), Error> {
     let room = statvfs(place).map_err(|errno| Error::TargetUnwritable { path: place.to_path_buf(), source: errno.into() })?;
-    Ok(room.f_bavail.saturating_mul(room.f_frsize))
+    Ok((room.f_bavail.saturating_mul(room.f_frsize), room.f_blocks.saturating_mul(room.f_frsize)))
 }
 
 /// Whether files may be made in a directory.

@@ -125,7 +125,7 @@ impl Services {
     }
 
     /// A target as it is known to be: how it was long ago, as while nobody looked, says nothing.
-    pub(super) fn aged_target(&self, target: Model) -> Model {
+    pub(in crate::service) fn aged_target(&self, target: Model) -> Model {
         if self.is_aged(&target) { Model { status: TargetStatus::Unknown, ..target } } else { target }
     }
 

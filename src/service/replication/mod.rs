@@ -1,12 +1,12 @@
 //! Copies in other places: targets, what is sent to them, what is received from others, and how far each is.
 
-mod condition;
+pub(super) mod condition;
 mod destination;
 mod events;
 mod fingerprint;
 mod mirror;
 mod place;
-mod queue;
+pub(super) mod queue;
 mod receiving;
 mod recover_work;
 mod repairing;

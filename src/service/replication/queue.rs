@@ -206,7 +206,7 @@ pub(super) fn is_of_target(error: &Error) -> bool {
 }
 
 /// The graphs that a target takes: those with its labels, and a source of their own.
-pub(super) fn selected(target: &target::Model, graphs: &[graph::Model]) -> Vec<GraphId> {
+pub(in crate::service) fn selected(target: &target::Model, graphs: &[graph::Model]) -> Vec<GraphId> {
     // It was read when it was written: only somebody who writes to the database himself can have another one there.
     let Ok(selector) = Selector::parse(&target.graph_selector) else { return Vec::new() };
     let own = graphs.iter().filter(|graph| !graph.graph_id.is_copy());

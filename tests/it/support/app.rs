@@ -52,6 +52,7 @@ impl TestApp {
         let environment: HashMap<String, String> = [
             ("LIGHTKEEP_HTTP_ADDR", "127.0.0.1:0".to_owned()),
             ("LIGHTKEEP_GRPC_ADDR", "127.0.0.1:0".to_owned()),
+            ("LIGHTKEEP_METRICS_ADDR", "127.0.0.1:0".to_owned()),
             ("LIGHTKEEP_ALLOWED_ROOTS", directory.path().join("data").display().to_string()),
             ("LIGHTRAG_BACKUP_STORAGE", directory.path().join("backups").display().to_string()),
             ("LIGHTRAG_RECOVERY_DB_URL", url),

@@ -22,6 +22,7 @@ pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lightkeep"));
     command.current_dir(directory).args(arguments).env_clear();
     command.env("PATH", "/usr/bin:/bin").env("LIGHTKEEP_HTTP_ADDR", "127.0.0.1:0").env("LIGHTKEEP_GRPC_ADDR", "127.0.0.1:0");
+    command.env("LIGHTKEEP_METRICS_ADDR", "127.0.0.1:0");
     // Nothing by itself but what a test is about.
     command.env("LIGHTRAG_RECOVERY_CHECKPOINT_INTERVAL", "0").env("LIGHTRAG_HEALTH_CHECK_ENABLED", "false");
     command

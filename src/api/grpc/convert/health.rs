@@ -20,7 +20,7 @@ pub(in crate::api::grpc) fn to_proto(health: RecoveryHealth) -> v1::RecoveryHeal
     }
 }
 
-fn component_to_proto(check: &Model) -> v1::ComponentHealth {
+pub(super) fn component_to_proto(check: &Model) -> v1::ComponentHealth {
     v1::ComponentHealth {
         component_id: check.component_id.clone(),
         component_type: check.component_type.to_string(),
@@ -31,7 +31,7 @@ fn component_to_proto(check: &Model) -> v1::ComponentHealth {
     }
 }
 
-fn status_to_proto(status: HealthStatus) -> v1::HealthStatus {
+pub(super) fn status_to_proto(status: HealthStatus) -> v1::HealthStatus {
     match status {
         HealthStatus::Healthy => v1::HealthStatus::Healthy,
         HealthStatus::Unknown => v1::HealthStatus::Unknown,

@@ -3,11 +3,13 @@
 pub(super) mod checkpoint;
 pub(super) mod difference;
 pub(super) mod drill;
+pub(super) mod event;
 pub(super) mod failover;
 pub(super) mod graph;
 pub(super) mod health;
 mod json;
 pub(super) mod looking;
+pub(super) mod monitoring;
 pub(super) mod operation;
 pub(super) mod policy;
 pub(super) mod probe;

@@ -1,0 +1,203 @@
+//! The history of metrics: what was collected is kept as it was for two hours, by five minutes for two days, by the hour for 90 days.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::Services;
+use super::super::error::Error;
+use crate::base::timestamp::Timestamp;
+use crate::domain::metric::history::{FIVE_MINUTES, HOUR, POINTS_MAX, Point, RESOLUTIONS, by_steps, spans};
+use crate::domain::metric::{Collected, Metric, MetricType, names};
+use crate::domain::validate::Violations;
+use crate::store::entity::{metric_point, metric_series};
+use crate::store::metric_history::{self, SeriesName};
+use crate::store::{self};
+
+/// The most series that one answer has.
+pub const SERIES_MAX: usize = 100;
+
+/// Until when points were put together, seconds since the epoch; by this process.
+#[derive(Debug, Default)]
+pub(super) struct Rolled {
+    five_minutes: i64,
+    hour: i64,
+}
+
+/// What is asked of the history.
+#[derive(Debug, Clone)]
+pub struct HistoryQuery {
+    /// The metric.
+    pub metric: String,
+    /// What its labels must be; those that are not named do not matter.
+    pub labels: BTreeMap<String, String>,
+    /// From then.
+    pub from: Timestamp,
+    /// Until before then.
+    pub until: Timestamp,
+    /// How long a time each point stands for.
+    pub step: Duration,
+}
+
+/// What the history tells of a series.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// In their order.
+    pub points: Vec<Point>,
+}
+
+impl Services {
+    /// Adds what was collected to the history, and puts together and forgets what has come to be old enough.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn record_history(&self, collected: &Collected) -> Result<(), Error> {
+        let Some(at) = collected.at else { return Ok(()) };
+        let mut values: Vec<(SeriesName, f64)> = Vec::new();
+        // What concerns all comes before what concerns each graph: where there is not room for all, that is kept.
+        let mut metrics: Vec<&Metric> = names::ALL.iter().filter(|metric| has_history(metric)).collect();
+        metrics.sort_by_key(|metric| metric.graph_label().is_some());
+        let limit = usize::try_from(self.settings().monitoring.series_limit).unwrap_or(usize::MAX);
+        for metric in metrics {
+            for sample in collected.shown(metric) {
+                if values.len() < limit {
+                    values.push(((metric.name.to_owned(), serde_json::Value::from(sample.labels).to_string()), sample.value));
+                }
+            }
+        }
+        let names: Vec<SeriesName> = values.iter().map(|(name, _)| name.clone()).collect();
+        let seconds = at.micros().div_euclid(1_000_000);
+        let transaction = self.store().begin().await?;
+        let numbers = metric_history::see_series(&*transaction, &names, at).await?;
+        let points: Vec<metric_point::Model> =
+            values.into_iter().filter_map(|(name, value)| Some(sampled(*numbers.get(&name)?, seconds, value))).collect();
+        metric_history::insert_points(&*transaction, &points).await?;
+        store::commit(transaction).await?;
+        self.tidy_history(seconds, at).await
+    }
+
+    async fn tidy_history(&self, now: i64, at: Timestamp) -> Result<(), Error> {
+        let mut rolled = self.monitoring().rolled.lock().await;
+        let begin = |resolution: i32| now.div_euclid(i64::from(resolution)) * i64::from(resolution);
+        let five_minutes = begin(FIVE_MINUTES);
+        if five_minutes > rolled.five_minutes {
+            let from = rolled.five_minutes.max(now - RESOLUTIONS[0].1) / i64::from(FIVE_MINUTES) * i64::from(FIVE_MINUTES);
+            metric_history::roll_up(self.store().read(), (0, FIVE_MINUTES), (from, five_minutes)).await?;
+            metric_history::delete_points(self.store().read(), 0, now - RESOLUTIONS[0].1).await?;
+            rolled.five_minutes = five_minutes;
+        }
+        let hour = begin(HOUR);
+        if hour > rolled.hour {
+            let from = rolled.hour.max(now - RESOLUTIONS[1].1) / i64::from(HOUR) * i64::from(HOUR);
+            metric_history::roll_up(self.store().read(), (FIVE_MINUTES, HOUR), (from, hour)).await?;
+            for (resolution, kept) in &RESOLUTIONS[1..] {
+                metric_history::delete_points(self.store().read(), *resolution, now - kept).await?;
+            }
+            metric_history::delete_series(self.store().read(), at.minus(Duration::from_secs(2 * 3600))).await?;
+            rolled.hour = hour;
+        }
+        Ok(())
+    }
+
+    /// What the history tells.
+    ///
+    /// # Errors
+    /// There is no such metric, or it has no history; too much is asked for at once; metrics are switched off.
+    pub async fn query_history(&self, query: &HistoryQuery) -> Result<Vec<History>, Error> {
+        self.check_metrics_enabled()?;
+        let metric = check(query)?;
+        let read = self.store().read();
+        let wanted = |row: &metric_series::Model| {
+            let labels = labels_of(metric, row)?;
+            query.labels.iter().all(|(name, value)| labels.get(name) == Some(value)).then_some((row.series_id, labels))
+        };
+        let rows = metric_history::list_series(read, Some(metric.name)).await?;
+        let series: Vec<(i64, BTreeMap<String, String>)> = rows.iter().filter_map(wanted).collect();
+        if series.len() > SERIES_MAX {
+            let message = format!("are {} series, {SERIES_MAX} at most: name a graph, or another label", series.len());
+            return Err(Error::invalid("labels", &message));
+        }
+        let (from, until) = (seconds(query.from), seconds(query.until));
+        let step = i64::try_from(query.step.as_secs()).unwrap_or(i64::MAX);
+        let ids: Vec<i64> = series.iter().map(|(id, _)| *id).collect();
+        let mut points: BTreeMap<i64, Vec<Point>> = BTreeMap::new();
+        for span in spans(from, until, step, seconds(self.now())) {
+            for row in metric_history::list_points(read, &ids, span.resolution, (span.from, span.until)).await? {
+                points.entry(row.series_id).or_default().push(point(&row));
+            }
+        }
+        let is_counter = metric.metric_type == MetricType::Counter;
+        let histories = series
+            .into_iter()
+            .map(|(id, labels)| History { labels, points: by_steps(points.get(&id).map_or(&[], Vec::as_slice), from, step, is_counter) });
+        Ok(histories.filter(|history| !history.points.is_empty()).collect())
+    }
+}
+
+/// Whether a metric is kept: instants say nothing that time does not, and each schedule of each graph would be too many.
+pub fn has_history(metric: &Metric) -> bool {
+    metric.metric_type != MetricType::Histogram && !metric.name.ends_with("timestamp_seconds") && !metric.labels.contains(&"schedule")
+}
+
+fn check(query: &HistoryQuery) -> Result<&'static Metric, Error> {
+    let mut violations = Violations::default();
+    let metric = names::ALL.iter().find(|metric| metric.name == query.metric);
+    match metric {
+        None => violations.add("metric", "is no metric that is collected here"),
+        Some(metric) if !has_history(metric) => {
+            violations.add("metric", "has no history: histograms, instants and metrics by schedule have none")
+        }
+        Some(metric) => {
+            for name in query.labels.keys().filter(|name| !metric.labels.contains(&name.as_str())) {
+                violations.add("labels", &format!("`{name}` is no label of it, which are: {}", metric.labels.join(", ")));
+            }
+        }
+    }
+    let length = seconds(query.until).saturating_sub(seconds(query.from));
+    let step = i64::try_from(query.step.as_secs()).unwrap_or(i64::MAX);
+    if length <= 0 {
+        violations.add("end_time", "is not after `start_time`");
+    }
+    if step == 0 {
+        violations.add("step", "must be one second at least");
+    } else if length / step > POINTS_MAX {
+        violations.add("step", &format!("is too short for this time: more than {POINTS_MAX} points"));
+    }
+    violations.finish()?;
+    metric.ok_or_else(|| Error::internal("query the history", "a metric that is not there was let through"))
+}
+
+fn labels_of(metric: &Metric, row: &metric_series::Model) -> Option<BTreeMap<String, String>> {
+    let values: Vec<String> = serde_json::from_str(&row.labels).ok()?;
+    Some(metric.labels.iter().map(|name| (*name).to_owned()).zip(values).filter(|(_, value)| !value.is_empty()).collect())
+}
+
+fn seconds(at: Timestamp) -> i64 {
+    at.micros().div_euclid(1_000_000)
+}
+
+fn sampled(series_id: i64, at_seconds: i64, value: f64) -> metric_point::Model {
+    metric_point::Model {
+        series_id,
+        resolution_seconds: 0,
+        at_seconds,
+        minimum: value,
+        maximum: value,
+        average: value,
+        last: value,
+        samples: 1,
+    }
+}
+
+fn point(row: &metric_point::Model) -> Point {
+    Point {
+        at: row.at_seconds,
+        minimum: row.minimum,
+        maximum: row.maximum,
+        average: row.average,
+        last: row.last,
+        samples: row.samples.into(),
+        rate: None,
+    }
+}

@@ -1,0 +1,151 @@
+//! Monitoring: what has happened is counted, what there is is sampled, and both are kept as a history. Nothing is told that was not measured.
+
+mod counting;
+pub mod events;
+pub mod history;
+mod repository_size;
+mod sample_graphs;
+mod sample_plans;
+mod sample_work;
+pub mod statistics;
+pub mod system_health;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::Services;
+use super::error::{Error, ErrorKind};
+use crate::base::timestamp::Timestamp;
+use crate::domain::metric::{Collected, names};
+use crate::store::entity::{graph, schedule, target};
+use crate::store::{graphs, schedules, tallies, targets};
+use crate::telemetry::{Format, Page};
+
+/// What the operator has set.
+#[derive(Debug, Clone)]
+pub struct MonitoringSettings {
+    /// Whether metrics are collected and served.
+    pub is_enabled: bool,
+    /// How often they are collected.
+    pub interval: Duration,
+    /// How many graphs have a name of their own in a page.
+    pub graph_limit: usize,
+    /// How many series the history has at most.
+    pub series_limit: u64,
+    /// Whether events are written.
+    pub events_enabled: bool,
+    /// How long they are kept.
+    pub event_retention: Duration,
+}
+
+/// Who measures now, and when the last time was.
+#[derive(Debug, Default)]
+pub(super) struct Monitoring {
+    collecting: Mutex<Option<Instant>>,
+    rolled: Mutex<history::Rolled>,
+}
+
+/// The rows that several figures are sampled from.
+struct Known {
+    now: Timestamp,
+    graphs: Vec<graph::Model>,
+    schedules: Vec<schedule::Model>,
+    targets: Vec<target::Model>,
+}
+
+impl Services {
+    /// What was measured last; empty before the first time.
+    pub fn collected(&self) -> Arc<Collected> {
+        self.telemetry().collected()
+    }
+
+    /// Measures everything now. Whoever comes while somebody measures waits for it, and measures only if that began before he came.
+    ///
+    /// # Errors
+    /// The database's; metrics are switched off.
+    pub async fn collect_metrics(&self) -> Result<Arc<Collected>, Error> {
+        self.check_metrics_enabled()?;
+        let asked = Instant::now();
+        let mut last = self.monitoring().collecting.lock().await;
+        if last.is_none_or(|last| last < asked) {
+            let began = Instant::now();
+            let collected = Arc::new(self.measure().await?);
+            self.telemetry().update(collected);
+            *last = Some(began);
+        }
+        drop(last);
+        Ok(self.collected())
+    }
+
+    /// Measures everything now, as somebody asks for it, and adds it to the history.
+    ///
+    /// # Errors
+    /// As [`Services::collect_metrics`].
+    pub async fn collect_metrics_on_request(&self) -> Result<(), Error> {
+        let collected = self.collect_metrics().await?;
+        self.record_history(&collected).await
+    }
+
+    /// That metrics are there to be asked for.
+    ///
+    /// # Errors
+    /// They are switched off.
+    pub fn check_metrics_enabled(&self) -> Result<(), Error> {
+        if self.settings().monitoring.is_enabled {
+            return Ok(());
+        }
+        let message = "metrics are not collected here: start the server with LIGHTRAG_METRICS_ENABLED=true";
+        Err(Error::refused(ErrorKind::Unavailable, "METRICS_DISABLED", message.to_owned()))
+    }
+
+    /// All metrics as a page.
+    ///
+    /// # Errors
+    /// They are switched off.
+    pub async fn metrics_page(&self, format: Format) -> Result<Page, Error> {
+        self.check_metrics_enabled()?;
+        let services = self.clone();
+        self.blocking(move || Ok::<_, Error>(services.telemetry().page(format))).await
+    }
+
+    async fn measure(&self) -> Result<Collected, Error> {
+        self.count_facts().await?;
+        let read = self.store().read();
+        let known = Known {
+            now: self.now(),
+            graphs: graphs::list_all(read).await?,
+            schedules: schedules::list_all(read).await?,
+            targets: targets::list_all(read).await?,
+        };
+        let mut collected = Collected { at: Some(known.now), named: self.named(&known), ..Collected::default() };
+        self.add_tallies(&mut collected, &known, tallies::list(read).await?);
+        let samples = &mut collected.samples;
+        self.sample_graphs(samples, &known).await?;
+        self.sample_recovery(samples, &known).await?;
+        self.sample_schedules(samples, &known);
+        self.sample_targets(samples, &known).await?;
+        self.sample_operations(samples, &known).await?;
+        self.sample_components(samples, &known).await?;
+        self.sample_storage(samples).await?;
+        samples.add_one(&names::COLLECTION_LAST, known.now.seconds());
+        collected.fill_in_zeros();
+        Ok(collected)
+    }
+
+    /// The oldest graphs, so that names stay when others come; and what else can be a component.
+    fn named(&self, known: &Known) -> HashSet<String> {
+        let mut oldest: Vec<&graph::Model> = known.graphs.iter().collect();
+        oldest.sort_by_key(|graph| graph.created_at);
+        let graphs = oldest.into_iter().take(self.settings().monitoring.graph_limit).map(|graph| graph.graph_id.to_string());
+        graphs.chain(known.targets.iter().map(|target| target.name.clone())).chain(["metadata".to_owned()]).collect()
+    }
+}
+
+/// The names of targets by their ids: names are what people know.
+fn target_names(targets: &[target::Model]) -> HashMap<String, String> {
+    targets.iter().map(|target| (target.target_id.to_string(), target.name.clone())).collect()
+}

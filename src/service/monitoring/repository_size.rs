@@ -1,0 +1,79 @@
+//! How large repositories are: their files are added up after each operation that may have changed them.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::super::Services;
+use super::super::error::Error;
+use crate::domain::graph_id::GraphId;
+use crate::domain::metric::fact::{Step, Tally};
+use crate::domain::metric::names;
+use crate::store::{graphs, tallies};
+
+/// So many repositories are measured in one go that nobody has measured yet.
+const AT_ONCE: usize = 100;
+
+impl Services {
+    /// Measures the repository of a graph. What cannot be measured is logged: the work that it follows has succeeded all the same.
+    pub async fn measure_repository(&self, graph_id: &GraphId) {
+        if !self.settings().monitoring.is_enabled {
+            return;
+        }
+        if let Err(error) = self.note_repository_size(graph_id).await {
+            tracing::warn!(graph_id = graph_id.as_str(), error = error.chain(), "cannot measure a repository");
+        }
+    }
+
+    async fn note_repository_size(&self, graph_id: &GraphId) -> Result<(), Error> {
+        let root = self.repository_root(graph_id);
+        let bytes = self.blocking(move || Ok::<_, Error>(size_of(&root))).await?;
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(Error::internal("add up the files of a repository", error)),
+        };
+        // It may have been unregistered meanwhile.
+        if graphs::find(self.store().read(), graph_id).await?.is_none() {
+            return Ok(());
+        }
+        let tally = Tally {
+            metric: names::REPOSITORY_SIZE.name,
+            labels: vec![graph_id.to_string()],
+            bucket: 0,
+            graph_id: Some(graph_id.to_string()),
+            owner_id: None,
+            step: Step::Set,
+            value: bytes as f64,
+            total: 0.0,
+        };
+        Ok(tallies::count(self.store().read(), vec![tally]).await?)
+    }
+
+    /// Measures some of the repositories that nobody has measured yet, as after an update from a version that did not.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn measure_unmeasured(&self) -> Result<(), Error> {
+        let measured = tallies::list_of(self.store().read(), names::REPOSITORY_SIZE.name).await?;
+        let measured: HashSet<String> = measured.into_iter().filter_map(|row| row.graph_id).collect();
+        let all = graphs::list_ids(self.store().read()).await?;
+        for graph_id in all.into_iter().filter(|graph_id| !measured.contains(graph_id.as_str())).take(AT_ONCE) {
+            self.measure_repository(&graph_id).await;
+        }
+        Ok(())
+    }
+}
+
+/// The sum of the sizes of all files below a directory, bytes. Blocking.
+fn size_of(directory: &Path) -> io::Result<u64> {
+    let mut sum = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        // A file may go while it is looked at: a prune removes some.
+        let Ok(metadata) = entry.metadata() else { continue };
+        sum += if metadata.is_dir() { size_of(&entry.path())? } else { metadata.len() };
+    }
+    Ok(sum)
+}
