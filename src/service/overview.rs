@@ -198,6 +198,7 @@ impl GraphOverview {
         if self.reasons.is_empty() && statuses.contains(&HealthStatus::Unknown) {
             self.reasons.push("nobody has looked lately".to_owned());
         }
+        self.reasons.dedup();
         self.status = HealthStatus::worst(statuses);
     }
 }

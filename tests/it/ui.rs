@@ -16,7 +16,8 @@ const SCRIPT: &str = "<script>alert(1)</script>";
 const SHOWN: &str = "&#60;script&#62;alert(1)&#60;/script&#62;";
 
 /// All pages that need no id.
-const PAGES: [&str; 9] = ["", "/graphs", "/operations", "/schedules", "/targets", "/checkpoints", "/failovers", "/drills", "/instances"];
+const PAGES: [&str; 11] =
+    ["", "/graphs", "/operations", "/schedules", "/targets", "/checkpoints", "/failovers", "/drills", "/events", "/metrics", "/instances"];
 
 async fn page(app: &TestApp, path: &str) -> String {
     let answer = send(app, "GET", path, &[HTML], "").await;
@@ -96,16 +97,21 @@ on_each_database!(the_first_page_has_the_numbers_of_the_api, async |app: TestApp
     post(&app, GRAPHS, &json!({ "graph_id": "empty", "source_dir": source })).await.ok();
     post(&app, "/api/backup/recovery/checkpoints", &json!({ "graph_ids": ["a"], "description": "" })).await.ok();
     let first = page(&app, HOME).await;
-    let stats = get(&app, "/api/backup/backup/stats").await.ok();
-    let recovery = get(&app, "/api/backup/recovery/status").await.ok();
-    assert_eq!(json!(total(&first, "total_backups")), stats["total_snapshots"]);
-    assert_eq!(json!(total(&first, "total_size_bytes")), stats["total_size_bytes"]);
-    assert_eq!(json!(total(&first, "total_checkpoints")), recovery["total_checkpoints"]);
-    assert_eq!(json!(total(&first, "validated_checkpoints")), recovery["validated_checkpoints"]);
+    let backups = get(&app, "/api/monitoring/stats/backups").await.ok();
+    let recovery = get(&app, "/api/monitoring/stats/recovery").await.ok();
+    assert_eq!((&backups["total_backups"], &recovery["validated_checkpoints"]), (&json!(4), &json!(1)));
+    for (stats, name) in [
+        (&backups, "total_backups"),
+        (&backups, "total_size_bytes"),
+        (&recovery, "total_checkpoints"),
+        (&recovery, "validated_checkpoints"),
+    ] {
+        assert_eq!(json!(total(&first, name)), stats[name], "{name}");
+    }
     assert!(first.contains("LightRAG") && first.contains("href=\"/api/monitoring/metrics/prometheus\""), "{first}");
     // Nobody has looked at two of them, and the third has nothing to be restored.
     assert_eq!((between(&first, "data-count=\"critical\">", "<"), between(&first, "data-count=\"unknown\">", "<")), ("1", "2"));
-    assert!(first.contains("1 graph of 3 not protected"), "{first}");
+    assert!(first.contains("1 of 3 graphs is not protected"), "{first}");
     let troubled = page(&app, &format!("{HOME}/graphs?state=critical")).await;
     assert!(troubled.contains(">empty</a>") && troubled.contains("there is no good snapshot, take one") && !troubled.contains(">a</a>"));
     app

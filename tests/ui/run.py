@@ -29,7 +29,7 @@ LOOKS = {
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 375, "height": 760}, "color_scheme": "light", "is_mobile": True, "has_touch": True, "device_scale_factor": 2},
 }
-LISTS = ["", "/graphs", "/operations", "/schedules", "/targets", "/checkpoints", "/failovers", "/drills", "/instances"]
+LISTS = ["", "/graphs", "/operations", "/schedules", "/targets", "/checkpoints", "/failovers", "/drills", "/events", "/metrics", "/instances"]
 
 problems = []
 
@@ -125,13 +125,9 @@ def same_numbers(looker, server):
     page = context.new_page()
     page.goto(server.url + HOME)
     stats = server.request("GET", "/api/backup/backup/stats")
-    recovery = server.request("GET", "/api/backup/recovery/status")
-    wanted = {
-        "total_backups": stats["total_snapshots"],
-        "total_size_bytes": stats["total_size_bytes"],
-        "total_checkpoints": recovery["total_checkpoints"],
-        "validated_checkpoints": recovery["validated_checkpoints"],
-    }
+    monitoring = [server.request("GET", f"/api/monitoring/stats/{part}") for part in ("backups", "recovery")]
+    wanted = {name: monitoring[0][name] for name in ("total_backups", "total_size_bytes")}
+    wanted |= {name: monitoring[1][name] for name in ("total_checkpoints", "validated_checkpoints")}
     shown = {name: number(page, name) for name in wanted}
     check(shown == wanted, f"the first page shows {shown}, the API {wanted}")
     graphs = int(page.locator("[data-count=graphs]").inner_text())
@@ -192,10 +188,17 @@ def progress_moves(looker, server, data):
     """A large source is saved while its operation's page is open: the bar moves, the page is not loaded again, and it says the end."""
     source = data / "large"
     source.mkdir()
-    with (source / "content.bin").open("wb") as file:
-        for _ in range(32):
-            file.write(os.urandom(8 << 20))
-    server.request("POST", GRAPHS, {"graph_id": "large", "source_dir": str(source)})
+
+    def write(blocks):
+        with (source / "content.bin").open("wb") as file:
+            for _ in range(blocks):
+                file.write(os.urandom(4 << 20))
+
+    # So large that it takes about ten seconds, whatever the machine and the build.
+    write(4)
+    began = time.monotonic()
+    server.snapshot("large", source)
+    write(max(4, min(1000, round(4 * 10 / (time.monotonic() - began)))))
     context = looker.context("light")
     page, listing = context.new_page(), context.new_page()
     listing.goto(f"{server.url}{HOME}/operations")
@@ -203,7 +206,7 @@ def progress_moves(looker, server, data):
     page.get_by_role("button", name="Take a snapshot now").click()
     for each in (page, listing):
         each.evaluate("window.wasHere = true")
-    seen, listed, deadline = set(), set(), time.monotonic() + 120
+    seen, listed, deadline = set(), set(), time.monotonic() + 180
     while time.monotonic() < deadline:
         bar = page.locator("[data-operation] progress")
         if bar.count():
@@ -346,6 +349,7 @@ def run(looker, binary, home):
         many = known | {"graph": f"tenant-{MANY - 1:04d}-{'long-' * ((MANY - 1) % 7)}graph"}
         pages = {name: path for name, path in pages_of(known).items() if not name.startswith(("confirm", "restore", "diff"))}
         pages |= {"graph": f"{HOME}/graphs/{many['graph']}", "graphs-bad": f"{HOME}/graphs?state=critical"}
+        pages |= {"metrics-one": f"{HOME}/metrics?metric=lightkeep_operations_total", "metrics-many": f"{HOME}/metrics?metric=lightrag_graph_entities_total"}
         looker.all(server, pages, "500")
         same_numbers(looker, server)
         check(looker.slowest[0] < 3, f"a page took {looker.slowest[0]:.2f} s: {looker.slowest[1]}")

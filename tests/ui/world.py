@@ -1,5 +1,6 @@
 """Data for the dashboard's tests: nothing, one graph with all that can be seen of one, and five hundred."""
 import json
+import math
 import shutil
 import sqlite3
 import sys
@@ -62,6 +63,7 @@ def fill(server, data):
     except Refused:
         pass
     server.request("POST", f"{RECOVERY}/health-check", {})
+    server.request("POST", "/api/monitoring/metrics/collect")
     operations = server.request("GET", "/api/operations?page_size=50")["operations"]
     operation = next(one for one in operations if one["kind"] == "snapshot")
     return {"graph": graph, "checkpoint": checkpoint, "failover": failover["failover"]["failover_id"], "operation": operation["operation_id"],
@@ -117,5 +119,13 @@ def multiply(database, graph):
                                    "message": message, "checked_at": now, "details": json.dumps({})})
     for table, rows in [("graphs", graphs), ("operations", operations), ("snapshots", snapshots), ("health_checks", checks)]:
         insert(table, rows)
+    # Of a day: what was collected every five minutes.
+    points = []
+    for series in connection.execute("SELECT series_id FROM metric_series").fetchall():
+        for step in range(280):
+            value = 100 + 40 * math.sin(step / 30 + series[0]) + step / 10
+            points.append({"series_id": series[0], "resolution_seconds": 300, "at_seconds": (now // 300_000_000 - 280 + step) * 300, "minimum": value,
+                           "maximum": value, "average": value, "last": value, "samples": 5})
+    insert("metric_points", points)
     connection.commit()
     connection.close()

@@ -7,6 +7,7 @@ mod checkpoints;
 mod confirm;
 mod diff;
 mod drills;
+mod events;
 mod failovers;
 mod failure;
 mod frame;
@@ -17,6 +18,7 @@ mod instances;
 mod live;
 mod login;
 mod marks;
+mod metrics;
 mod operations;
 mod overview;
 mod page;
@@ -79,6 +81,8 @@ pub(super) fn router(services: &Services, auth: Auth, features: Features) -> Rou
         .route(&at("/graphs/{graph_id}"), get(graph::show))
         .route(&at("/operations"), get(operations::list))
         .route(&at("/operations/{operation_id}"), get(operations::show))
+        .route(&at("/events"), get(events::show))
+        .route(&at("/metrics"), get(metrics::show))
         .route(&at("/instances"), get(instances::show))
         .route(&at("/actions/{verb}"), get(confirm::ask).post(confirm::act))
         .route(&at("/{*rest}"), get(page::unknown).post(page::unknown));

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::response::{Redirect, Response};
 
 use super::HOME;
+use super::events::EventRow;
 use super::failure::Failure;
 use super::graphs::GraphRow;
 use super::marks::{Bytes, Mark, Moment, Tone, mark, protection};
@@ -11,15 +12,19 @@ use super::operations::OperationRow;
 use super::page::{Page, render};
 use super::schedules::ScheduleRow;
 use super::visit::Visit;
-use super::words::many;
+use crate::domain::event::Severity;
 use crate::domain::health::HealthStatus;
 use crate::domain::page::PageRequest;
 use crate::domain::target::TargetStatus;
 use crate::service::overview::Counts;
 use crate::store::entity::target;
+use crate::store::events::EventFilter;
 
 /// How many rows each list of the first page has.
 const ROWS: usize = 10;
+
+/// How many events.
+const EVENTS: u64 = 5;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -35,12 +40,15 @@ struct OverviewPage {
     operations: Vec<OperationRow>,
     next: Vec<ScheduleRow>,
     targets: Vec<(target::Model, Mark)>,
+    events: Vec<EventRow>,
     totals: Totals,
 }
 
 /// Counts over everything, as the API tells them.
 struct Totals {
     backups: i64,
+    recent: i64,
+    failed: i64,
     size_bytes: i64,
     size: Bytes,
     checkpoints: u64,
@@ -54,7 +62,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
     let services = visit.services();
     let overviews = services.graph_overviews().await?;
     let counts = Counts::of(&overviews);
-    let totals = totals(&visit, &overviews).await?;
+    let totals = totals(&visit).await?;
     let (running, queued) = services.count_open_operations().await?;
     let open = services.open_operations(ROWS as u64).await?;
     let next = if visit.ui.features.backup { services.next_schedules(5).await? } else { Vec::new() };
@@ -74,6 +82,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
         operations: open.iter().map(|row| OperationRow::of(row, visit.now)).collect(),
         next: next.iter().map(|row| ScheduleRow::of(row, Vec::new(), visit.now)).collect(),
         targets: targets(&visit).await?,
+        events: troubles(&visit).await?,
         totals,
     })
 }
@@ -83,17 +92,20 @@ pub(super) async fn home() -> Redirect {
     Redirect::permanent(HOME)
 }
 
-async fn totals(visit: &Visit, overviews: &[crate::service::overview::GraphOverview]) -> Result<Totals, Failure> {
-    let recovery = visit.services().recovery_status().await?;
-    let size_bytes = overviews.iter().map(|one| one.stats.total_size_bytes).sum();
+async fn totals(visit: &Visit) -> Result<Totals, Failure> {
+    let services = visit.services();
+    let (backups, recovery) = (services.backup_statistics().await?, services.recovery_statistics().await?);
+    let status = services.recovery_status().await?;
     Ok(Totals {
-        backups: overviews.iter().map(|one| one.stats.total_snapshots).sum(),
-        size_bytes,
-        size: Bytes(size_bytes),
+        backups: backups.total_backups,
+        recent: backups.recent_backups,
+        failed: backups.failed_backups,
+        size_bytes: backups.total_size_bytes,
+        size: Bytes(backups.total_size_bytes),
         checkpoints: recovery.total_checkpoints,
         validated_checkpoints: recovery.validated_checkpoints,
-        latest_checkpoint: recovery.latest.map(|row| Moment::new(row.created_at, visit.now)),
-        failover_in_progress: recovery.failover_in_progress,
+        latest_checkpoint: status.latest.map(|row| Moment::new(row.created_at, visit.now)),
+        failover_in_progress: status.failover_in_progress,
     })
 }
 
@@ -111,15 +123,54 @@ async fn targets(visit: &Visit) -> Result<Vec<(target::Model, Mark)>, Failure> {
     Ok(targets)
 }
 
+/// The last events that somebody should look at.
+async fn troubles(visit: &Visit) -> Result<Vec<EventRow>, Failure> {
+    let mut rows = Vec::new();
+    for severity in [Severity::Critical, Severity::Warning] {
+        let wanted = EventFilter { severity: Some(severity), ..EventFilter::default() };
+        rows.extend(visit.services().list_events(&wanted, &PageRequest { size: EVENTS, after: None }).await?.items);
+    }
+    rows.sort_by_key(|row| std::cmp::Reverse(row.created_at));
+    Ok(rows.into_iter().take(EVENTS as usize).map(|row| EventRow::of(row, visit.now)).collect())
+}
+
 /// The answer to the first question.
 fn verdict(counts: &Counts) -> (Mark, String) {
-    let &Counts { graphs, healthy, degraded, critical, unknown } = counts;
-    match (graphs, critical, degraded, unknown) {
-        (0, ..) => (mark(Tone::Quiet, "nothing to protect"), "There is no graph yet: register one, or take its first snapshot.".to_owned()),
-        (_, 0, 0, 0) if graphs == 1 => (protection(HealthStatus::Healthy), "The graph is protected.".to_owned()),
-        (_, 0, 0, 0) => (protection(HealthStatus::Healthy), format!("All {} are protected.", many(healthy, "graph"))),
-        (_, 0, 0, _) => (protection(HealthStatus::Unknown), format!("{} of {graphs} not checked lately.", many(unknown, "graph"))),
-        (_, 0, _, _) => (protection(HealthStatus::Degraded), format!("{} of {graphs} in need of care.", many(degraded, "graph"))),
-        _ => (protection(HealthStatus::Critical), format!("{} of {graphs} not protected.", many(critical, "graph"))),
+    let &Counts { graphs, degraded, critical, unknown, .. } = counts;
+    let of_all = |number: usize, what: &str| match (number, graphs) {
+        (_, 1) => format!("The graph {what}."),
+        (1, _) => format!("1 of {graphs} graphs {what}."),
+        (_, _) => format!("{number} of {graphs} graphs {}.", what.replacen("is ", "are ", 1).replacen("needs ", "need ", 1)),
+    };
+    let (status, says) = match (graphs, critical, degraded, unknown) {
+        (0, ..) => {
+            let says = "There is no graph yet: register one, or take its first snapshot.".to_owned();
+            return (mark(Tone::Quiet, "nothing to protect"), says);
+        }
+        (1, 0, 0, 0) => (HealthStatus::Healthy, "The graph is protected.".to_owned()),
+        (_, 0, 0, 0) => (HealthStatus::Healthy, format!("All {graphs} graphs are protected.")),
+        (_, 0, 0, _) => (HealthStatus::Unknown, of_all(unknown, "is not checked")),
+        (_, 0, _, _) => (HealthStatus::Degraded, of_all(degraded, "needs care")),
+        _ => (HealthStatus::Critical, of_all(critical, "is not protected")),
+    };
+    (protection(status), says)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_is_said_first() {
+        let says = |graphs, degraded, critical, unknown| {
+            let healthy = graphs - degraded - critical - unknown;
+            verdict(&Counts { graphs, healthy, degraded, critical, unknown }).1
+        };
+        assert_eq!(says(1, 0, 0, 0), "The graph is protected.");
+        assert_eq!(says(5, 0, 0, 0), "All 5 graphs are protected.");
+        assert_eq!(says(5, 1, 2, 1), "2 of 5 graphs are not protected.");
+        assert_eq!(says(5, 3, 0, 1), "3 of 5 graphs need care.");
+        assert_eq!(says(5, 0, 0, 1), "1 of 5 graphs is not checked.");
+        assert_eq!(says(1, 0, 1, 0), "The graph is not protected.");
     }
 }

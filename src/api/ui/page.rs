@@ -66,6 +66,8 @@ impl Page {
             ("/checkpoints", "Checkpoints", features.recovery),
             ("/failovers", "Failovers", features.recovery),
             ("/drills", "Drills", features.recovery),
+            ("/events", "Events", true),
+            ("/metrics", "Metrics", true),
             ("/instances", "Instances", true),
         ];
         let links = all.into_iter().filter(|(_, _, is_served)| *is_served).map(|(below, name, _)| {
