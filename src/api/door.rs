@@ -20,10 +20,10 @@ use crate::base::ids::IdSource;
 pub type GrpcService = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
 
 /// Puts the layers around the services; from outside to inside: request id and span, metrics, deadline, key.
-pub fn door(routes: Routes, auth: Auth, metrics: MetricsLayer, ids: Arc<IdSource>, clock: Arc<dyn Clock>) -> GrpcService {
+pub fn door(routes: Routes, auth: Auth, metrics: Option<MetricsLayer>, ids: Arc<IdSource>, clock: Arc<dyn Clock>) -> GrpcService {
     let layers = tower::ServiceBuilder::new()
         .layer(RequestIdLayer::new(ids, clock))
-        .layer(metrics)
+        .option_layer(metrics)
         .layer(DeadlineLayer)
         .layer(AuthLayer::new(auth))
         .service(routes);

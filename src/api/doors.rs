@@ -121,7 +121,7 @@ impl Doors {
         let needs_key = api_key.is_some();
         let auth = Auth::new(api_key, peer_keys);
         let metrics = MetricsLayer::new(services.clone(), methods()?);
-        let grpc = door(routes, auth.clone(), metrics, services.ids().clone(), Arc::clone(services.clock()));
+        let grpc = door(routes, auth.clone(), Some(metrics), services.ids().clone(), Arc::clone(services.clock()));
         let bag = services.clone();
         let ready = move || {
             let bag = bag.clone();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait as _, ConnectionTrait, DbBackend, EntityTrait as _, IntoActiveModel as _, QueryFilter as _, QueryOrder as _};
-use sea_orm::{PaginatorTrait as _, Set, Statement};
+use sea_orm::{PaginatorTrait as _, QuerySelect as _, Set, Statement};
 
 use super::Error;
 use super::entity::{metric_point, metric_series};
@@ -92,6 +92,17 @@ pub async fn roll_up(connection: &impl ConnectionTrait, (fine, coarse): (i32, i3
          AND newest.at_seconds = grouped.newest_at WHERE 1 = 1 ON CONFLICT DO NOTHING"
     );
     run(connection, sql, "roll up the history").await
+}
+
+/// When the newest point of a resolution begins, seconds since the epoch.
+///
+/// # Errors
+/// The database's.
+pub async fn newest(connection: &impl ConnectionTrait, resolution_seconds: i32) -> Result<Option<i64>, Error> {
+    use metric_point::{Column, Entity};
+    let query = Entity::find().select_only().column(Column::AtSeconds).filter(Column::ResolutionSeconds.eq(resolution_seconds));
+    let query = query.order_by_desc(Column::AtSeconds).limit(1);
+    query.into_tuple().one(connection).await.map_err(Error::during("find the newest point"))
 }
 
 /// The points of series, of one resolution, from one instant to before another, in their order.

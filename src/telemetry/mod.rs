@@ -129,6 +129,6 @@ fn resource(instance_name: &str) -> Resource {
 
 fn limited(instrument: &Instrument, cardinality: usize) -> Option<Stream> {
     let has_graphs =
-        crate::domain::metric::names::ALL.iter().any(|metric| metric.name == instrument.name() && metric.graph_label().is_some());
+        crate::domain::metric::names::ALL.iter().any(|metric| metric.name == instrument.name() && metric.many_label().is_some());
     Stream::builder().with_cardinality_limit(if has_graphs { cardinality } else { OTHER_SERIES }).build().ok()
 }

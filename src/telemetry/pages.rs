@@ -45,12 +45,13 @@ impl Telemetry {
         let mut families = self.registry.gather();
         self.add_empty_histograms(&mut families);
         let mut text = Vec::new();
-        let written = match format {
-            Format::Text => TextEncoder::new().encode(&families, &mut text).map_err(|error| error.to_string()),
-            Format::OpenMetrics => Ok(openmetrics::encode(&families, &mut text)),
-        };
-        if let Err(error) = written {
-            tracing::error!(error, "the page of metrics cannot be written");
+        match format {
+            Format::Text => {
+                if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
+                    tracing::error!(%error, "the page of metrics cannot be written");
+                }
+            }
+            Format::OpenMetrics => openmetrics::encode(&families, &mut text),
         }
         Page { content_type: format.content_type(), text }
     }

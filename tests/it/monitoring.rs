@@ -137,7 +137,7 @@ on_each_database!(series_come_and_go_with_what_they_are_of, async |app: TestApp|
     assert_eq!(page[&of_schedule("lightkeep_schedule_expected_interval_seconds", "graph=\"g\",")], 6.0 * 3600.0);
     assert_eq!(page[&of_schedule("lightkeep_schedule_next_run_timestamp_seconds", "")], 1_606_046_400.0 + 6.0 * 3600.0);
     assert_eq!(page[&of_schedule("lightkeep_backup_runs_total", "graph=\"g\",result=\"failed\",")], 0.0);
-    let purged = send(&app, "DELETE", "/api/backup/backup/graphs/g?snapshots=purge", &[], "").await;
+    let purged = send(&app, "DELETE", "/api/backup/backup/graphs/g?repository=purge&confirm_graph_id=g", &[], "").await;
     assert_eq!(purged.status, 200, "{}", purged.text);
     let page = scrape(&app).await;
     let left: Vec<&String> = page.keys().filter(|series| series.contains("\"g\"") || series.contains(&id)).collect();
@@ -185,7 +185,7 @@ on_each_database!(statistics_are_those_of_the_rows, async |app: TestApp| {
 
 on_each_database!(the_history_keeps_extremes_as_it_gets_coarser, async |app: TestApp| {
     let source = app.sample("rag");
-    // A minute between collections; a snapshot every tenth.
+    // A minute between collections, after the one at the start; a snapshot every tenth.
     for minute in 0..150 {
         if minute % 10 == 0 {
             app.snapshot("g", &source).await;
@@ -208,7 +208,7 @@ on_each_database!(the_history_keeps_extremes_as_it_gets_coarser, async |app: Tes
             (number("min"), number("max"), number("last"), point["samples"].as_i64().unwrap())
         })
         .collect();
-    assert_eq!(points, [(1.0, 6.0, 6.0, 60), (7.0, 12.0, 12.0, 60), (13.0, 15.0, 15.0, 30)]);
+    assert_eq!(points, [(0.0, 6.0, 6.0, 60), (7.0, 12.0, 12.0, 60), (13.0, 15.0, 15.0, 30)]);
     assert_eq!(coarse[0]["points"][1]["rate"], json!(6.0 / 3600.0));
     let refused = get(&app, &format!("{M}/history?metric=lightkeep_backup_duration_seconds")).await;
     assert_eq!(refused.refusal().0, 400);

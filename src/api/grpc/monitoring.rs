@@ -31,7 +31,7 @@ impl MonitoringService for MonitoringGrpc {
 
     async fn get_prometheus_metrics(&self, _: Request<v1::GetPrometheusMetricsRequest>) -> Result<Response<HttpBody>, Status> {
         let page = self.0.metrics_page(Format::Text).await?;
-        Ok(Response::new(HttpBody { content_type: page.content_type.to_owned(), data: page.text.into(), extensions: Vec::new() }))
+        Ok(Response::new(HttpBody { content_type: page.content_type.to_owned(), data: page.text, extensions: Vec::new() }))
     }
 
     async fn get_metrics_summary(&self, _: Request<v1::GetMetricsSummaryRequest>) -> Result<Response<v1::MetricsSummary>, Status> {

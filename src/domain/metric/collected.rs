@@ -33,7 +33,7 @@ pub struct Collected {
     pub samples: Samples,
     /// Histograms.
     pub histograms: Vec<HistogramCounts>,
-    /// The graphs that have a name of their own in a page, and all other components.
+    /// The graphs that have a name of their own in a page, their schedules, and all other components.
     pub named: HashSet<String>,
 }
 
@@ -48,17 +48,13 @@ impl Collected {
         for metric in names::ALL {
             let is_old = metric.name.starts_with("lightrag_");
             let is_plain = metric.labels.is_empty() && metric.metric_type == MetricType::Counter;
-            match metric.metric_type {
-                MetricType::Histogram if metric.labels.is_empty() => {
-                    if !self.histograms.iter().any(|histogram| histogram.metric == metric) {
-                        self.histograms.push(HistogramCounts::empty(metric, Vec::new()));
-                    }
+            if metric.metric_type == MetricType::Histogram {
+                let has_counted = self.histograms.iter().any(|histogram| histogram.metric == metric);
+                if metric.labels.is_empty() && !has_counted {
+                    self.histograms.push(HistogramCounts::empty(metric, Vec::new()));
                 }
-                MetricType::Histogram => {}
-                _ if (is_old || is_plain) && self.samples.of(metric.name).is_empty() => {
-                    self.samples.add(metric, metric.labels.iter().map(|_| ""), 0.0);
-                }
-                _ => {}
+            } else if (is_old || is_plain) && self.samples.of(metric.name).is_empty() {
+                self.samples.add(metric, metric.labels.iter().map(|_| ""), 0.0);
             }
         }
     }

@@ -42,14 +42,22 @@ pub struct Point {
     pub rate: Option<f64>,
 }
 
+/// Until when points were put together, of the middle and of the coarsest resolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rolled {
+    /// By five minutes.
+    pub five_minutes: i64,
+    /// By the hour.
+    pub hour: i64,
+}
+
 /// Which points tell of a time: of the coarsest resolution that a step needs, and finer ones for what is not put together yet or must be
 /// told more finely.
-pub fn spans(from: i64, until: i64, step: i64, now: i64) -> Vec<Span> {
-    let begin = |resolution: i32| now.div_euclid(i64::from(resolution)) * i64::from(resolution);
+pub fn spans(from: i64, until: i64, step: i64, rolled: Rolled, now: i64) -> Vec<Span> {
     let kept = |place: usize| now - RESOLUTIONS[place].1;
     // Nothing is finer than what is still kept from then.
-    let coarse_until = if step >= i64::from(HOUR) || from < kept(1) { begin(HOUR) } else { from };
-    let middle_until = if step >= i64::from(FIVE_MINUTES) || from < kept(0) { begin(FIVE_MINUTES) } else { from };
+    let coarse_until = if step >= i64::from(HOUR) || from < kept(1) { rolled.hour } else { from };
+    let middle_until = if step >= i64::from(FIVE_MINUTES) || from < kept(0) { rolled.five_minutes } else { from };
     let middle_from = coarse_until.max(from);
     let spans = [
         Span { resolution: HOUR, from, until: coarse_until.min(until) },
@@ -99,8 +107,12 @@ mod tests {
     #[test]
     fn long_times_are_told_by_coarse_points_and_their_end_by_finer_ones() {
         let now = 100 * DAY + 2 * 3600 + 17 * 60;
-        let told = |from, step| spans(from, now, step, now).iter().map(|span| (span.resolution, span.from, span.until)).collect::<Vec<_>>();
         let (hour, five) = (100 * DAY + 2 * 3600, 100 * DAY + 2 * 3600 + 15 * 60);
+        let rolled = Rolled { five_minutes: five, hour };
+        let told = |from, step| {
+            let spans = spans(from, now, step, rolled, now);
+            spans.iter().map(|span| (span.resolution, span.from, span.until)).collect::<Vec<_>>()
+        };
         assert_eq!(told(10 * DAY, 3600), [(HOUR, 10 * DAY, hour), (FIVE_MINUTES, hour, five), (0, five, now)]);
         assert_eq!(told(now - DAY, 300), [(FIVE_MINUTES, now - DAY, five), (0, five, now)]);
         assert_eq!(told(now - 3600, 60), [(0, now - 3600, now)]);
@@ -110,9 +122,11 @@ mod tests {
 
     #[test]
     fn spans_cover_the_time_once() {
-        proptest::proptest!(|(from in 0_i64..100 * DAY, length in 1_i64..100 * DAY, step in 1_i64..DAY, later in 0_i64..DAY)| {
+        proptest::proptest!(|(from in 0_i64..100 * DAY, length in 1_i64..100 * DAY, step in 1_i64..DAY, later in 0_i64..DAY, late in 0_i64..DAY)| {
             let until = from + length;
-            let spans = spans(from, until, step, until + later);
+            let now = until + later;
+            let rolled = Rolled { five_minutes: (now - late) / 300 * 300, hour: (now - late) / 3600 * 3600 };
+            let spans = spans(from, until, step, rolled, now);
             proptest::prop_assert_eq!(spans.first().map(|span| span.from), Some(from));
             proptest::prop_assert_eq!(spans.last().map(|span| span.until), Some(until));
             proptest::prop_assert!(spans.windows(2).all(|pair| pair[0].until == pair[1].from));

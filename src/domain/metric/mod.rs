@@ -69,8 +69,9 @@ impl Metric {
         if self.name == names::HEALTH_CHECK_DURATION.name { names::REQUEST_BUCKETS } else { names::OPERATION_BUCKETS }
     }
 
-    /// The place of the label that names a graph, if it has one. A component may be one.
-    pub fn graph_label(&self) -> Option<usize> {
-        self.labels.iter().position(|label| ["graph", "component"].contains(label))
+    /// The place of the label of which there may be too many: the one that names a graph, or a component or schedule, of which each graph
+    /// may have one.
+    pub fn many_label(&self) -> Option<usize> {
+        ["graph", "component", "schedule"].iter().find_map(|many| self.labels.iter().position(|label| label == many))
     }
 }

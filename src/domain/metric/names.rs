@@ -54,6 +54,7 @@ metrics! {
     BACKUP_DURATION = Histogram Sum "lightkeep_backup_duration_seconds" [] "How long snapshots took";
     BACKUP_QUIESCE_DURATION = Histogram Sum "lightkeep_backup_quiesce_duration_seconds" [] "How long snapshots waited for LightRAG to be at rest";
     PROTECTED_UNTIL = Gauge Min "lightkeep_graph_protected_timestamp_seconds" ["graph"] "The state that a graph can be brought back to: when the capture of its newest good snapshot began";
+    UNPROTECTED_SINCE = Gauge Min "lightkeep_graph_unprotected_timestamp_seconds" ["graph"] "Since when a graph is registered that has no good snapshot";
     GRAPH_SIZE = Gauge Sum "lightkeep_backup_size_bytes" ["graph"] "Size of the files of a graph in its newest good snapshot";
     GRAPH_STORED = Gauge Sum "lightkeep_backup_stored_bytes" ["graph"] "What all snapshots of a graph have added to its repository";
     REPOSITORY_SIZE = Gauge Sum "lightkeep_repository_size_bytes" ["graph"] "Size of the files of a graph's repository after the last operation on it";
@@ -62,7 +63,7 @@ metrics! {
     GRAPH_SIZE_CHANGE = Gauge Min "lightkeep_backup_size_change_ratio" ["graph"] "Size of the newest snapshot of a graph against the one before, 0 for no change, -0.3 for 30 % less";
     GRAPH_RECORDS_CHANGE = Gauge Min "lightkeep_backup_records_change_ratio" ["graph", "kind"] "Records of the newest snapshot of a graph against the one before, by kind";
     CONSISTENCY_VIOLATIONS = Gauge Sum "lightkeep_consistency_violations" ["graph"] "Findings of the audit that break a processed document, in the newest snapshot of a graph";
-    SCHEDULE_INTERVAL = Gauge Max "lightkeep_schedule_expected_interval_seconds" ["graph", "schedule"] "How far apart the runs of a schedule for a graph are at most; without those that are paused or follow changes";
+    SCHEDULE_INTERVAL = Gauge Max "lightkeep_schedule_expected_interval_seconds" ["graph", "schedule"] "How far apart the snapshots of a graph by a schedule are to be at most, paused or not; without those that follow changes";
     SCHEDULE_NEXT_RUN = Gauge Min "lightkeep_schedule_next_run_timestamp_seconds" ["schedule"] "When a schedule is due next";
     SCHEDULE_MISSED = Counter Sum "lightkeep_schedule_missed_runs_total" ["schedule"] "Runs of a schedule that did not take place in time";
     REPLICATION_LAST_SUCCESS = Gauge Min "lightkeep_replication_last_success_timestamp_seconds" ["graph", "target"] "When a snapshot of a graph was last brought to a target";

@@ -48,9 +48,10 @@ impl Samples {
         self.0.values().map(Vec::len).sum()
     }
 
-    /// The samples of a metric with the graphs that `is_named` knows by their names, and all others as one, [`OTHER`].
+    /// The samples of a metric with the graphs, components and schedules that `is_named` knows by their names, and all others as one,
+    /// [`OTHER`].
     pub fn capped(&self, metric: &Metric, is_named: impl Fn(&str) -> bool) -> Vec<Sample> {
-        let Some(place) = metric.graph_label() else { return self.of(metric.name).to_vec() };
+        let Some(place) = metric.many_label() else { return self.of(metric.name).to_vec() };
         let mut named = Vec::new();
         let mut others: HashMap<LabelValues, f64> = HashMap::new();
         // With a schedule of its own for each graph, its label would be as many.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::Services;
 use super::super::error::Error;
 use crate::base::timestamp::Timestamp;
-use crate::domain::metric::history::{FIVE_MINUTES, HOUR, POINTS_MAX, Point, RESOLUTIONS, by_steps, spans};
+use crate::domain::metric::history::{FIVE_MINUTES, HOUR, POINTS_MAX, Point, RESOLUTIONS, Rolled, by_steps, spans};
 use crate::domain::metric::{Collected, Metric, MetricType, names};
 use crate::domain::validate::Violations;
 use crate::store::entity::{metric_point, metric_series};
@@ -15,13 +15,6 @@ use crate::store::{self};
 
 /// The most series that one answer has.
 pub const SERIES_MAX: usize = 100;
-
-/// Until when points were put together, seconds since the epoch; by this process.
-#[derive(Debug, Default)]
-pub(super) struct Rolled {
-    five_minutes: i64,
-    hour: i64,
-}
 
 /// What is asked of the history.
 #[derive(Debug, Clone)]
@@ -57,7 +50,7 @@ impl Services {
         let mut values: Vec<(SeriesName, f64)> = Vec::new();
         // What concerns all comes before what concerns each graph: where there is not room for all, that is kept.
         let mut metrics: Vec<&Metric> = names::ALL.iter().filter(|metric| has_history(metric)).collect();
-        metrics.sort_by_key(|metric| metric.graph_label().is_some());
+        metrics.sort_by_key(|metric| metric.many_label().is_some());
         let limit = usize::try_from(self.settings().monitoring.series_limit).unwrap_or(usize::MAX);
         for metric in metrics {
             for sample in collected.shown(metric) {
@@ -78,26 +71,34 @@ impl Services {
     }
 
     async fn tidy_history(&self, now: i64, at: Timestamp) -> Result<(), Error> {
-        let mut rolled = self.monitoring().rolled.lock().await;
+        let (read, rolled) = (self.store().read(), self.rolled().await?);
         let begin = |resolution: i32| now.div_euclid(i64::from(resolution)) * i64::from(resolution);
+        // From the first whole one of which everything is still there.
+        let from = |until: i64, kept: i64, resolution: i32| until.max((now - kept) / i64::from(resolution) * i64::from(resolution));
         let five_minutes = begin(FIVE_MINUTES);
         if five_minutes > rolled.five_minutes {
-            let from = rolled.five_minutes.max(now - RESOLUTIONS[0].1) / i64::from(FIVE_MINUTES) * i64::from(FIVE_MINUTES);
-            metric_history::roll_up(self.store().read(), (0, FIVE_MINUTES), (from, five_minutes)).await?;
-            metric_history::delete_points(self.store().read(), 0, now - RESOLUTIONS[0].1).await?;
-            rolled.five_minutes = five_minutes;
+            let from = from(rolled.five_minutes, RESOLUTIONS[0].1, FIVE_MINUTES);
+            metric_history::roll_up(read, (0, FIVE_MINUTES), (from, five_minutes)).await?;
+            metric_history::delete_points(read, 0, now - RESOLUTIONS[0].1).await?;
         }
         let hour = begin(HOUR);
         if hour > rolled.hour {
-            let from = rolled.hour.max(now - RESOLUTIONS[1].1) / i64::from(HOUR) * i64::from(HOUR);
-            metric_history::roll_up(self.store().read(), (FIVE_MINUTES, HOUR), (from, hour)).await?;
+            let from = from(rolled.hour, RESOLUTIONS[1].1, HOUR);
+            metric_history::roll_up(read, (FIVE_MINUTES, HOUR), (from, hour)).await?;
             for (resolution, kept) in &RESOLUTIONS[1..] {
-                metric_history::delete_points(self.store().read(), *resolution, now - kept).await?;
+                metric_history::delete_points(read, *resolution, now - kept).await?;
             }
-            metric_history::delete_series(self.store().read(), at.minus(Duration::from_secs(2 * 3600))).await?;
-            rolled.hour = hour;
+            metric_history::delete_series(read, at.minus(Duration::from_secs(2 * 3600))).await?;
         }
         Ok(())
+    }
+
+    async fn rolled(&self) -> Result<Rolled, Error> {
+        let until = async |resolution: i32| {
+            let newest = metric_history::newest(self.store().read(), resolution).await?;
+            Ok::<_, Error>(newest.map_or(0, |newest| newest + i64::from(resolution)))
+        };
+        Ok(Rolled { five_minutes: until(FIVE_MINUTES).await?, hour: until(HOUR).await? })
     }
 
     /// What the history tells.
@@ -122,7 +123,7 @@ impl Services {
         let step = i64::try_from(query.step.as_secs()).unwrap_or(i64::MAX);
         let ids: Vec<i64> = series.iter().map(|(id, _)| *id).collect();
         let mut points: BTreeMap<i64, Vec<Point>> = BTreeMap::new();
-        for span in spans(from, until, step, seconds(self.now())) {
+        for span in spans(from, until, step, self.rolled().await?, seconds(self.now())) {
             for row in metric_history::list_points(read, &ids, span.resolution, (span.from, span.until)).await? {
                 points.entry(row.series_id).or_default().push(point(&row));
             }
@@ -150,7 +151,7 @@ fn check(query: &HistoryQuery) -> Result<&'static Metric, Error> {
         }
         Some(metric) => {
             for name in query.labels.keys().filter(|name| !metric.labels.contains(&name.as_str())) {
-                violations.add("labels", &format!("`{name}` is no label of it, which are: {}", metric.labels.join(", ")));
+                violations.add("labels", format!("`{name}` is no label of it, which are: {}", metric.labels.join(", ")));
             }
         }
     }
@@ -162,7 +163,7 @@ fn check(query: &HistoryQuery) -> Result<&'static Metric, Error> {
     if step == 0 {
         violations.add("step", "must be one second at least");
     } else if length / step > POINTS_MAX {
-        violations.add("step", &format!("is too short for this time: more than {POINTS_MAX} points"));
+        violations.add("step", format!("is too short for this time: more than {POINTS_MAX} points"));
     }
     violations.finish()?;
     metric.ok_or_else(|| Error::internal("query the history", "a metric that is not there was let through"))

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::Services;
 use super::error::{Error, ErrorKind};
 use crate::base::timestamp::Timestamp;
-use crate::domain::metric::{Collected, names};
+use crate::domain::metric::{Collected, OTHER, names};
 use crate::store::entity::{graph, schedule, target};
 use crate::store::{graphs, schedules, tallies, targets};
 use crate::telemetry::{Format, Page};
@@ -46,7 +46,6 @@ pub struct MonitoringSettings {
 #[derive(Debug, Default)]
 pub(super) struct Monitoring {
     collecting: Mutex<Option<Instant>>,
-    rolled: Mutex<history::Rolled>,
 }
 
 /// The rows that several figures are sampled from.
@@ -138,10 +137,15 @@ impl Services {
 
     /// The oldest graphs, so that names stay when others come; and what else can be a component.
     fn named(&self, known: &Known) -> HashSet<String> {
-        let mut oldest: Vec<&graph::Model> = known.graphs.iter().collect();
+        let limit = self.settings().monitoring.graph_limit;
+        let mut oldest: Vec<&graph::Model> = known.graphs.iter().filter(|graph| graph.graph_id.as_str() != OTHER).collect();
         oldest.sort_by_key(|graph| graph.created_at);
-        let graphs = oldest.into_iter().take(self.settings().monitoring.graph_limit).map(|graph| graph.graph_id.to_string());
-        graphs.chain(known.targets.iter().map(|target| target.name.clone())).chain(["metadata".to_owned()]).collect()
+        let mut named: HashSet<String> = oldest.into_iter().take(limit).map(|graph| graph.graph_id.to_string()).collect();
+        let is_of_named = |schedule: &&schedule::Model| schedule.graph_id.as_ref().is_none_or(|graph_id| named.contains(graph_id.as_str()));
+        let schedules = known.schedules.iter().filter(is_of_named).take(2 * limit).map(|schedule| schedule.schedule_id.to_string());
+        let schedules: Vec<String> = schedules.collect();
+        named.extend(schedules.into_iter().chain(known.targets.iter().map(|target| target.name.clone())).chain(["metadata".to_owned()]));
+        named
     }
 }
 

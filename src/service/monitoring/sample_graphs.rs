@@ -1,6 +1,6 @@
 //! What is sampled of graphs: their newest snapshots, and what recovery needs of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::super::Services;
 use super::super::error::Error;
@@ -18,16 +18,22 @@ impl Services {
     pub(super) async fn sample_graphs(&self, samples: &mut Samples, known: &Known) -> Result<(), Error> {
         let read = self.store().read();
         samples.add_one(&names::GRAPHS, known.graphs.len() as f64);
-        for good in sampling::newest_snapshots(read, Which::Good, 0, known.now).await? {
+        let good = sampling::newest_snapshots(read, Which::Good, 0, known.now).await?;
+        let protected: HashSet<&GraphId> = good.iter().map(|good| &good.graph_id).collect();
+        // Copies get what they are brought.
+        for graph in known.graphs.iter().filter(|graph| !graph.graph_id.is_copy() && !protected.contains(&graph.graph_id)) {
+            samples.add(&names::UNPROTECTED_SINCE, [graph.graph_id.as_str()], graph.created_at.seconds());
+        }
+        for good in &good {
             samples.add(&names::PROTECTED_UNTIL, [good.graph_id.as_str()], good.captured_at.seconds());
             samples.add(&names::GRAPH_SIZE, [good.graph_id.as_str()], good.size_bytes as f64);
             samples.add(&names::GRAPH_ENTITIES, [good.graph_id.as_str()], good.entities as f64);
             samples.add(&names::GRAPH_RELATIONS, [good.graph_id.as_str()], good.relations as f64);
-            for (kind, records) in records(&good) {
+            for (kind, records) in records(good) {
                 samples.add(&names::GRAPH_RECORDS, [good.graph_id.as_str(), kind], records as f64);
             }
         }
-        self.sample_changes(samples, known).await?;
+        self.sample_changes(samples, known, good).await?;
         let kept = tallies::list_of(read, statistics::KEPT).await?;
         let stored = tallies::list_of(read, statistics::STORED_BYTES).await?;
         add_figure(samples, &names::GRAPH_SNAPSHOTS, kept);
@@ -38,16 +44,13 @@ impl Services {
     }
 
     /// The newest snapshot of each graph against the last good one before it: what has become less is shouted about.
-    async fn sample_changes(&self, samples: &mut Samples, known: &Known) -> Result<(), Error> {
+    async fn sample_changes(&self, samples: &mut Samples, known: &Known, good: Vec<SampledSnapshot>) -> Result<(), Error> {
         let read = self.store().read();
         let newest = sampling::newest_snapshots(read, Which::Restorable, 0, known.now).await?;
         let by_graph = |rows: Vec<SampledSnapshot>| -> HashMap<GraphId, SampledSnapshot> {
             rows.into_iter().map(|row| (row.graph_id.clone(), row)).collect()
         };
-        let (first, second) = (
-            by_graph(sampling::newest_snapshots(read, Which::Good, 0, known.now).await?),
-            by_graph(sampling::newest_snapshots(read, Which::Good, 1, known.now).await?),
-        );
+        let (first, second) = (by_graph(good), by_graph(sampling::newest_snapshots(read, Which::Good, 1, known.now).await?));
         for snapshot in newest {
             let graph = snapshot.graph_id.as_str();
             samples.add(&names::CONSISTENCY_VIOLATIONS, [graph], broken(snapshot.findings.as_deref()) as f64);

@@ -40,7 +40,8 @@ impl Services {
             let gap: Option<Duration> = *gaps.entry(key).or_insert_with(|| longest_gap(row, known.now));
             for graph in graphs {
                 let graph = graph.graph_id.to_string();
-                if let Some(gap) = gap.filter(|_| !row.paused) {
+                // One that is paused too: that it protects nothing now is what has to be seen.
+                if let Some(gap) = gap {
                     samples.add(&names::SCHEDULE_INTERVAL, [&graph, &id], gap.as_secs_f64());
                 }
                 runs.extend(RESULTS.map(|result| vec![graph.clone(), id.clone(), result.to_owned()]));

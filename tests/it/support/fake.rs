@@ -193,7 +193,7 @@ impl App {
         let routes = tonic::service::Routes::new(BackupServiceServer::from_arc(fake.clone()))
             .add_service(OperationServiceServer::from_arc(fake.clone()));
         let auth = Auth::new(key.map(|key| Secret::new(key.into())), vec![]);
-        let door = door(routes, auth, Arc::new(IdSource::counted(1)), Arc::new(SystemClock));
+        let door = door(routes, auth, None, Arc::new(IdSource::counted(1)), Arc::new(SystemClock));
         let services = ["lightkeep.v1.BackupService", "lightkeep.v1.OperationService"];
         let router =
             router(lightkeep::proto::FILE_DESCRIPTOR_SET, &services, door.clone(), key.is_some(), move || async move { ready }).unwrap();
