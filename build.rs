@@ -8,6 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     println!("cargo:rustc-env=LIGHTKEEP_COMMIT={}", commit()?);
     let files = [
+        "lightkeep/v1/alert.proto",
         "lightkeep/v1/backup.proto",
         "lightkeep/v1/monitoring.proto",
         "lightkeep/v1/operation.proto",

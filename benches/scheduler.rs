@@ -18,6 +18,7 @@ use lightkeep::domain::policy::{BusyPolicy, InconsistentPolicy};
 use lightkeep::domain::schedule::ScheduleFields;
 use lightkeep::domain::schedule_run::ScheduleAction;
 use lightkeep::domain::tag::Tags;
+use lightkeep::service::alerts::AlertSettings;
 use lightkeep::service::checkpoint_schedule::RecoverySettings;
 use lightkeep::service::drills::DrillSettings;
 use lightkeep::service::hooks::FailoverSettings;
@@ -147,6 +148,7 @@ fn settings(directory: &Path) -> Settings {
         repository_password: Secret::new("bench".to_owned()),
         secret_keys: SecretKeys { current: SecretKey::default(), earlier: Vec::new() },
         replication: ReplicationSettings::default(),
+        alerts: AlertSettings::default(),
     }
 }
 

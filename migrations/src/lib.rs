@@ -17,6 +17,7 @@ mod m20261125_000008_drills;
 mod m20261130_000009_failovers;
 mod m20261130_000010_replication;
 mod m20261130_000011_monitoring;
+mod m20261130_000012_alerts;
 
 /// All migrations, in their order.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000009_failovers::Migration),
             Box::new(m20261130_000010_replication::Migration),
             Box::new(m20261130_000011_monitoring::Migration),
+            Box::new(m20261130_000012_alerts::Migration),
         ]
     }
 }

@@ -17,7 +17,8 @@ use tonic_health::server::HealthReporter;
 use super::auth::Auth;
 use super::door::{GrpcService, door, for_tonic};
 use super::grpc::{
-    BackupGrpc, MonitoringGrpc, OperationGrpc, RecoveryGrpc, ReplicaGrpc, ReplicationGrpc, RepositoryGrpc, RetentionGrpc, ScheduleGrpc,
+    AlertGrpc, BackupGrpc, MonitoringGrpc, OperationGrpc, RecoveryGrpc, ReplicaGrpc, ReplicationGrpc, RepositoryGrpc, RetentionGrpc,
+    ScheduleGrpc,
 };
 use super::metrics::{MetricsLayer, count_http};
 use super::serve::serve;
@@ -26,6 +27,7 @@ use super::{metrics_page, rest};
 use crate::base::secret::Secret;
 use crate::domain::peer::{CONNECTION_WINDOW, LARGEST_FRAME, LARGEST_MESSAGE, PeerKey, STREAM_WINDOW};
 use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::proto::v1::alert_service_server::AlertServiceServer;
 use crate::proto::v1::backup_service_server::BackupServiceServer;
 use crate::proto::v1::monitoring_service_server::MonitoringServiceServer;
 use crate::proto::v1::operation_service_server::OperationServiceServer;
@@ -43,6 +45,7 @@ const REQUEST_LIMIT: usize = 1024 * 1024;
 /// How often the health service asks the database whether it answers.
 const HEALTH_PERIOD: Duration = Duration::from_secs(5);
 
+const ALERT_SERVICE: &str = "lightkeep.v1.AlertService";
 const BACKUP_SERVICE: &str = "lightkeep.v1.BackupService";
 const MONITORING_SERVICE: &str = "lightkeep.v1.MonitoringService";
 const RECOVERY_SERVICE: &str = "lightkeep.v1.RecoveryService";
@@ -66,6 +69,8 @@ pub struct Access {
     pub recovery_enabled: bool,
     /// Targets are served.
     pub replication_enabled: bool,
+    /// Alerts are served.
+    pub alerts_enabled: bool,
 }
 
 /// All services behind their layers.
@@ -83,7 +88,7 @@ impl Doors {
     /// # Errors
     /// The protos cannot be served, which is a bug.
     pub fn new(services: &Services, access: Access) -> anyhow::Result<Self> {
-        let Access { api_key, peer_keys, backup_enabled, recovery_enabled, replication_enabled } = access;
+        let Access { api_key, peer_keys, backup_enabled, recovery_enabled, replication_enabled, alerts_enabled } = access;
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut routes = Routes::new(health_service);
         routes = routes.add_service(OperationServiceServer::new(OperationGrpc(services.clone())).max_decoding_message_size(REQUEST_LIMIT));
@@ -109,6 +114,11 @@ impl Doors {
             names.push(REPLICATION_SERVICE);
             let replication = ReplicationServiceServer::new(ReplicationGrpc(services.clone()));
             routes = routes.add_service(replication.max_decoding_message_size(REQUEST_LIMIT));
+        }
+        if alerts_enabled {
+            names.push(ALERT_SERVICE);
+            let alert = AlertServiceServer::new(AlertGrpc(services.clone()));
+            routes = routes.add_service(alert.max_decoding_message_size(REQUEST_LIMIT));
         }
         if backup_enabled && !peer_keys.is_empty() {
             names.push(REPLICA_SERVICE);

@@ -22,6 +22,7 @@ use crate::base::ids::IdSource;
 use crate::base::secret::Secret;
 use crate::domain::address::AddressRules;
 use crate::jobs::{self, Worker};
+use crate::service::alerts::AlertSettings;
 use crate::service::checkpoint_schedule::RecoverySettings;
 use crate::service::drills::DrillSettings;
 use crate::service::hooks::FailoverSettings;
@@ -113,8 +114,12 @@ impl Server {
         services.tasks().spawn(jobs::count(services.clone()));
         if config.monitoring.metrics_enabled {
             // The first scrape shows what was measured.
-            services.collect_metrics().await?;
+            jobs::collect_once(&services).await?;
             services.tasks().spawn(jobs::collect(services.clone()));
+        }
+        let alerts_enabled = services.settings().alerts.is_enabled;
+        if alerts_enabled {
+            services.tasks().spawn(jobs::notify(services.clone()));
         }
         let access = api::Access {
             api_key: config.api_key.clone(),
@@ -122,6 +127,7 @@ impl Server {
             backup_enabled: config.backup_enabled,
             recovery_enabled,
             replication_enabled,
+            alerts_enabled,
         };
         let doors = api::Doors::new(&services, access)?;
         let closing = CancellationToken::new();
@@ -271,6 +277,11 @@ pub(super) async fn bare_services(config: &Config, storage: &Path, clock: Arc<dy
             series_limit: config.monitoring.history_series_limit.into(),
             events_enabled: config.monitoring.event_logging_enabled,
             event_retention: Duration::from_secs(u64::from(config.monitoring.event_retention_days) * 24 * 3600),
+        },
+        alerts: AlertSettings {
+            is_enabled: config.monitoring.metrics_enabled && config.alerts.is_enabled,
+            retention: Duration::from_secs(u64::from(config.monitoring.event_retention_days) * 24 * 3600),
+            ..config.alerts.clone()
         },
     };
     let telemetry = TelemetrySettings {

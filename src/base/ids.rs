@@ -68,6 +68,12 @@ id_type! {
     TargetId,
     /// Names something that has happened to a target.
     EventId,
+    /// Names an alert.
+    AlertId,
+    /// Names a silence.
+    SilenceId,
+    /// Names what somebody is to be told.
+    NotificationId,
 }
 
 /// Where ids come from: random ones, or counted ones that are the same in each run of a test.

@@ -1,6 +1,7 @@
 //! Floor 1: pure rules. No async, no IO; time is an argument.
 
 pub mod address;
+pub mod alert;
 pub mod caller;
 pub mod census;
 pub mod checkpoint;

@@ -124,6 +124,7 @@ async fn tidy_up(services: &Services, backup_enabled: bool, recovery_enabled: bo
         services.forget_events().await?;
         schedule_runs::delete_before(store.read(), now.minus(RUNS_KEPT)).await?;
         drills::delete_before(store.read(), now.minus(DRILLS_KEPT)).await?;
+        services.forget_alerts().await?;
         // Before anything is queued: graphs that are worked on are left out.
         if is_due(done.compared, RECORDS_PERIOD) {
             services.sweep_records().await?;

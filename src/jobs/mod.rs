@@ -3,6 +3,8 @@
 mod collector;
 mod health;
 mod housekeeping;
+mod lease;
+mod notifications;
 mod recovery;
 mod replication;
 mod scheduler;
@@ -16,9 +18,10 @@ use crate::domain::operation::OperationKind;
 use crate::service::{Error, Services};
 use crate::store::entity::operation::Model;
 
-pub use collector::{collect, count};
+pub use collector::{collect, collect_once, count};
 pub use health::watch_health;
 pub use housekeeping::{housekeep, recover};
+pub use notifications::notify;
 pub use recovery::follow_recovery;
 pub use replication::{replicate, watch_targets};
 pub use scheduler::schedule;

@@ -4,18 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::lease::{RENEWAL, has_lease};
 use crate::service::{Error, Services};
-use crate::store::leases;
 
 /// The leases of the instance that sends, and of the one that looks.
 const SENDING: &str = "replication";
 const LOOKING: &str = "targets";
-
-/// How long another instance waits when this one has ended without a word. Two at once would send nothing twice but what is on its way.
-const LEASE: Duration = Duration::from_secs(15);
-
-/// How often the lease is renewed.
-const RENEWAL: Duration = Duration::from_secs(5);
 
 /// How often is looked whether copies are to be read again.
 const REREADING: Duration = Duration::from_secs(60);
@@ -66,16 +60,6 @@ pub async fn watch_targets(services: Services) {
             () = stopping.cancelled() => {}
         }
     }
-}
-
-async fn has_lease(services: &Services, name: &str, renewed_at: &mut Option<Instant>) -> Result<bool, Error> {
-    // Only one process uses a SQLite database.
-    if services.store().is_sqlite() || renewed_at.is_some_and(|renewed_at| renewed_at.elapsed() < RENEWAL) {
-        return Ok(true);
-    }
-    let taken = leases::take(services.store().read(), name, services.instance_id(), services.now(), LEASE).await?;
-    *renewed_at = taken.then(Instant::now);
-    Ok(taken)
 }
 
 fn told(done: Result<(), Error>, what: &str) {

@@ -7,11 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::HeaderMap;
-use reqwest::{Client, redirect};
 use serde_json::json;
-use sha2::Sha256;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Child;
 use tokio::time::timeout;
@@ -19,18 +15,16 @@ use tokio::time::timeout;
 use super::Services;
 use super::error::Error;
 use super::processes::{Mark, program};
+use super::webhook::{Post, PostFailure};
 use crate::base::control::Control;
 use crate::base::ids::{FailoverId, OperationId};
 use crate::base::secret::Secret;
-use crate::base::trace;
+
 use crate::domain::failover::{Member, StepOutcome};
 use crate::domain::hook::{Hook, HookAction, HookEvent, Hooks};
 
 /// The variable by which a hook's processes are known.
 const HOOK_VARIABLE: &str = "LIGHTKEEP_HOOK_RUN";
-
-/// The header that proves where a webhook comes from: `sha256=` and the HMAC-SHA256 of its body by the secret, in hex.
-const SIGNATURE: &str = "X-Lightkeep-Signature-256";
 
 /// What the operator has set for failovers.
 #[derive(Debug, Clone, Default)]
@@ -187,21 +181,12 @@ impl Services {
     }
 
     async fn post_webhook(&self, url: &str, body: String, limit: Duration) -> Result<(), HookFailure> {
-        // The body goes to this address only: not along redirects, and not to a proxy that the environment names.
-        let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(limit).build();
-        let client = client.map_err(|error| HookFailure::failed(error.without_url().to_string()))?;
-        let mut headers = HeaderMap::new();
-        trace::name_to(&mut headers);
-        let mut request = client.post(url).headers(headers).header("Content-Type", "application/json");
-        if let Some(secret) = &self.settings().failover.hook_secret {
-            request = request.header(SIGNATURE, signature(secret, body.as_bytes()));
-        }
-        match request.body(body).send().await {
-            Ok(response) if response.status().is_success() => Ok(()),
-            Ok(response) => Err(HookFailure::failed(format!("it answered {}", response.status().as_u16()))),
-            Err(error) if error.is_timeout() => Err(HookFailure::timed_out(limit)),
-            Err(error) => Err(HookFailure::failed(format!("it cannot be reached: {}", error.without_url()))),
-        }
+        let secret = self.settings().failover.hook_secret.as_ref();
+        let post = Post { url, content_type: "application/json", body, secret, limit };
+        post.send().await.map_err(|failure| match failure {
+            PostFailure::TimedOut => HookFailure::timed_out(limit),
+            PostFailure::Failed(why) => HookFailure::failed(why),
+        })
     }
 }
 
@@ -230,24 +215,4 @@ fn start(command: &[String], told: &Told<'_>, event: HookEvent, mark: &Mark, out
         .stderr(output)
         .process_group(0)
         .spawn()
-}
-
-/// What proves that a body is ours.
-fn signature(secret: &Secret, body: &[u8]) -> String {
-    // A key of any length will do.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()) else { return String::new() };
-    mac.update(body);
-    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The second test case of RFC 4231.
-    #[test]
-    fn bodies_are_signed_by_hmac_sha_256() {
-        let signed = signature(&Secret::new("Jefe".to_owned()), b"what do ya want for nothing?");
-        assert_eq!(signed, "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-    }
 }

@@ -1,6 +1,7 @@
 //! Floor 3: the use-cases. One file per noun; all rules that need rows or bytes live here. Transport is above, tables and formats below.
 
 mod adoption;
+pub mod alerts;
 pub mod change_runs;
 pub mod checkpoint_schedule;
 pub mod checkpoint_work;
@@ -75,6 +76,7 @@ pub mod stats;
 pub mod validations;
 pub mod verifications;
 pub mod wakeup;
+mod webhook;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -97,6 +99,7 @@ use crate::store::entity::audit_event;
 use crate::store::{Store, audit_events};
 use crate::telemetry::Telemetry;
 
+use alerts::AlertSettings;
 use checkpoint_schedule::RecoverySettings;
 use drills::DrillSettings;
 pub use error::{Error, ErrorKind, RecordedError};
@@ -143,6 +146,8 @@ pub struct Settings {
     pub replication: replication::ReplicationSettings,
     /// What is measured.
     pub monitoring: monitoring::MonitoringSettings,
+    /// What is looked for in the metrics, and who is told of it.
+    pub alerts: AlertSettings,
 }
 
 impl Settings {

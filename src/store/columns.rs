@@ -3,12 +3,12 @@
 use sea_orm::sea_query::{ArrayType, ColumnType, Nullable, StringLen, ValueType, ValueTypeErr};
 use sea_orm::{ColIdx, DbErr, QueryResult, TryFromU64, TryGetError, TryGetable, Value};
 
-use crate::base::ids::VerificationId;
 use crate::base::ids::{
-    AuditEventId, CheckpointId, DrillId, DrillRunId, EventId, FailoverId, HealthCheckId, InstanceId, OperationId, ProbeSetId, ScheduleId,
-    ScheduleRunId, SnapshotId, TargetId, ValidationId,
+    AlertId, AuditEventId, CheckpointId, DrillId, DrillRunId, EventId, FailoverId, HealthCheckId, InstanceId, NotificationId, OperationId,
+    ProbeSetId, ScheduleId, ScheduleRunId, SilenceId, SnapshotId, TargetId, ValidationId, VerificationId,
 };
 use crate::base::timestamp::Timestamp;
+use crate::domain::alert::{AlertCondition, AlertState, Channel, NotificationEvent};
 use crate::domain::checkpoint::{CheckpointOrigin, CheckpointState, ValidationState};
 use crate::domain::drill::DrillState;
 use crate::domain::event::{EventTopic, Severity};
@@ -108,7 +108,14 @@ text_columns! {
     EventId: EventId::parse,
     EventTopic: EventTopic::parse,
     FactKind: FactKind::parse,
+    AlertId: AlertId::parse,
+    SilenceId: SilenceId::parse,
+    NotificationId: NotificationId::parse,
     Severity: Severity::parse,
+    AlertState: AlertState::parse,
+    AlertCondition: AlertCondition::parse,
+    Channel: Channel::parse,
+    NotificationEvent: NotificationEvent::parse,
     SendOrder: SendOrder::parse,
     TargetStatus: TargetStatus::parse,
     EventKind: EventKind::parse,

@@ -1,5 +1,7 @@
 //! Floor 2: the rows. One file of queries per noun; what belongs together is written in one transaction.
 
+pub mod alert_rules;
+pub mod alerts;
 pub mod audit_events;
 pub mod checkpoints;
 mod columns;
@@ -15,6 +17,7 @@ pub mod health_checks;
 pub mod idempotency_keys;
 pub mod leases;
 pub mod metric_history;
+pub mod notifications;
 pub mod operations;
 pub mod overview;
 pub mod pins;
@@ -25,6 +28,7 @@ pub mod retention;
 pub mod sampling;
 pub mod schedule_runs;
 pub mod schedules;
+pub mod silences;
 pub mod snapshots;
 pub mod standbys;
 pub mod statistics;

@@ -158,8 +158,9 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
     let failover = format!("{failovers}/{NOBODY}");
     let targets = "/api/backup/replication/targets".to_owned();
     let (target, replicated) = (format!("{targets}/{NOBODY}"), "/api/backup/replication/graphs".to_owned());
-    let monitoring = "/api/monitoring".to_owned();
-    let rows: [(&str, &str, String, Json, u16, &str); 77] = [
+    let monitoring = |what: &str| format!("/api/monitoring/{what}");
+    let (alerts, silences, rules) = (monitoring("alerts"), monitoring("silences"), monitoring("alert-rules"));
+    let rows: [(&str, &str, String, Json, u16, &str); 87] = [
         ("RegisterGraph", "POST", GRAPHS.to_owned(), json!({ "graph_id": "g", "source_dir": source }), 409, "GRAPH_EXISTS"),
         ("GetGraph", "GET", format!("{GRAPHS}/none"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ListGraphs", "GET", format!("{GRAPHS}?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
@@ -240,9 +241,19 @@ async fn every_rpc_refuses_what_is_wrong_with_a_reason() {
         ("SetCopiesPolicy", "PUT", format!("{replicated}/none/copies-policy"), json!({ "copies": 1 }), 404, "GRAPH_NOT_FOUND"),
         ("SetStandby", "PUT", format!("{replicated}/none/standby"), nothing.clone(), 404, "GRAPH_NOT_FOUND"),
         ("ListReplicationEvents", "GET", "/api/backup/replication/logs?target_id=x".to_owned(), nothing.clone(), 400, "INVALID_ARGUMENT"),
-        ("QueryMetricHistory", "GET", format!("{monitoring}/history?metric=none"), nothing.clone(), 400, "INVALID_ARGUMENT"),
-        ("ListEvents", "GET", format!("{monitoring}/events?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
-        ("WatchEvents", "GET", format!("{monitoring}/events/watch?severity=none"), nothing.clone(), 400, "PARAMETER_INVALID"),
+        ("QueryMetricHistory", "GET", monitoring("history?metric=none"), nothing.clone(), 400, "INVALID_ARGUMENT"),
+        ("ListEvents", "GET", monitoring("events?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
+        ("WatchEvents", "GET", monitoring("events/watch?severity=none"), nothing.clone(), 400, "PARAMETER_INVALID"),
+        ("ListAlerts", "GET", format!("{alerts}?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
+        ("GetAlert", "GET", format!("{alerts}/{NOBODY}"), nothing.clone(), 404, "ALERT_NOT_FOUND"),
+        ("AcknowledgeAlert", "POST", format!("{alerts}/{NOBODY}/acknowledge"), nothing.clone(), 404, "ALERT_NOT_FOUND"),
+        ("CreateSilence", "POST", silences.clone(), json!({ "until": "2000-01-01T00:00:00Z", "reason": "r" }), 400, "INVALID_ARGUMENT"),
+        ("ListSilences", "GET", format!("{silences}?page_token=x"), nothing.clone(), 400, "INVALID_ARGUMENT"),
+        ("DeleteSilence", "DELETE", format!("{silences}/{NOBODY}"), nothing.clone(), 404, "SILENCE_NOT_FOUND"),
+        ("ListAlertRules", "GET", format!("{rules}?page_size=-1"), nothing.clone(), 400, "INVALID_ARGUMENT"),
+        ("PutAlertRule", "PUT", format!("{rules}/New"), json!({ "metric": "none" }), 400, "INVALID_ARGUMENT"),
+        ("DeleteAlertRule", "DELETE", format!("{rules}/New"), nothing.clone(), 404, "RULE_NOT_FOUND"),
+        ("TestNotification", "POST", "/api/monitoring/notifications/test".to_owned(), nothing.clone(), 409, "NO_NOTIFICATION_CHANNEL"),
         ("GetGraphSchedule", "GET", "/api/backup/backup/schedule/g".to_owned(), nothing.clone(), 404, "SCHEDULE_NOT_FOUND"),
     ];
     let covered: BTreeSet<String> = rows.iter().map(|row| row.0.to_owned()).collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lightkeep::domain::alert::{Rule as RuleOfAlerts, defaults};
 use lightkeep::domain::finding::Rule;
 use lightkeep::proto::FILE_DESCRIPTOR_SET;
 use prost_reflect::{DescriptorPool, DynamicMessage, Value};
@@ -145,6 +146,18 @@ fn every_rule_of_the_audit_is_explained_in_its_own_words() {
     let api = document("docs/API.md");
     let absent = Rule::ALL.into_iter().map(|rule| format!("| `{rule:?}` | {rule} |")).filter(|row| !api.contains(row));
     assert_eq!(absent.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[test]
+fn every_default_rule_has_its_entry() {
+    let operations = document("docs/OPERATIONS.md");
+    let is_told = |rule: &RuleOfAlerts| {
+        let (severity, minutes) = (rule.severity, rule.hold.as_secs() / 60);
+        let hold = if minutes == 0 { "at once".to_owned() } else { format!("{minutes} min") };
+        operations.contains(&format!("| `{}` | {severity}, {hold} | ", rule.name))
+    };
+    let absent: Vec<String> = defaults::rules().into_iter().filter(|rule| !is_told(rule)).map(|rule| rule.name).collect();
+    assert_eq!(absent, Vec::<String>::new());
 }
 
 #[test]

@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
 mod adopt;
+mod alert_rules;
+mod alerts;
+mod alerts_told;
 mod architecture;
 mod auth;
 mod backup;

@@ -1,5 +1,6 @@
 //! The gRPC services. An RPC is parse, call, convert.
 
+mod alert;
 mod backup;
 mod convert;
 mod monitoring;
@@ -12,6 +13,7 @@ mod repository;
 mod retention;
 mod schedule;
 
+pub use alert::AlertGrpc;
 pub use backup::BackupGrpc;
 pub use monitoring::MonitoringGrpc;
 pub use operation::OperationGrpc;

@@ -47,7 +47,8 @@ impl MonitoringService for MonitoringGrpc {
     }
 
     async fn collect_metrics(&self, _: Request<v1::CollectMetricsRequest>) -> Result<Response<v1::CollectMetricsResponse>, Status> {
-        self.0.collect_metrics_on_request().await?;
+        let collected = self.0.collect_metrics().await?;
+        self.0.follow_collection(&collected).await?;
         let (status, message) = ("success".to_owned(), "Metrics collection triggered".to_owned());
         Ok(Response::new(v1::CollectMetricsResponse { status, message }))
     }

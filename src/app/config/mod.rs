@@ -2,6 +2,7 @@
 //!
 //! Every problem is found before any is reported, so that a wrong configuration is corrected in one go.
 
+mod alerts;
 mod database;
 mod hooks;
 mod monitoring;
@@ -19,6 +20,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use alerts::alerts;
 pub use database::{DatabaseUrl, PostgresUrl};
 use hooks::hooks;
 pub use monitoring::{LogFormat, MonitoringConfig};
@@ -29,6 +31,7 @@ use super::args::{Args, Command};
 use crate::base::secret::Secret;
 use crate::domain::hook::Hooks;
 use crate::domain::peer::PeerKey;
+use crate::service::alerts::AlertSettings;
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +152,8 @@ pub struct Config {
     pub failover_server_timeout_seconds: u32,
     /// What is measured, kept and told.
     pub monitoring: MonitoringConfig,
+    /// What is looked for in the metrics, and who is told; how long alerts are kept is not in it.
+    pub alerts: AlertSettings,
 }
 
 impl Config {
@@ -209,6 +214,7 @@ impl Config {
         let hooks = hooks(sources, working_dir);
         let hook_secret = sources.read(&table::HOOK_SECRET);
         let failover_server_timeout_seconds = sources.read(&table::FAILOVER_SERVER_TIMEOUT);
+        let alerts = alerts(sources);
         for setting in [&table::S3_BUCKET, &table::S3_REGION, &table::S3_KEY_PREFIX] {
             sources.read(setting);
         }
@@ -270,6 +276,7 @@ impl Config {
             hook_secret,
             failover_server_timeout_seconds: failover_server_timeout_seconds?,
             monitoring: monitoring?,
+            alerts,
         })
     }
 }

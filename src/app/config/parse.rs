@@ -2,8 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use lettre::message::{Mailbox, Mailboxes};
+
 use super::{LogFormat, LogLevel};
+use crate::base::secret::Secret;
+use crate::domain::hook::host;
 use crate::domain::peer::PeerKey;
+use crate::service::alerts::check_smtp_url;
 
 /// 1, true, yes, on or 0, false, no, off, in any case.
 pub(super) fn boolean(value: &str) -> Result<bool, String> {
@@ -93,4 +98,28 @@ pub(super) fn peer_keys(value: &str) -> Result<Vec<PeerKey>, String> {
         keys.push(key);
     }
     Ok(keys)
+}
+
+/// An address of the web. It may hold a token, so it is never shown.
+pub(super) fn web_address(value: &str) -> Result<Secret, String> {
+    match host(value) {
+        Some(_) => Ok(Secret::new(value.to_owned())),
+        None => Err("must begin with `http://` or `https://` and name a host".to_owned()),
+    }
+}
+
+/// The address of a mail server. It may hold a password, so it is never shown.
+pub(super) fn smtp_url(value: &str) -> Result<Secret, String> {
+    check_smtp_url(value).map(|()| Secret::new(value.to_owned()))
+}
+
+/// One e-mail address.
+pub(super) fn mailbox(value: &str) -> Result<Mailbox, String> {
+    value.parse().map_err(|_| format!("must be an e-mail address, such as `Lightkeep <lightkeep@example.org>`: {value}"))
+}
+
+/// E-mail addresses, with commas between.
+pub(super) fn mailboxes(value: &str) -> Result<Mailboxes, String> {
+    let parsed: Result<Mailboxes, _> = value.parse();
+    parsed.map_err(|_| format!("must be e-mail addresses, with commas between: {value}"))
 }

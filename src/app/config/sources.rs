@@ -14,6 +14,9 @@ const NOT_SETTINGS: &[&str] = &["LIGHTKEEP_BIN", "LIGHTKEEP_FAILPOINT"];
 /// Variables of the test and benchmark scripts.
 const NOT_SETTINGS_PREFIXES: &[&str] = &["LIGHTKEEP_TEST_", "LIGHTKEEP_BENCH_"];
 
+/// The one key of the file that is no setting, but tables.
+const ALERT_RULES: &str = "alert_rules";
+
 /// A value as it was found, and where, in words.
 #[derive(Debug)]
 pub(super) struct Found {
@@ -28,7 +31,8 @@ pub(super) struct Sources<'a> {
     environment: &'a HashMap<String, String>,
     dot_env: HashMap<String, String>,
     file: BTreeMap<String, Vec<String>>,
-    file_name: String,
+    alert_rules: Vec<toml::Value>,
+    pub(super) file_name: String,
     pub(super) problems: Problems,
 }
 
@@ -37,11 +41,12 @@ impl<'a> Sources<'a> {
     pub(super) fn open(args: &Args, environment: &'a HashMap<String, String>, working_dir: &Path) -> Self {
         let mut problems = Problems::default();
         let dot_env = read_dot_env(&working_dir.join(".env"), &mut problems);
-        let (file, file_name) = match &args.config {
-            Some(path) => (read_toml(&working_dir.join(path), &mut problems), path.display().to_string()),
-            None => (BTreeMap::new(), String::new()),
-        };
-        let sources = Self { flags: args.given(), environment, dot_env, file, file_name, problems };
+        let (mut file, mut alert_rules, mut file_name) = (BTreeMap::new(), Vec::new(), String::new());
+        if let Some(path) = &args.config {
+            (file, alert_rules) = read_toml(&working_dir.join(path), &mut problems);
+            file_name = path.display().to_string();
+        }
+        let sources = Self { flags: args.given(), environment, dot_env, file, alert_rules, file_name, problems };
         sources.report_unknown()
     }
 
@@ -77,6 +82,11 @@ impl<'a> Sources<'a> {
                 None
             }
         }
+    }
+
+    /// The rules of alerts in the file, as they are written there.
+    pub(super) fn take_alert_rules(&mut self) -> Vec<toml::Value> {
+        std::mem::take(&mut self.alert_rules)
     }
 
     /// The values of a setting in the first source that has it.
@@ -144,25 +154,35 @@ fn read_dot_env(path: &Path, problems: &mut Problems) -> HashMap<String, String>
     variables
 }
 
-fn read_toml(path: &Path, problems: &mut Problems) -> BTreeMap<String, Vec<String>> {
-    let mut values = BTreeMap::new();
+/// The settings of the file, and its rules of alerts.
+fn read_toml(path: &Path, problems: &mut Problems) -> (BTreeMap<String, Vec<String>>, Vec<toml::Value>) {
+    let (mut values, mut alert_rules) = (BTreeMap::new(), Vec::new());
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
             let advice = if error.kind() == io::ErrorKind::NotFound { "name an existing file" } else { "make it a readable text file" };
             problems.add(format!("`--config` cannot be read, {advice}: {}: {error}", path.display()));
-            return values;
+            return (values, alert_rules);
         }
     };
     match text.parse::<toml::Table>() {
-        Ok(table) => flatten("", table, &mut values, path, problems),
+        Ok(mut table) => {
+            match table.remove(ALERT_RULES) {
+                Some(toml::Value::Array(rules)) => alert_rules = rules,
+                Some(_) => {
+                    problems.add(format!("`{ALERT_RULES}` in `{}` must be tables, each written `[[{ALERT_RULES}]]`", path.display()))
+                }
+                None => {}
+            }
+            flatten("", table, &mut values, path, problems);
+        }
         Err(error) => {
             // The error's own text quotes the line, which may hold a secret.
             let line = error.span().map_or(1, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count() + 1);
             problems.add(format!("`{}` is not valid TOML, correct line {line}: {}", path.display(), error.message()));
         }
     }
-    values
+    (values, alert_rules)
 }
 
 fn flatten(prefix: &str, table: toml::Table, values: &mut BTreeMap<String, Vec<String>>, path: &Path, problems: &mut Problems) {

@@ -2,7 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::parse::{address, boolean, log_format, log_level, name, number, peer_keys, share, text, unsupported};
+use lettre::message::{Mailbox, Mailboxes};
+
+use super::parse::{
+    address, boolean, log_format, log_level, mailbox, mailboxes, name, number, peer_keys, share, smtp_url, text, unsupported, web_address,
+};
 use super::{LogFormat, LogLevel};
 use crate::base::secret::Secret;
 use crate::domain::peer::PeerKey;
@@ -119,6 +123,13 @@ settings! {
     HISTORY_SERIES_LIMIT: u32 = "", ["LIGHTKEEP_HISTORY_SERIES_LIMIT"], "metrics.history_series_limit", "2000", number::<0, 100_000>;
     OTLP_ENDPOINT: String = "", ["OTEL_EXPORTER_OTLP_ENDPOINT"], "", "", text;
     LOG_FORMAT: LogFormat = "--log-format", ["LIGHTKEEP_LOG_FORMAT"], "server.log_format", "text", log_format;
+    ALERTS_ENABLED: bool = "", ["LIGHTKEEP_ALERTS_ENABLED"], "alerts.enabled", "true", boolean;
+    ALERT_WEBHOOK_URL: Secret = "", ["LIGHTKEEP_ALERT_WEBHOOK_URL"], "alerts.webhook_url", "", web_address;
+    ALERT_WEBHOOK_SECRET: Secret =
+        "", ["LIGHTKEEP_ALERT_WEBHOOK_SECRET"], "alerts.webhook_secret", "", |value| Ok(Secret::new(value.to_owned()));
+    ALERT_SMTP_URL: Secret = "", ["LIGHTKEEP_ALERT_SMTP_URL"], "alerts.smtp_url", "", smtp_url;
+    ALERT_MAIL_FROM: Mailbox = "", ["LIGHTKEEP_ALERT_MAIL_FROM"], "alerts.mail_from", "", mailbox;
+    ALERT_MAIL_TO: Mailboxes = "", ["LIGHTKEEP_ALERT_MAIL_TO"], "alerts.mail_to", "", mailboxes;
     HEALTH_CHECK_ENABLED: bool = "", ["LIGHTRAG_HEALTH_CHECK_ENABLED"], "health.enabled", "true", boolean;
     EVENT_LOGGING_ENABLED: bool = "", ["LIGHTRAG_EVENT_LOGGING_ENABLED"], "events.enabled", "true", boolean;
     EVENT_LOG_RETENTION: u32 = "", ["LIGHTRAG_EVENT_LOG_RETENTION"], "events.retention_days", "90", number::<1, MAX_DAYS>;

@@ -101,6 +101,7 @@ fn each_bad_value_names_its_variable() {
             "is set, but object stores are not supported yet: remove it and set `LIGHTRAG_BACKUP_STORAGE` to a directory",
         ),
         ("LIGHTKEEP_HTPP_ADDR", "x", "is no known variable: correct its name or remove it"),
+        ("LIGHTKEEP_ALERT_WEBHOOK_URL", "hooks.example", "must begin with `http://` or `https://` and name a host"),
     ] {
         assert_eq!(problem(&[(variable, value)]), format!("`{variable}` {wanted}"));
     }
@@ -196,6 +197,11 @@ fn nothing_secret_is_shown() {
         ("LIGHTRAG_RECOVERY_DB_URL", "postgresql+psycopg2://u:hunter2@h/d"),
         ("LIGHTKEEP_REPOSITORY_PASSWORD_COMMAND", "vault --token hunter2"),
         ("LIGHTKEEP_HOOK_SECRET", "hunter2"),
+        ("LIGHTKEEP_ALERT_WEBHOOK_URL", "https://h/hunter2"),
+        ("LIGHTKEEP_ALERT_WEBHOOK_SECRET", "hunter2"),
+        ("LIGHTKEEP_ALERT_SMTP_URL", "smtps://u:hunter2@h"),
+        ("LIGHTKEEP_ALERT_MAIL_FROM", "Lightkeep <lightkeep@example.org>"),
+        ("LIGHTKEEP_ALERT_MAIL_TO", "ops@example.org,boss@example.org"),
         ("LIGHTKEEP_HOOKS_FILE", "hooks.toml"),
     ];
     let hooks = "[[on_failure]]\nurl = \"https://h/hunter2\"\n[[on_failure]]\ncommand = [\"tell\", \"hunter2\"]\n";
@@ -203,6 +209,23 @@ fn nothing_secret_is_shown() {
     let config = load(NO_FLAGS, &environment, dir.path()).expect("a configuration");
     assert!(!format!("{config:?}").contains("hunter2"));
     assert_eq!(config.database.connect_url(), "postgres://u:hunter2@h/d");
+}
+
+#[test]
+fn mail_needs_a_server_a_sender_and_receivers() {
+    let mail = |url: &'static str| {
+        [("LIGHTKEEP_ALERT_SMTP_URL", url), ("LIGHTKEEP_ALERT_MAIL_FROM", "a@example.org"), ("LIGHTKEEP_ALERT_MAIL_TO", "b@example.org")]
+    };
+    let dir = directory();
+    for url in ["smtp://mail.example", "smtp://u:p%40@mail.example:587?tls=required", "smtps://u:p@mail.example"] {
+        assert!(load(NO_FLAGS, &mail(url), dir.path()).expect(url).alerts.mail.is_some(), "{url}");
+    }
+    for url in ["mail.example", "http://mail.example", "smtp://u:hunter2@mail.example?tls=perhaps"] {
+        let wrong = problem(&mail(url));
+        assert!(wrong.starts_with("`LIGHTKEEP_ALERT_SMTP_URL` must be `smtp://host:port`") && !wrong.contains("hunter2"), "{wrong}");
+    }
+    assert!(problem(&[("LIGHTKEEP_ALERT_MAIL_TO", "b@example.org")]).contains("belong together"));
+    assert!(load(NO_FLAGS, &[], dir.path()).expect("a configuration").alerts.mail.is_none());
 }
 
 #[test]

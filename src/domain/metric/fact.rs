@@ -37,6 +37,8 @@ words! {
         Quiesce = "quiesce",
         /// What retention no longer keeps was looked for on all graphs.
         Retention = "retention",
+        /// Somebody was to be told of an alert. Its word is the channel, and what became of it.
+        Notification = "notification",
         /// An event was written. Its word is the severity.
         Event = "event",
         /// A graph, a schedule or a target is no longer there.
@@ -172,6 +174,10 @@ pub fn tallies_of(fact: &Fact) -> Vec<Tally> {
         FactKind::HealthCheck => vec![Tally::measured(&names::HEALTH_CHECK_DURATION, NONE, fact.amount)],
         FactKind::Quiesce => vec![Tally::measured(&names::BACKUP_QUIESCE_DURATION, NONE, fact.amount)],
         FactKind::Retention => vec![Tally::of(names::RETENTION_LAST_SUCCESS.name, NONE, Step::Raise, seconds)],
+        FactKind::Notification => {
+            let (channel, result) = word.split_once(' ').unwrap_or((word, ""));
+            vec![Tally::one(&names::NOTIFICATIONS, [channel, result])]
+        }
         FactKind::Event => vec![Tally::one(&names::EVENTS, [word])],
         FactKind::Gone => Vec::new(),
     }

@@ -98,5 +98,7 @@ metrics! {
     LEASE_HELD = Gauge Sum "lightkeep_lease_held" ["lease"] "Whether an instance holds a lease: 1, or 0 when it has run out";
     FAILOVERS_INCOMPLETE = Gauge Sum "lightkeep_failovers_incomplete" [] "Failovers that left some graphs old and some new";
     EVENTS = Counter Sum "lightkeep_events_total" ["severity"] "Events by severity";
+    ALERTS_FIRING = Gauge Sum "lightkeep_alerts_firing" ["severity"] "Alerts of this server that fire";
+    NOTIFICATIONS = Counter Sum "lightkeep_notifications_total" ["channel", "result"] "Attempts to tell of alerts, by how they ended: delivered or failed";
     COLLECTION_LAST = Gauge Max "lightkeep_collection_timestamp_seconds" [] "When these figures were collected";
 }

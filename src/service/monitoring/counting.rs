@@ -35,7 +35,7 @@ impl Services {
             let taken: Vec<Fact> = taken.into_iter().map(Fact::from).collect();
             self.count(&transaction, &taken).await?;
             if self.settings().monitoring.events_enabled {
-                self.tell(&transaction, &taken).await?;
+                self.tell_news(&transaction, &taken).await?;
             }
             store::commit(transaction).await?;
         }
@@ -55,7 +55,7 @@ impl Services {
         Ok(tallies::count(&**transaction, counted).await?)
     }
 
-    async fn tell(&self, transaction: &Transaction, taken: &[Fact]) -> Result<(), Error> {
+    async fn tell_news(&self, transaction: &Transaction, taken: &[Fact]) -> Result<(), Error> {
         let now = self.now();
         let news: Vec<&Fact> = taken.iter().filter(|fact| now.since(fact.at) <= NEWS).collect();
         let errors = errors_of(transaction, &news).await?;

@@ -22,8 +22,14 @@ use super::error::{Error, ErrorKind};
 use crate::base::timestamp::Timestamp;
 use crate::domain::metric::{Collected, OTHER, names};
 use crate::store::entity::{graph, schedule, target};
-use crate::store::{graphs, schedules, tallies, targets};
+use crate::store::{graphs, leases, schedules, tallies, targets};
 use crate::telemetry::{Format, Page};
+
+/// The lease of the instance that keeps the history and follows the alerts.
+const LEASE_NAME: &str = "monitoring";
+
+/// How long another instance waits when this one has ended without a word, beyond the interval.
+const LEASE: Duration = Duration::from_secs(60);
 
 /// What the operator has set.
 #[derive(Debug, Clone)]
@@ -80,13 +86,18 @@ impl Services {
         Ok(self.collected())
     }
 
-    /// Measures everything now, as somebody asks for it, and adds it to the history.
+    /// What follows a collection, on one of the instances: the history, and the alerts.
     ///
     /// # Errors
-    /// As [`Services::collect_metrics`].
-    pub async fn collect_metrics_on_request(&self) -> Result<(), Error> {
-        let collected = self.collect_metrics().await?;
-        self.record_history(&collected).await
+    /// The database's.
+    pub async fn follow_collection(&self, collected: &Collected) -> Result<(), Error> {
+        let until_the_next = self.settings().monitoring.interval + LEASE;
+        if leases::take(self.store().read(), LEASE_NAME, self.instance_id(), self.now(), until_the_next).await? {
+            self.measure_unmeasured().await?;
+            self.record_history(collected).await?;
+            self.evaluate_alerts(&collected.samples).await?;
+        }
+        Ok(())
     }
 
     /// That metrics are there to be asked for.

@@ -3,12 +3,13 @@
 use super::super::Services;
 use super::super::error::Error;
 use super::Known;
+use crate::domain::event::Severity;
 use crate::domain::failover::FailoverState;
 use crate::domain::health::HealthStatus;
 use crate::domain::metric::{Samples, names};
 use crate::domain::operation::{LEASE, OperationKind};
 use crate::lightrag::apply::room;
-use crate::store::{checkpoints, failovers, leases, sampling};
+use crate::store::{alerts, checkpoints, failovers, leases, sampling};
 
 impl Services {
     pub(super) async fn sample_operations(&self, samples: &mut Samples, known: &Known) -> Result<(), Error> {
@@ -31,6 +32,12 @@ impl Services {
         }
         let incomplete = failovers::list_holding(read).await?.into_iter().filter(|failover| failover.state == FailoverState::Incomplete);
         samples.add_one(&names::FAILOVERS_INCOMPLETE, incomplete.count() as f64);
+        if self.settings().alerts.is_enabled {
+            for severity in [Severity::Info, Severity::Warning, Severity::Critical] {
+                let firing = alerts::count_firing(read, Some(severity)).await?;
+                samples.add(&names::ALERTS_FIRING, [severity.as_str()], firing as f64);
+            }
+        }
         let (checkpoints, _) = checkpoints::count(read, known.now).await?;
         samples.add_one(&names::RECOVERY_POINTS, checkpoints as f64);
         Ok(())

@@ -1,5 +1,7 @@
 //! The tables, one file each.
 
+pub mod alert;
+pub mod alert_rule;
 pub mod audit_event;
 pub mod checkpoint;
 pub mod checkpoint_member;
@@ -14,6 +16,7 @@ pub mod idempotency_key;
 pub mod lease;
 pub mod metric_point;
 pub mod metric_series;
+pub mod notification;
 pub mod operation;
 pub mod probe_set;
 pub mod replica;
@@ -21,6 +24,7 @@ pub mod replication;
 pub mod retrieval;
 pub mod schedule;
 pub mod schedule_run;
+pub mod silence;
 pub mod snapshot;
 pub mod standby;
 pub mod tally;

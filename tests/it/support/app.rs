@@ -59,6 +59,8 @@ impl TestApp {
             // Tests that move the clock by days want no snapshots but their own.
             ("LIGHTRAG_AUTO_BACKUP_INTERVAL", "0".to_owned()),
             ("LIGHTRAG_RECOVERY_CHECKPOINT_INTERVAL", "0".to_owned()),
+            // Nor collections but those that they ask for, after the first.
+            ("LIGHTRAG_METRICS_COLLECTION_INTERVAL_SECONDS", "86400".to_owned()),
             // Nor locks that come and go by themselves.
             ("LIGHTRAG_HEALTH_CHECK_ENABLED", "false".to_owned()),
         ]
@@ -194,7 +196,10 @@ pub(crate) async fn settled(app: &TestApp) {
 }
 
 async fn serve(environment: &HashMap<String, String>, directory: &Path, clock: &ManualClock) -> Server {
-    let config = Config::load(&Args::parse_from(["lightkeep", "serve"]), environment, directory).unwrap();
+    // A test may have put a file of settings there.
+    let file = directory.join("lightkeep.toml").exists().then_some(["--config", "lightkeep.toml"]);
+    let arguments = ["lightkeep"].into_iter().chain(file.into_iter().flatten()).chain(["serve"]);
+    let config = Config::load(&Args::parse_from(arguments), environment, directory).unwrap();
     let listeners = Listeners::bind(&config).await.unwrap();
     // Each server counts from elsewhere: two of them may share a database.
     static SERVERS: AtomicU64 = AtomicU64::new(1);

@@ -1,7 +1,8 @@
 //! Events.
 
+use super::alert::{severity, severity_to_proto};
 use super::{all_there, instant, page, timestamp};
-use crate::domain::event::{EventTopic, Severity};
+use crate::domain::event::EventTopic;
 use crate::domain::page::{PageRequest, TimeKey};
 use crate::domain::validate::Violations;
 use crate::proto::v1;
@@ -41,30 +42,12 @@ fn topic(violations: &mut Violations, word: &str) -> Option<EventTopic> {
     violations.take("kind", EventTopic::parse(word).ok_or_else(|| format!("is nothing that events are about: {word}")))
 }
 
-fn severity(violations: &mut Violations, number: i32) -> Option<Severity> {
-    match v1::EventSeverity::try_from(number) {
-        Ok(v1::EventSeverity::Unspecified) => None,
-        Ok(v1::EventSeverity::Info) => Some(Severity::Info),
-        Ok(v1::EventSeverity::Warning) => Some(Severity::Warning),
-        Ok(v1::EventSeverity::Critical) => Some(Severity::Critical),
-        Err(_) => {
-            violations.add("severity", format_args!("is not a severity that is known: {number}"));
-            None
-        }
-    }
-}
-
 pub(in crate::api::grpc) fn to_proto(event: Model) -> v1::Event {
-    let severity = match event.severity {
-        Severity::Info => v1::EventSeverity::Info,
-        Severity::Warning => v1::EventSeverity::Warning,
-        Severity::Critical => v1::EventSeverity::Critical,
-    };
     v1::Event {
         event_id: event.event_id.to_string(),
         created_at: Some(timestamp(event.created_at)),
         kind: event.kind.to_string(),
-        severity: severity.into(),
+        severity: severity_to_proto(event.severity),
         graph_id: event.graph_id,
         subject_id: event.subject_id,
         message: event.message,

@@ -1,5 +1,6 @@
 //! Between proto and domain. All checks of single fields are here; a request's violations come all at once.
 
+pub(super) mod alert;
 pub(super) mod checkpoint;
 pub(super) mod difference;
 pub(super) mod drill;
