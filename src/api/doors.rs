@@ -138,7 +138,8 @@ impl Doors {
             async move { !bag.stopping().is_cancelled() && bag.store().ping().await.is_ok() }
         };
         let rest = rest::router(FILE_DESCRIPTOR_SET, &names, grpc.clone(), needs_key, ready).context("cannot make the REST routes")?;
-        let features = Features { backup: backup_enabled, recovery: recovery_enabled, replication: replication_enabled };
+        let features =
+            Features { backup: backup_enabled, recovery: recovery_enabled, replication: replication_enabled, alerts: alerts_enabled };
         let rest = rest.merge(ui::router(services, auth, features));
         let rest = rest.layer(axum::middleware::from_fn_with_state(services.clone(), count_http));
         // The empty name stands for the server as a whole.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use crate::alerts::{failed, look};
 use crate::support::app::{TestApp, finish, settled};
 use crate::support::database::{Kind, on_each_database};
 use crate::support::rest::{Answer, GRAPHS, get, post, send};
@@ -16,7 +17,7 @@ const SCRIPT: &str = "<script>alert(1)</script>";
 const SHOWN: &str = "&#60;script&#62;alert(1)&#60;/script&#62;";
 
 /// All pages that need no id.
-const PAGES: [&str; 11] =
+const PAGES: [&str; 12] =
     ["", "/graphs", "/operations", "/schedules", "/targets", "/checkpoints", "/failovers", "/drills", "/events", "/metrics", "/instances"];
 
 async fn page(app: &TestApp, path: &str) -> String {
@@ -186,6 +187,23 @@ on_each_database!(forged_forms_do_nothing, async |app: TestApp| {
     let good = send(&app, "POST", &path, &[HTML, FORM, ("cookie", &cookie), ("origin", app.url("").as_str())], with_token).await;
     assert_eq!(good.status, 303, "{}", good.text);
     settled(&app).await;
+    app
+});
+
+on_each_database!(an_alert_is_seen_and_acknowledged, async |app: TestApp| {
+    let fired = look(&app, failed(&["a"])).await;
+    let (id, rule) = (fired[0]["alert_id"].as_str().unwrap(), fired[0]["rule"].as_str().unwrap());
+    let first = page(&app, HOME).await;
+    assert!(first.contains("1 firing") && first.contains(rule), "{first}");
+    assert!(page(&app, &format!("{HOME}/alerts")).await.contains(&format!("actions/acknowledge?id={id}")));
+    let fields = format!("id={id}&reason=disk+{}", SCRIPT.replace('<', "%3C"));
+    assert_eq!(act(&app, "acknowledge", &fields, &[]).await.header("location"), format!("{HOME}/alerts"));
+    let known = page(&app, &format!("{HOME}/alerts?rule={rule}&graph=a")).await;
+    assert!(known.contains("acknowledged by anonymous") && known.contains(&format!("disk {SHOWN}")), "{known}");
+    assert!(!known.contains("actions/acknowledge"));
+    for odd in ["alerts?rule=%00", "events?graph=%00&topic=x", "operations?kind=%00", "metrics?metric=%00&length=x", "graphs?search=%00"] {
+        page(&app, &format!("{HOME}/{odd}")).await;
+    }
     app
 });
 

@@ -29,7 +29,7 @@ LOOKS = {
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 375, "height": 760}, "color_scheme": "light", "is_mobile": True, "has_touch": True, "device_scale_factor": 2},
 }
-LISTS = ["", "/graphs", "/operations", "/schedules", "/targets", "/checkpoints", "/failovers", "/drills", "/events", "/metrics", "/instances"]
+LISTS = ["", "/graphs", "/operations", "/schedules", "/targets", "/checkpoints", "/failovers", "/drills", "/alerts", "/events", "/metrics", "/instances"]
 
 problems = []
 

@@ -59,6 +59,8 @@ pub(super) enum Verb {
     ResumeSchedule,
     /// Asks a target how it is.
     CheckTarget,
+    /// Says that somebody knows of an alert.
+    Acknowledge,
 }
 
 /// What a verb is called, says, and works on.
@@ -69,7 +71,7 @@ struct Told {
 }
 
 impl Verb {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Snapshot,
         Self::Verify,
         Self::Pin,
@@ -80,6 +82,7 @@ impl Verb {
         Self::PauseSchedule,
         Self::ResumeSchedule,
         Self::CheckTarget,
+        Self::Acknowledge,
     ];
 
     fn told(self) -> Told {
@@ -101,6 +104,9 @@ impl Verb {
                 told("resume-schedule", "Resume the schedule", "It fires again from now on. What fell into the pause is not made up.")
             }
             Self::CheckTarget => told("check-target", "Check the target now", "It is asked how it is, and whether it takes copies."),
+            Self::Acknowledge => {
+                told("acknowledge", "Acknowledge the alert", "It stays until it is over. Nobody is told again that it fires.")
+            }
         }
     }
 
@@ -115,6 +121,7 @@ impl Verb {
             Self::Cancel => true,
             Self::Drill => features.recovery,
             Self::CheckTarget => features.replication,
+            Self::Acknowledge => features.alerts,
             _ => features.backup,
         }
     }
@@ -156,16 +163,16 @@ impl Action {
         Ok(Self { verb, graph_id, id, reason, level })
     }
 
-    /// That a reason is given where one is needed.
+    /// That a reason is given where one is needed, and that it fits.
     ///
     /// # Errors
     /// It is not, or is too long.
     pub(super) fn check_reason(&self) -> Result<(), Failure> {
-        let fits = !self.reason.is_empty() && self.reason.len() <= MAX_REASON_BYTES && !self.reason.contains(char::is_control);
-        if self.verb != Verb::Pin || fits {
+        let is_missing = self.verb == Verb::Pin && self.reason.is_empty();
+        if !is_missing && self.reason.len() <= MAX_REASON_BYTES && !self.reason.contains(char::is_control) {
             return Ok(());
         }
-        Err(Failure::new(StatusCode::BAD_REQUEST, format!("say in one line of at most {MAX_REASON_BYTES} bytes why it is pinned")))
+        Err(Failure::new(StatusCode::BAD_REQUEST, format!("say why, in one line of at most {MAX_REASON_BYTES} bytes")))
     }
 
     /// That there is something to do it to.
@@ -176,6 +183,7 @@ impl Action {
         match (self.verb, &self.graph_id) {
             (Verb::Cancel, _) => services.get_operation(&self.id).await.map(drop),
             (Verb::RunSchedule | Verb::PauseSchedule | Verb::ResumeSchedule, _) => services.get_schedule(&self.id).await.map(drop),
+            (Verb::Acknowledge, _) => services.get_alert(&self.id).await.map(drop),
             (Verb::CheckTarget, _) => services.get_target(&self.id).await.map(drop),
             (_, Some(graph_id)) if !self.id.is_empty() => services.get_snapshot(graph_id, &self.id).await.map(drop),
             (_, Some(graph_id)) => services.get_graph(graph_id).await.map(drop),
@@ -199,6 +207,7 @@ impl Action {
             (Verb::PauseSchedule | Verb::ResumeSchedule, _) => {
                 services.pause_schedule(caller, id, self.verb == Verb::PauseSchedule, asked).await?;
             }
+            (Verb::Acknowledge, _) => drop(services.acknowledge_alert(caller, id, &self.reason, asked).await?),
             (Verb::CheckTarget, _) => drop(services.check_target(id).await?),
             (Verb::Snapshot, Some(graph_id)) => {
                 let new = NewSnapshot { graph_id, source_dir: None, metadata: None, tags: Tags::default(), request_id };
@@ -230,6 +239,7 @@ impl Action {
             (Verb::RunSchedule, _) => format!("{HOME}/operations"),
             (Verb::PauseSchedule | Verb::ResumeSchedule, _) => format!("{HOME}/schedules"),
             (Verb::CheckTarget, _) => format!("{HOME}/targets"),
+            (Verb::Acknowledge, _) => format!("{HOME}/alerts"),
             (_, Some(graph_id)) => format!("{HOME}/graphs/{}", encoded(graph_id.as_str())),
             (_, None) => HOME.to_owned(),
         }

@@ -25,6 +25,7 @@ struct ConfirmPage {
     subject: String,
     wants_reason: bool,
     wants_level: bool,
+    wants_comment: bool,
     request_id: String,
     back: String,
 }
@@ -43,6 +44,7 @@ pub(super) async fn ask(visit: Visit, verb: Result<Path<String>, PathRejection>)
         subject: [id, graph].into_iter().flatten().collect::<Vec<_>>().join(" of "),
         wants_reason: verb == Verb::Pin,
         wants_level: verb == Verb::Verify,
+        wants_comment: verb == Verb::Acknowledge,
         // A form that is sent twice is done once.
         request_id: RequestId::new(visit.services().ids(), visit.now).to_string(),
         back: action.back(),

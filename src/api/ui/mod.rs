@@ -2,6 +2,7 @@
 //! JavaScript to be read, nothing from elsewhere, and the API's key where one is set.
 
 mod actions;
+mod alerts;
 mod chart;
 mod checkpoints;
 mod confirm;
@@ -53,6 +54,8 @@ pub(super) struct Features {
     pub(super) recovery: bool,
     /// Targets.
     pub(super) replication: bool,
+    /// Alerts.
+    pub(super) alerts: bool,
 }
 
 /// What the pages share.
@@ -98,6 +101,9 @@ pub(super) fn router(services: &Services, auth: Auth, features: Features) -> Rou
             .route(&at("/drills"), get(drills::show))
             .route(&at("/failovers"), get(failovers::list))
             .route(&at("/failovers/{failover_id}"), get(failovers::show));
+    }
+    if features.alerts {
+        pages = pages.route(&at("/alerts"), get(alerts::show));
     }
     if features.replication {
         pages = pages.route(&at("/targets"), get(targets::show));

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::response::{Redirect, Response};
 
 use super::HOME;
+use super::alerts::{AlertRow, firing};
 use super::events::EventRow;
 use super::failure::Failure;
 use super::graphs::GraphRow;
@@ -41,6 +42,8 @@ struct OverviewPage {
     next: Vec<ScheduleRow>,
     targets: Vec<(target::Model, Mark)>,
     events: Vec<EventRow>,
+    alerts: Vec<AlertRow>,
+    firing: u64,
     totals: Totals,
 }
 
@@ -83,6 +86,8 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
         next: next.iter().map(|row| ScheduleRow::of(row, Vec::new(), visit.now)).collect(),
         targets: targets(&visit).await?,
         events: troubles(&visit).await?,
+        alerts: if visit.ui.features.alerts { firing(&visit, EVENTS).await? } else { Vec::new() },
+        firing: if visit.ui.features.alerts { services.count_firing_alerts().await? } else { 0 },
         totals,
     })
 }

@@ -66,6 +66,7 @@ impl Page {
             ("/checkpoints", "Checkpoints", features.recovery),
             ("/failovers", "Failovers", features.recovery),
             ("/drills", "Drills", features.recovery),
+            ("/alerts", "Alerts", features.alerts),
             ("/events", "Events", true),
             ("/metrics", "Metrics", true),
             ("/instances", "Instances", true),

@@ -95,7 +95,9 @@ impl FromRequestParts<Arc<Ui>> for Visit {
         let session = parts.extensions.get::<Session>().cloned().unwrap_or_else(|| begin(false, now));
         let has_key = session.is_operator && ui.auth.is_closed();
         let has_key = if has_key { true } else { ui.auth.opens(&parts.headers).map_err(|status| turned_away(parts, &status))? };
-        let query = Query::try_from_uri(&parts.uri).map(|Query(query)| query).unwrap_or_default();
+        let mut query: HashMap<String, String> = Query::try_from_uri(&parts.uri).map(|Query(query)| query).unwrap_or_default();
+        // No database can store such a character, so nothing is found by it.
+        query.retain(|_, value| !value.contains('\0'));
         let name = parts.extensions.get::<CallName>().map(|name| name.as_str().to_owned());
         Ok(Self { ui: Arc::clone(ui), session, now, path: parts.uri.path().to_owned(), query, has_key, name })
     }
