@@ -17,8 +17,20 @@ const SCRIPT: &str = "<script>alert(1)</script>";
 const SHOWN: &str = "&#60;script&#62;alert(1)&#60;/script&#62;";
 
 /// All pages that need no id.
-const PAGES: [&str; 12] =
-    ["", "/graphs", "/operations", "/schedules", "/targets", "/checkpoints", "/failovers", "/drills", "/events", "/metrics", "/instances"];
+const PAGES: [&str; 12] = [
+    "",
+    "/graphs",
+    "/operations",
+    "/schedules",
+    "/targets",
+    "/checkpoints",
+    "/failovers",
+    "/drills",
+    "/alerts",
+    "/events",
+    "/metrics",
+    "/instances",
+];
 
 async fn page(app: &TestApp, path: &str) -> String {
     let answer = send(app, "GET", path, &[HTML], "").await;

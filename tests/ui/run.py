@@ -208,14 +208,11 @@ def progress_moves(looker, server, data):
         each.evaluate("window.wasHere = true")
     seen, listed, deadline = set(), set(), time.monotonic() + 180
     while time.monotonic() < deadline:
-        bar = page.locator("[data-operation] progress")
-        if bar.count():
-            value = bar.first.evaluate("bar => bar.position") if bar.count() else -1
-            if 0 < value < 1:
-                seen.add(value)
-        moving = listing.locator("[data-live=open] progress")
-        if moving.count():
-            listed.add(moving.first.evaluate("bar => bar.position"))
+        # In one step: the bar goes when the operation ends.
+        for each, part, places in ((page, "[data-operation]", seen), (listing, "[data-live=open]", listed)):
+            place = each.evaluate(f"document.querySelector('{part} progress')?.position ?? -1")
+            if 0 < place < 1:
+                places.add(place)
         if page.get_by_text("It has ended").count():
             break
         page.wait_for_timeout(100)

@@ -1,7 +1,5 @@
 //! Nothing is done without a question before it: the page that asks, and the form that it sends.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::extract::rejection::{FormRejection, PathRejection};
 use axum::extract::{Form, Path};
@@ -59,7 +57,7 @@ pub(super) async fn act(
     headers: HeaderMap,
     fields: Result<Form<Fields>, FormRejection>,
 ) -> Result<Response, Failure> {
-    let fields = own_form(&Arc::clone(&visit.ui), &visit.session, &headers, fields)?;
+    let fields = own_form(&visit.ui, &visit.session, &headers, fields)?;
     let action = Action::parse(verb_of(&visit, verb)?, &fields)?;
     action.check_reason()?;
     let request_id = fields.get("request_id").and_then(|text| RequestId::parse(text)).map(|id| id.to_string());

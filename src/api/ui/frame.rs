@@ -36,10 +36,10 @@ const HEADERS: [(HeaderName, &str); 6] = [
 
 /// Serves a page.
 pub(super) async fn frame(State(ui): State<Arc<Ui>>, mut request: Request, next: Next) -> Response {
-    if let Some(authority) = request.uri().authority().cloned() {
-        // HTTP/2 names the host there; we look for it in one place.
-        let host = HeaderValue::from_str(authority.as_str()).ok();
-        host.map(|host| request.headers_mut().entry(header::HOST).or_insert(host).clone());
+    // HTTP/2 names the host in the address; we look for it in one place.
+    let authority = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let Some(host) = authority {
+        request.headers_mut().entry(header::HOST).or_insert(host);
     }
     let session = ui.sessions.of(request.headers(), ui.services.now());
     let is_https = is_https(request.headers());

@@ -94,7 +94,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
 
 /// Leads to it.
 pub(super) async fn home() -> Redirect {
-    Redirect::permanent(HOME)
+    Redirect::temporary(HOME)
 }
 
 async fn totals(visit: &Visit) -> Result<Totals, Failure> {

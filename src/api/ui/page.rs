@@ -114,7 +114,10 @@ pub(super) fn error_page(ui: &Ui, session: &Session, failure: Failure, request_i
     let page = Page::new(ui, session, reason, "");
     let page = Page { is_live: page.is_live && status != StatusCode::SERVICE_UNAVAILABLE, ..page };
     let template = ErrorPage { page, status: status.as_u16(), message: &message, request_id };
-    let mut response = (status, Html(template.render().unwrap_or(message.clone()))).into_response();
+    let mut response = match template.render() {
+        Ok(page) => (status, Html(page)).into_response(),
+        Err(_) => (status, message.clone()).into_response(),
+    };
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
