@@ -13,7 +13,7 @@ pub mod server;
 mod signals;
 
 use std::error::Error as _;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -115,12 +115,19 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let signals = Signals::listen()?;
     let listeners = Listeners::bind(&config).await?;
     let server = Server::start(config, listeners, Arc::new(SystemClock), IdSource::Random).await?;
-    println!("http {}", server.http_addr());
-    println!("grpc {}", server.grpc_addr());
-    if let Some(metrics) = server.metrics_addr() {
-        println!("metrics {metrics}");
-    }
+    say_where(&server);
     serve_until_signal(server, signals).await
+}
+
+/// Says where the server listens. Whoever has started it may have stopped reading.
+fn say_where(server: &Server) {
+    let mut output = std::io::stdout();
+    let doors = [("http", Some(server.http_addr())), ("grpc", Some(server.grpc_addr())), ("metrics", server.metrics_addr())];
+    for (door, address) in doors {
+        if let Some(address) = address {
+            let _ = writeln!(output, "{door} {address}");
+        }
+    }
 }
 
 /// Serves until the first signal, then stops in order; a second signal ends that.

@@ -114,7 +114,7 @@ impl Server {
         services.tasks().spawn(jobs::count(services.clone()));
         if config.monitoring.metrics_enabled {
             // The first scrape shows what was measured.
-            jobs::collect_once(&services).await?;
+            services.collect_metrics().await?;
             services.tasks().spawn(jobs::collect(services.clone()));
         }
         let alerts_enabled = services.settings().alerts.is_enabled;

@@ -2,15 +2,6 @@
 
 use crate::service::{Error, Services};
 
-/// Collects now, with all that follows.
-///
-/// # Errors
-/// The database's.
-pub async fn collect_once(services: &Services) -> Result<(), Error> {
-    let collected = services.collect_metrics().await?;
-    services.follow_collection(&collected).await
-}
-
 /// Collects at each interval from now on, on all instances, as each is asked. Until the process is asked to stop.
 pub async fn collect(services: Services) {
     let (stopping, interval) = (services.stopping().clone(), services.settings().monitoring.interval);
@@ -23,6 +14,11 @@ pub async fn collect(services: Services) {
             tracing::warn!(error = error.chain(), "cannot collect metrics");
         }
     }
+}
+
+async fn collect_once(services: &Services) -> Result<(), Error> {
+    let collected = services.collect_metrics().await?;
+    services.follow_collection(&collected).await
 }
 
 /// Counts what has happened soon after it has, so that events are there and facts do not heap up. Until the process is asked to stop.

@@ -197,7 +197,7 @@ impl<'a> FailoverRun<'a> {
             match self.services.run_hook(&turn, &told, control).await {
                 Ok(Ok(())) => self.end_step(StepOutcome::Done, None).await?,
                 Ok(Err(HookFailure { outcome, message })) => {
-                    tracing::warn!(hook = label, message, "a hook has failed");
+                    tracing::warn!(hook = label, why = message, "a hook has failed");
                     self.end_step(outcome, Some(message.clone())).await?;
                     if event == HookEvent::BeforeFence {
                         let message = format!("hook `{label}` has failed, nothing was touched: {message}");

@@ -211,7 +211,7 @@ impl Services {
         let now = self.now();
         if health.status >= HealthStatus::Offline {
             let (graph_id, component) = (graph.graph_id.as_str(), component_type.as_str());
-            tracing::warn!(graph_id, component, status = health.status.as_str(), message = health.message, "a component is not healthy");
+            tracing::warn!(graph_id, component, status = health.status.as_str(), why = health.message, "a component is not healthy");
         }
         Ok(Model {
             health_check_id: HealthCheckId::new(self.ids(), now),

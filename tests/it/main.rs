@@ -63,5 +63,6 @@ mod retention;
 mod schedules;
 mod serve;
 mod support;
+mod telemetry;
 mod trouble;
 mod ui;

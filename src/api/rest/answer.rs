@@ -168,7 +168,7 @@ fn next_page(message: &DynamicMessage) -> String {
 
 fn decode(descriptor: &MessageDescriptor, bytes: Bytes) -> Result<DynamicMessage, Status> {
     DynamicMessage::decode(descriptor.clone(), bytes).map_err(|error| {
-        tracing::error!(message = descriptor.full_name(), %error, "the service's answer cannot be decoded");
+        tracing::error!(answer = descriptor.full_name(), %error, "the service's answer cannot be decoded");
         Status::internal("internal error")
     })
 }

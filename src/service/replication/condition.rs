@@ -76,7 +76,7 @@ impl Services {
         targets::update_condition(self.store().read(), target.target_id, status, &json, now).await?;
         if before != status {
             let (name, status_word, message) = (target.name.as_str(), status.as_str(), condition.message.as_str());
-            tracing::info!(target_name = name, status = status_word, message, "a target is another way than before");
+            tracing::info!(target_name = name, status = status_word, why = message, "a target is another way than before");
             let event = Event {
                 target_id: target.target_id,
                 graph_id: None,

@@ -1,5 +1,6 @@
 //! The program as its users start it: a process of its own, that can be killed.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -38,6 +39,13 @@ impl Process {
     pub(crate) fn start(directory: &Path, environment: &[(&str, &str)]) -> Self {
         let mut command = command(directory, &["serve"]);
         command.envs(environment.iter().copied());
+        Self::spawn(command)
+    }
+
+    /// Starts a server whose log goes to a file.
+    pub(crate) fn start_with_log(directory: &Path, environment: &[(&str, &str)], log: File) -> Self {
+        let mut command = command(directory, &["serve"]);
+        command.envs(environment.iter().copied()).stderr(log);
         Self::spawn(command)
     }
 
