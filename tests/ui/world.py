@@ -91,7 +91,7 @@ def multiply(database, graph):
 
     def insert(table, rows):
         names = list(rows[0])
-        connection.executemany(f"INSERT INTO {table} ({','.join(names)}) VALUES ({','.join('?' * len(names))})", [list(r.values()) for r in rows])
+        connection.executemany(f"INSERT OR REPLACE INTO {table} ({','.join(names)}) VALUES ({','.join('?' * len(names))})", [list(r.values()) for r in rows])
 
     model = row("SELECT * FROM graphs WHERE graph_id = ?", graph)
     snapshot = row("SELECT * FROM snapshots WHERE graph_id = ? AND status = 'completed' ORDER BY created_at DESC LIMIT 1", graph)
