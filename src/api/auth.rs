@@ -54,6 +54,29 @@ impl Auth {
         Self { key: key.map(Arc::new), peers: peers.into() }
     }
 
+    /// Whether calls need the key.
+    pub(super) fn is_closed(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Whether this is the key.
+    pub(super) fn is_key(&self, candidate: &str) -> bool {
+        self.key.as_ref().is_some_and(|key| key.matches(candidate.as_bytes()))
+    }
+
+    /// Whether a call of the API with these headers came with the key; `false` where none is needed.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED, as the API answers it.
+    pub(super) fn opens(&self, headers: &HeaderMap) -> Result<bool, Box<Status>> {
+        Ok(matches!(self.check("", headers)?, Caller::Operator))
+    }
+
+    /// What is secret about the key, for whoever derives something from it.
+    pub(super) fn key_bytes(&self) -> &[u8] {
+        self.key.as_ref().map_or(&[], |key| key.expose().as_bytes())
+    }
+
     /// Looks for the key in `X-API-Key` and in `Authorization: Bearer`. One right key is enough.
     ///
     /// # Errors

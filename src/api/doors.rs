@@ -22,6 +22,7 @@ use super::grpc::{
 };
 use super::metrics::{MetricsLayer, count_http};
 use super::serve::serve;
+use super::ui::{self, Features};
 use super::{metrics_page, rest};
 use crate::base::secret::Secret;
 use crate::domain::peer::{CONNECTION_WINDOW, LARGEST_FRAME, LARGEST_MESSAGE, PeerKey, STREAM_WINDOW};
@@ -128,14 +129,18 @@ impl Doors {
             routes = reflection.add_to(routes, &names)?;
         }
         let needs_key = api_key.is_some();
+        let auth = Auth::new(api_key, peer_keys);
         let metrics = MetricsLayer::new(services.clone(), methods()?);
-        let grpc = door(routes, Auth::new(api_key, peer_keys), Some(metrics), services.ids().clone(), Arc::clone(services.clock()));
+        let grpc = door(routes, auth.clone(), Some(metrics), services.ids().clone(), Arc::clone(services.clock()));
         let bag = services.clone();
         let ready = move || {
             let bag = bag.clone();
             async move { !bag.stopping().is_cancelled() && bag.store().ping().await.is_ok() }
         };
         let rest = rest::router(FILE_DESCRIPTOR_SET, &names, grpc.clone(), needs_key, ready).context("cannot make the REST routes")?;
+        let features =
+            Features { backup: backup_enabled, recovery: recovery_enabled, replication: replication_enabled, alerts: alerts_enabled };
+        let rest = rest.merge(ui::router(services, auth, features));
         let rest = rest.layer(axum::middleware::from_fn_with_state(services.clone(), count_http));
         // The empty name stands for the server as a whole.
         names.push("");

@@ -11,5 +11,6 @@ pub mod request_id;
 pub mod rest;
 mod serve;
 pub mod status;
+mod ui;
 
 pub use doors::{Access, Doors};

@@ -86,10 +86,14 @@ impl Services {
         Ok(RecoveryHealth { overall: HealthStatus::worst(statuses), checked_at, components, targets, unseen })
     }
 
-    fn aged(&self, check: Model) -> Model {
+    /// How long a finding counts.
+    pub(super) fn findings_count_for(&self) -> Duration {
         let interval = self.settings().recovery.health_check_interval;
-        let counts = if interval.is_zero() { COUNTS_OTHERWISE } else { interval.max(Duration::from_secs(60)) * COUNTS_INTERVALS };
-        if self.now().since(check.checked_at) <= counts {
+        if interval.is_zero() { COUNTS_OTHERWISE } else { interval.max(Duration::from_secs(60)) * COUNTS_INTERVALS }
+    }
+
+    fn aged(&self, check: Model) -> Model {
+        if self.now().since(check.checked_at) <= self.findings_count_for() {
             return check;
         }
         let message = format!("nobody has looked since {}, when it was {}: {}", check.checked_at, check.status, check.message);
@@ -238,7 +242,7 @@ fn changed(row: &Model, before: Option<HealthStatus>) -> NewEvent {
 }
 
 /// What is looked at of a graph: a copy has no source here.
-fn components_of(graph: &graph::Model) -> &'static [ComponentType] {
+pub(super) fn components_of(graph: &graph::Model) -> &'static [ComponentType] {
     if graph.graph_id.is_copy() { &[ComponentType::Backup] } else { &[ComponentType::Graph, ComponentType::Backup] }
 }
 

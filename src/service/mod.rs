@@ -37,6 +37,7 @@ mod lower_errors;
 mod manifest;
 pub mod monitoring;
 pub mod operations;
+pub mod overview;
 pub mod paths;
 pub mod pins;
 mod placements;

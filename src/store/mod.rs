@@ -19,6 +19,7 @@ pub mod leases;
 pub mod metric_history;
 pub mod notifications;
 pub mod operations;
+pub mod overview;
 pub mod pins;
 pub mod probes;
 pub mod replicas;

@@ -135,24 +135,25 @@ pub async fn find_latest(connection: &impl ConnectionTrait, graph_id: &GraphId, 
     query.one(connection).await.map_err(Error::during("find the latest snapshot"))
 }
 
-/// The newest good snapshot of a graph, see `domain::retention`: it can be restored, and nothing is known to be wrong with it. None that is
-/// dated later than now, as a clock that ran ahead leaves it.
+/// That a snapshot is good, see `domain::retention`: it can be restored, and nothing is known to be wrong with it. None that is dated later
+/// than now, as a clock that ran ahead leaves it.
+pub(super) fn is_good(now: Timestamp) -> Condition {
+    Condition::all()
+        .add(Column::Status.is_in(SnapshotStatus::RESTORABLE))
+        .add(Column::Losses.is_null())
+        .add(Column::DeletingOperationId.is_null())
+        .add(Column::CreatedAt.lte(now))
+        .add(Column::VerifiedPassed.is_null().or(Column::VerifiedPassed.eq(true)))
+        .add(Column::Consistency.is_null().or(Column::Consistency.ne(Consistency::Inconsistent.as_str())))
+}
+
+/// The newest good snapshot of a graph.
 ///
 /// # Errors
 /// The database's.
 pub async fn find_newest_good(connection: &impl ConnectionTrait, graph_id: &GraphId, now: Timestamp) -> Result<Option<Model>, Error> {
-    let is_verified = Column::VerifiedPassed.is_null().or(Column::VerifiedPassed.eq(true));
-    let is_consistent = Column::Consistency.is_null().or(Column::Consistency.ne(Consistency::Inconsistent.as_str()));
-    let query = Entity::find()
-        .filter(Column::GraphId.eq(graph_id.clone()))
-        .filter(Column::Status.is_in(SnapshotStatus::RESTORABLE))
-        .filter(Column::Losses.is_null())
-        .filter(Column::DeletingOperationId.is_null())
-        .filter(Column::CreatedAt.lte(now))
-        .filter(is_verified)
-        .filter(is_consistent)
-        .order_by_desc(Column::CreatedAt)
-        .order_by_desc(Column::SnapshotId);
+    let query = Entity::find().filter(Column::GraphId.eq(graph_id.clone())).filter(is_good(now));
+    let query = query.order_by_desc(Column::CreatedAt).order_by_desc(Column::SnapshotId);
     query.one(connection).await.map_err(Error::during("find the newest good snapshot"))
 }
 

@@ -65,3 +65,4 @@ mod serve;
 mod support;
 mod telemetry;
 mod trouble;
+mod ui;

@@ -26,7 +26,8 @@ use tower::ServiceExt as _;
 
 use self::dialect::Dialect;
 use self::routes::{BodyRule, Found, Route, Routes};
-use self::status::{Refusal, error_answer, json_bytes, json_response};
+use self::status::{Refusal, json_bytes, json_response};
+pub(in crate::api) use self::status::{error_answer, http_status};
 use super::door::GrpcService;
 
 /// The longest body that is read.

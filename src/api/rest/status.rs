@@ -36,6 +36,11 @@ fn row(code: Code) -> (u16, &'static str) {
     }
 }
 
+/// The HTTP status of a code.
+pub(in crate::api) fn http_status(code: Code) -> StatusCode {
+    StatusCode::from_u16(row(code).0).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 /// A code as our clients see it, such as `NOT_FOUND`.
 pub(super) fn code_word(code: Code) -> &'static str {
     row(code).1
@@ -100,7 +105,7 @@ impl Refusal {
 }
 
 /// The answer to a call that a service refused. `input` is the caller's body, which lists of violations quote.
-pub(super) fn error_answer(status: &Status, input: Option<&Json>, request_id: Option<&HeaderValue>) -> Response<Body> {
+pub(in crate::api) fn error_answer(status: &Status, input: Option<&Json>, request_id: Option<&HeaderValue>) -> Response<Body> {
     let details = status.get_error_details();
     let reason = details.error_info().map(|info| info.reason.as_str());
     let (mut http, _) = row(status.code());

@@ -1,0 +1,118 @@
+//! What moves: a stream of events with the operations that are open and the counts of the first page. It only makes pages newer; what it
+//! tells is on the pages too.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use serde_json::{Value as Json, json};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::Ui;
+use super::failure::Failure;
+use super::visit::Visit;
+use super::words::size;
+use crate::service::Error;
+use crate::service::overview::Counts;
+use crate::store::entity::operation;
+
+/// No browser hears more often.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How old the counts of graphs may be: they ask all graphs, and are shared by all who listen.
+const COUNTS_LAST: Duration = Duration::from_secs(5);
+
+/// How long a stream goes on: a browser comes back by itself, and shows its session again.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// How many listen at once.
+const MOST_STREAMS: usize = 100;
+
+/// How many operations are told of.
+const MOST_OPERATIONS: u64 = 100;
+
+/// What all streams share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    counts: Mutex<Option<(Instant, Counts)>>,
+    places: Arc<Semaphore>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { counts: Mutex::default(), places: Arc::new(Semaphore::new(MOST_STREAMS)) }
+    }
+}
+
+/// Streams to a page.
+pub(super) async fn stream(visit: Visit) -> Result<Response, Failure> {
+    let place = Arc::clone(&visit.ui.live.places).try_acquire_owned();
+    let place = place.map_err(|_| Failure::new(StatusCode::TOO_MANY_REQUESTS, "too many pages listen already"))?;
+    let (sender, receiver) = mpsc::channel(2);
+    let ui = Arc::clone(&visit.ui);
+    visit.services().tasks().spawn(async move { tell(&ui, &sender, place).await });
+    let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
+    Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(keep_alive).into_response())
+}
+
+/// Tells what is new until nobody listens, or the process stops.
+async fn tell(ui: &Ui, sender: &mpsc::Sender<Result<Event, Infallible>>, _place: OwnedSemaphorePermit) {
+    let (mut changes, begun) = (ui.services.wakeup().changes(), Instant::now());
+    let mut last = None;
+    while begun.elapsed() < LONGEST {
+        // Without the database nothing is told; the page says so when it hears nothing.
+        let message = message(ui).await.unwrap_or_else(|_| json!({ "trouble": "the metadata database does not answer" }));
+        if last.as_ref() != Some(&message) {
+            if sender.send(Ok(Event::default().data(message.to_string()))).await.is_err() {
+                return;
+            }
+            last = Some(message);
+        }
+        let wait = async {
+            tokio::time::sleep(PAUSE).await;
+            changes.next().await;
+        };
+        tokio::select! {
+            () = wait => {}
+            () = sender.closed() => return,
+            () = ui.services.stopping().cancelled() => return,
+        }
+    }
+}
+
+async fn message(ui: &Ui) -> Result<Json, Error> {
+    let Counts { graphs, healthy, degraded, critical, unknown } = counts(ui).await?;
+    let (running, queued) = ui.services.count_open_operations().await?;
+    let operations: Vec<Json> = ui.services.open_operations(MOST_OPERATIONS).await?.iter().map(told).collect();
+    let counts = json!({
+        "graphs": graphs, "healthy": healthy, "degraded": degraded, "critical": critical, "unknown": unknown,
+        "running": running, "queued": queued,
+    });
+    Ok(json!({ "counts": counts, "operations": operations }))
+}
+
+fn told(row: &operation::Model) -> Json {
+    let (done, total) = (row.done_bytes, row.total_bytes);
+    let text = if total > 0 { format!("{} of {}", size(done), size(total)) } else { size(done) };
+    json!({
+        "id": row.operation_id.to_string(), "state": row.state.as_str(), "stage": row.stage, "done": done, "total": total, "told": text,
+    })
+}
+
+async fn counts(ui: &Ui) -> Result<Counts, Error> {
+    // Held while they are counted: who comes meanwhile waits, and counts no second time.
+    let mut kept = ui.live.counts.lock().await;
+    if let Some((at, counts)) = *kept
+        && at.elapsed() < COUNTS_LAST
+    {
+        return Ok(counts);
+    }
+    let counts = Counts::of(&ui.services.graph_overviews().await?);
+    *kept = Some((Instant::now(), counts));
+    Ok(counts)
+}
