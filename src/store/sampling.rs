@@ -41,6 +41,10 @@ pub enum Which {
     Restorable,
 }
 
+/// What makes `other` a good one, of those that can be restored.
+const GOOD: &str = "AND other.losses IS NULL AND other.deleting_operation_id IS NULL AND (other.verified_passed IS NULL OR other.verified_passed) \
+                    AND (other.consistency IS NULL OR other.consistency <> 'inconsistent')";
+
 /// The newest such snapshot of each graph, or the one before it, or that before.
 ///
 /// # Errors
@@ -51,13 +55,7 @@ pub async fn newest_snapshots(
     skipped: u32,
     now: Timestamp,
 ) -> Result<Vec<SampledSnapshot>, Error> {
-    let good = match which {
-        Which::Good => {
-            "AND other.losses IS NULL AND other.deleting_operation_id IS NULL AND (other.verified_passed IS NULL OR other.verified_passed) \
-             AND (other.consistency IS NULL OR other.consistency <> 'inconsistent')"
-        }
-        Which::Restorable => "",
-    };
+    let good = if which == Which::Good { GOOD } else { "" };
     let sql = format!(
         "SELECT one.graph_id, COALESCE(one.captured_at, one.created_at) AS captured_at, one.size_bytes, one.documents, one.chunks, \
          one.entities, one.relations, one.vectors, CASE WHEN one.consistency = 'inconsistent' THEN one.findings END AS findings \
@@ -83,8 +81,9 @@ pub struct Damaged {
 /// # Errors
 /// The database's.
 pub async fn damaged_snapshots(connection: &impl ConnectionTrait) -> Result<Vec<Damaged>, Error> {
-    let sql = "SELECT graph_id, COUNT(*) AS snapshots FROM snapshots WHERE NOT verified_passed AND status IN ('completed', 'restored') \
-               GROUP BY graph_id";
+    // With the status in the condition, SQLite would go by the index of all restorable ones.
+    let sql = "SELECT graph_id, SUM(CASE WHEN status IN ('completed', 'restored') THEN 1 ELSE 0 END) AS snapshots FROM snapshots \
+               WHERE NOT verified_passed GROUP BY graph_id";
     all(connection, sql.to_owned(), "sample verifications").await
 }
 
@@ -119,6 +118,36 @@ pub async fn lacking(connection: &impl ConnectionTrait, target_id: TargetId) -> 
          GROUP BY snapshots.graph_id"
     );
     all(connection, sql, "sample replication").await
+}
+
+/// The copies that enabled targets hold of a graph's newest good snapshot.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct CopiesThere {
+    /// The graph.
+    pub graph_id: GraphId,
+    /// All of them.
+    pub there: i64,
+    /// Those off site.
+    pub off_site: i64,
+}
+
+/// The copies of each graph that is to have some, of the newest good snapshot that was asked for until then.
+///
+/// # Errors
+/// The database's.
+pub async fn copies(connection: &impl ConnectionTrait, until: Timestamp) -> Result<Vec<CopiesThere>, Error> {
+    let sql = format!(
+        "SELECT graphs.graph_id, SUM(CASE WHEN done.state = 'done' THEN 1 ELSE 0 END) AS there, \
+         SUM(CASE WHEN done.state = 'done' AND targets.off_site THEN 1 ELSE 0 END) AS off_site \
+         FROM graphs JOIN snapshots one ON one.snapshot_id = (SELECT other.snapshot_id FROM snapshots other \
+         WHERE other.graph_id = graphs.graph_id AND other.status IN ('completed', 'restored') AND other.created_at <= {until} {GOOD} \
+         ORDER BY other.created_at DESC, other.snapshot_id DESC LIMIT 1) \
+         LEFT JOIN targets ON targets.enabled \
+         LEFT JOIN replications done ON done.target_id = targets.target_id AND done.snapshot_id = one.snapshot_id \
+         WHERE graphs.copies > 0 GROUP BY graphs.graph_id",
+        until = until.micros(),
+    );
+    all(connection, sql, "sample copies").await
 }
 
 /// The drill of each graph that has ended last.

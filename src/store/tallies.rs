@@ -91,6 +91,15 @@ pub async fn list_of(connection: &impl ConnectionTrait, metric: &str) -> Result<
     Entity::find().filter(Column::Metric.eq(metric)).all(connection).await.map_err(Error::during("list tallies"))
 }
 
+/// The tallies of one metric or figure whose labels come after these as text, a JSON list.
+///
+/// # Errors
+/// The database's.
+pub async fn list_after(connection: &impl ConnectionTrait, metric: &str, labels: &str) -> Result<Vec<Model>, Error> {
+    let query = Entity::find().filter(Column::Metric.eq(metric)).filter(Column::Labels.gt(labels));
+    query.all(connection).await.map_err(Error::during("list tallies"))
+}
+
 /// The tally of a metric or figure without labels, or nothing.
 ///
 /// # Errors

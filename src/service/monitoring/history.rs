@@ -16,6 +16,9 @@ use crate::store::{self};
 /// The most series that one answer has.
 pub const SERIES_MAX: usize = 100;
 
+/// So many series are read at once: 90 days of one are some thousand points.
+const SERIES_AT_ONCE: usize = 4;
+
 /// What is asked of the history.
 #[derive(Debug, Clone)]
 pub struct HistoryQuery {
@@ -55,7 +58,7 @@ impl Services {
         for metric in metrics {
             for sample in collected.shown(metric) {
                 if values.len() < limit {
-                    values.push(((metric.name.to_owned(), serde_json::Value::from(sample.labels).to_string()), sample.value));
+                    values.push(((metric.name.to_owned(), serde_json::Value::from(sample.labels.clone()).to_string()), sample.value));
                 }
             }
         }
@@ -121,18 +124,24 @@ impl Services {
         }
         let (from, until) = (seconds(query.from), seconds(query.until));
         let step = i64::try_from(query.step.as_secs()).unwrap_or(i64::MAX);
-        let ids: Vec<i64> = series.iter().map(|(id, _)| *id).collect();
-        let mut points: BTreeMap<i64, Vec<Point>> = BTreeMap::new();
-        for span in spans(from, until, step, self.rolled().await?, seconds(self.now())) {
-            for row in metric_history::list_points(read, &ids, span.resolution, (span.from, span.until)).await? {
-                points.entry(row.series_id).or_default().push(point(&row));
-            }
-        }
+        let spans = spans(from, until, step, self.rolled().await?, seconds(self.now()));
         let is_counter = metric.metric_type == MetricType::Counter;
-        let histories = series
-            .into_iter()
-            .map(|(id, labels)| History { labels, points: by_steps(points.get(&id).map_or(&[], Vec::as_slice), from, step, is_counter) });
-        Ok(histories.filter(|history| !history.points.is_empty()).collect())
+        let mut histories = Vec::new();
+        for some in series.chunks(SERIES_AT_ONCE) {
+            let ids: Vec<i64> = some.iter().map(|(id, _)| *id).collect();
+            let mut points: BTreeMap<i64, Vec<Point>> = BTreeMap::new();
+            for span in &spans {
+                for row in metric_history::list_points(read, &ids, span.resolution, (span.from, span.until)).await? {
+                    points.entry(row.series_id).or_default().push(point(&row));
+                }
+            }
+            histories.extend(some.iter().map(|(id, labels)| History {
+                labels: labels.clone(),
+                points: by_steps(points.get(id).map_or(&[], Vec::as_slice), from, step, is_counter),
+            }));
+        }
+        histories.retain(|history| !history.points.is_empty());
+        Ok(histories)
     }
 }
 

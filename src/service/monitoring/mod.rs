@@ -120,7 +120,7 @@ impl Services {
             schedules: schedules::list_all(read).await?,
             targets: targets::list_all(read).await?,
         };
-        let mut collected = Collected { at: Some(known.now), named: self.named(&known), ..Collected::default() };
+        let mut collected = Collected { at: Some(known.now), ..Collected::default() };
         self.add_tallies(&mut collected, &known, tallies::list(read).await?);
         let samples = &mut collected.samples;
         self.sample_graphs(samples, &known).await?;
@@ -132,6 +132,7 @@ impl Services {
         self.sample_storage(samples).await?;
         samples.add_one(&names::COLLECTION_LAST, known.now.seconds());
         collected.fill_in_zeros();
+        collected.cap(&self.named(&known));
         Ok(collected)
     }
 

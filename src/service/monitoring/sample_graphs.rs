@@ -11,7 +11,7 @@ use crate::domain::graph_id::GraphId;
 use crate::domain::metric::fact::statistics;
 use crate::domain::metric::{Metric, Samples, names};
 use crate::store::entity::{graph, tally};
-use crate::store::sampling::{self, SampledSnapshot, Which};
+use crate::store::sampling::{self, CopiesThere, SampledSnapshot, Which};
 use crate::store::tallies;
 
 impl Services {
@@ -90,13 +90,15 @@ impl Services {
                 }
             }
         }
+        let copies: HashMap<GraphId, CopiesThere> =
+            self.copies_of_all().await?.into_iter().map(|copies| (copies.graph_id.clone(), copies)).collect();
         for graph in &known.graphs {
-            self.sample_objectives(samples, graph).await?;
+            self.sample_objectives(samples, graph, copies.get(&graph.graph_id));
         }
         Ok(())
     }
 
-    async fn sample_objectives(&self, samples: &mut Samples, graph: &graph::Model) -> Result<(), Error> {
+    fn sample_objectives(&self, samples: &mut Samples, graph: &graph::Model, copies: Option<&CopiesThere>) {
         let default = i64::try_from(self.settings().recovery.rpo_objective.as_secs()).unwrap_or(i64::MAX);
         let rpo = graph.rpo_objective_seconds.unwrap_or(default);
         for (metric, seconds) in [(&names::OBJECTIVE_RPO, Some(rpo)), (&names::OBJECTIVE_RTO, graph.rto_objective_seconds)] {
@@ -104,11 +106,11 @@ impl Services {
                 samples.add(metric, [graph.graph_id.as_str()], seconds as f64);
             }
         }
-        if let Some(copies) = self.copies_of_graph(graph).await? {
-            let missing = (copies.wanted - copies.there).max(copies.off_site_wanted - copies.off_site).max(0);
-            samples.add(&names::COPIES_MISSING, [graph.graph_id.as_str()], f64::from(missing));
+        if let Some(copies) = copies {
+            let wanted = (i64::from(graph.copies), i64::from(graph.off_site_copies));
+            let missing = (wanted.0 - copies.there).max(wanted.1 - copies.off_site).max(0);
+            samples.add(&names::COPIES_MISSING, [graph.graph_id.as_str()], missing as f64);
         }
-        Ok(())
     }
 }
 

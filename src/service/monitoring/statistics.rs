@@ -78,7 +78,9 @@ impl Services {
     async fn count_recent(&self, since: Timestamp) -> Result<i64, Error> {
         let first_hour = since.micros().div_euclid(HOUR_MICROS);
         let mut recent = 0.0;
-        for row in tallies::list_of(self.store().read(), KEPT_BY_HOUR).await? {
+        // Hours have six digits until 2084: as texts they have the order of numbers.
+        let first = serde_json::Value::from(vec![first_hour.to_string()]).to_string();
+        for row in tallies::list_after(self.store().read(), KEPT_BY_HOUR, &first).await? {
             let hour = serde_json::from_str::<Vec<String>>(&row.labels).ok().and_then(|labels| labels.first()?.parse::<i64>().ok());
             recent += if hour.is_some_and(|hour| hour > first_hour) { row.value } else { 0.0 };
         }

@@ -14,7 +14,7 @@ use crate::domain::health::Copies;
 use crate::domain::replication::{Due, Lag};
 use crate::domain::target::ReplicationState;
 use crate::store::entity::{graph, replica, snapshot, standby, target};
-use crate::store::{self, graphs, replicas, replications, snapshots, targets};
+use crate::store::{self, graphs, replicas, replications, sampling, snapshots, targets};
 
 /// How long a snapshot may take to reach its targets before that is a finding.
 const COPIES_GRACE: Duration = Duration::from_secs(3600);
@@ -126,6 +126,14 @@ impl Services {
         let (there, off_site) = self.count_copies(&snapshot).await?;
         let snapshot_id = snapshot.snapshot_id.to_string();
         Ok(Some(Copies { snapshot_id, there, wanted: graph.copies, off_site, off_site_wanted: graph.off_site_copies }))
+    }
+
+    /// The same of all graphs at once.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(in crate::service) async fn copies_of_all(&self) -> Result<Vec<sampling::CopiesThere>, Error> {
+        Ok(sampling::copies(self.store().read(), self.now().minus(COPIES_GRACE)).await?)
     }
 
     async fn count_copies(&self, snapshot: &snapshot::Model) -> Result<(i32, i32), Error> {
