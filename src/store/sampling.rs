@@ -115,8 +115,9 @@ pub struct Damaged {
 /// # Errors
 /// The database's.
 pub async fn damaged_snapshots(connection: &impl ConnectionTrait) -> Result<Vec<Damaged>, Error> {
-    let sql = "SELECT graph_id, COUNT(*) AS snapshots FROM snapshots WHERE NOT verified_passed AND status IN ('completed', 'restored') \
-               GROUP BY graph_id";
+    // With the status in the condition, SQLite would go by the index of all restorable ones.
+    let sql = "SELECT graph_id, SUM(CASE WHEN status IN ('completed', 'restored') THEN 1 ELSE 0 END) AS snapshots FROM snapshots \
+               WHERE NOT verified_passed GROUP BY graph_id";
     all(connection, sql.to_owned(), "sample verifications").await
 }
 

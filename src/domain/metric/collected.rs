@@ -33,14 +33,22 @@ pub struct Collected {
     pub samples: Samples,
     /// Histograms.
     pub histograms: Vec<HistogramCounts>,
-    /// The graphs that have a name of their own in a page, their schedules, and all other components.
-    pub named: HashSet<String>,
+    /// Counters and gauges as a page shows them: with the graphs that are too many as one.
+    pub shown: Samples,
+    /// The graphs that have a name of their own there, oldest first.
+    pub named_graphs: Vec<String>,
 }
 
 impl Collected {
     /// The samples of a metric as a page shows them: with the graphs that are too many as one.
-    pub fn shown(&self, metric: &Metric) -> Vec<Sample> {
-        self.samples.capped(metric, |graph| graph.is_empty() || self.named.contains(graph))
+    pub fn shown(&self, metric: &Metric) -> &[Sample] {
+        self.shown.of(metric.name)
+    }
+
+    /// Puts the graphs together that are too many, once for all pages. Those that have a name of their own in a page are named, with their
+    /// schedules and all other components.
+    pub fn cap(&mut self, named: &HashSet<String>) {
+        self.shown = self.samples.capped(|graph| graph.is_empty() || named.contains(graph));
     }
 
     /// How many series a page shows.

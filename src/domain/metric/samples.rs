@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Fold, LabelValues, Metric, OTHER};
+use super::{Fold, LabelValues, Metric, OTHER, names};
 
 /// One value of one series.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,9 +48,13 @@ impl Samples {
         self.0.values().map(Vec::len).sum()
     }
 
-    /// The samples of a metric with the graphs, components and schedules that `is_named` knows by their names, and all others as one,
-    /// [`OTHER`].
-    pub fn capped(&self, metric: &Metric, is_named: impl Fn(&str) -> bool) -> Vec<Sample> {
+    /// All samples, with the graphs, components and schedules that `is_named` knows by their names, and all others as one, [`OTHER`].
+    pub fn capped(&self, is_named: impl Fn(&str) -> bool) -> Self {
+        let those = names::ALL.iter().filter(|metric| self.0.contains_key(metric.name));
+        Self(those.map(|metric| (metric.name, self.capped_of(metric, &is_named))).collect())
+    }
+
+    fn capped_of(&self, metric: &Metric, is_named: impl Fn(&str) -> bool) -> Vec<Sample> {
         let Some(place) = metric.many_label() else { return self.of(metric.name).to_vec() };
         let mut named = Vec::new();
         let mut others: HashMap<LabelValues, f64> = HashMap::new();
@@ -82,7 +86,6 @@ fn fold(fold: Fold, one: f64, other: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::names;
     use super::*;
 
     #[test]
@@ -93,9 +96,9 @@ mod tests {
             samples.add(&names::GRAPH_SIZE, [graph], lag);
             samples.add(&names::PROTECTED_UNTIL, [graph], lag);
         }
-        let capped = |metric| {
-            let mut capped: Vec<(String, f64)> =
-                samples.capped(metric, |graph| graph == "a").into_iter().map(|one| (one.labels.join(" "), one.value)).collect();
+        let capped = samples.capped(|graph| graph == "a");
+        let capped = |metric: &Metric| {
+            let mut capped: Vec<(String, f64)> = capped.of(metric.name).iter().map(|one| (one.labels.join(" "), one.value)).collect();
             capped.sort_by(|one, other| one.0.cmp(&other.0));
             capped
         };

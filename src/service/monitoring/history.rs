@@ -1,6 +1,6 @@
 //! The history of metrics: what was collected is kept as it was for two hours, by five minutes for two days, by the hour for 90 days.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::super::Services;
@@ -15,6 +15,9 @@ use crate::store::{self};
 
 /// The most series that one answer has.
 pub const SERIES_MAX: usize = 100;
+
+/// So many series are read at once: 90 days of one are some thousand points.
+const SERIES_AT_ONCE: usize = 4;
 
 /// What is asked of the history.
 #[derive(Debug, Clone)]
@@ -47,18 +50,7 @@ impl Services {
     /// The database's.
     pub async fn record_history(&self, collected: &Collected) -> Result<(), Error> {
         let Some(at) = collected.at else { return Ok(()) };
-        let mut values: Vec<(SeriesName, f64)> = Vec::new();
-        // What concerns all comes before what concerns each graph: where there is not room for all, that is kept.
-        let mut metrics: Vec<&Metric> = names::ALL.iter().filter(|metric| has_history(metric)).collect();
-        metrics.sort_by_key(|metric| metric.many_label().is_some());
-        let limit = usize::try_from(self.settings().monitoring.series_limit).unwrap_or(usize::MAX);
-        for metric in metrics {
-            for sample in collected.shown(metric) {
-                if values.len() < limit {
-                    values.push(((metric.name.to_owned(), serde_json::Value::from(sample.labels).to_string()), sample.value));
-                }
-            }
-        }
+        let values = self.kept_of(collected);
         let names: Vec<SeriesName> = values.iter().map(|(name, _)| name.clone()).collect();
         let seconds = at.micros().div_euclid(1_000_000);
         let transaction = self.store().begin().await?;
@@ -68,6 +60,22 @@ impl Services {
         metric_history::insert_points(&*transaction, &points).await?;
         store::commit(transaction).await?;
         self.tidy_history(seconds, at).await
+    }
+
+    /// What is kept of what was collected: what concerns all, then each graph as a whole, the oldest first, as far as there is room.
+    fn kept_of(&self, collected: &Collected) -> Vec<(SeriesName, f64)> {
+        let places: HashMap<&str, usize> = collected.named_graphs.iter().map(String::as_str).zip(1..).collect();
+        let mut values = Vec::new();
+        for metric in names::ALL.iter().filter(|metric| has_history(metric)) {
+            for sample in collected.shown(metric) {
+                let graph = metric.many_label().and_then(|label| places.get(sample.labels[label].as_str()));
+                let name = (metric.name.to_owned(), serde_json::Value::from(sample.labels.clone()).to_string());
+                values.push((graph.copied().unwrap_or(0), name, sample.value));
+            }
+        }
+        values.sort_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)));
+        values.truncate(usize::try_from(self.settings().monitoring.series_limit).unwrap_or(usize::MAX));
+        values.into_iter().map(|(_, name, value)| (name, value)).collect()
     }
 
     async fn tidy_history(&self, now: i64, at: Timestamp) -> Result<(), Error> {
@@ -121,18 +129,24 @@ impl Services {
         }
         let (from, until) = (seconds(query.from), seconds(query.until));
         let step = i64::try_from(query.step.as_secs()).unwrap_or(i64::MAX);
-        let ids: Vec<i64> = series.iter().map(|(id, _)| *id).collect();
-        let mut points: BTreeMap<i64, Vec<Point>> = BTreeMap::new();
-        for span in spans(from, until, step, self.rolled().await?, seconds(self.now())) {
-            for row in metric_history::list_points(read, &ids, span.resolution, (span.from, span.until)).await? {
-                points.entry(row.series_id).or_default().push(point(&row));
-            }
-        }
+        let spans = spans(from, until, step, self.rolled().await?, seconds(self.now()));
         let is_counter = metric.metric_type == MetricType::Counter;
-        let histories = series
-            .into_iter()
-            .map(|(id, labels)| History { labels, points: by_steps(points.get(&id).map_or(&[], Vec::as_slice), from, step, is_counter) });
-        Ok(histories.filter(|history| !history.points.is_empty()).collect())
+        let mut histories = Vec::new();
+        for some in series.chunks(SERIES_AT_ONCE) {
+            let ids: Vec<i64> = some.iter().map(|(id, _)| *id).collect();
+            let mut points: BTreeMap<i64, Vec<Point>> = BTreeMap::new();
+            for span in &spans {
+                for row in metric_history::list_points(read, &ids, span.resolution, (span.from, span.until)).await? {
+                    points.entry(row.series_id).or_default().push(point(&row));
+                }
+            }
+            histories.extend(some.iter().map(|(id, labels)| History {
+                labels: labels.clone(),
+                points: by_steps(points.get(id).map_or(&[], Vec::as_slice), from, step, is_counter),
+            }));
+        }
+        histories.retain(|history| !history.points.is_empty());
+        Ok(histories)
     }
 }
 

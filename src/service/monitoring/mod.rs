@@ -141,7 +141,7 @@ impl Services {
             schedules: schedules::list_all(read).await?,
             targets: targets::list_all(read).await?,
         };
-        let mut collected = Collected { at: Some(known.now), named: self.named(&known), ..Collected::default() };
+        let mut collected = Collected { at: Some(known.now), ..Collected::default() };
         self.add_tallies(&mut collected, &known, tallies::list_metrics(read).await?);
         let samples = &mut collected.samples;
         self.sample_graphs(samples, &known).await?;
@@ -153,6 +153,8 @@ impl Services {
         self.sample_storage(samples).await;
         samples.add_one(&names::COLLECTION_LAST, known.now.seconds());
         collected.fill_in_zeros();
+        collected.named_graphs = self.named_graphs(&known);
+        collected.cap(&self.named(&known, &collected.named_graphs));
         Ok(collected)
     }
 
@@ -179,14 +181,19 @@ impl Services {
         }
     }
 
-    /// The oldest graphs, so that names stay when others come; and what else can be a component.
-    fn named(&self, known: &Known) -> HashSet<String> {
-        let limit = self.settings().monitoring.graph_limit;
+    /// The oldest graphs, so that names stay when others come. One that is called as the others are together has none.
+    fn named_graphs(&self, known: &Known) -> Vec<String> {
         let mut oldest: Vec<&graph::Model> = known.graphs.iter().filter(|graph| graph.graph_id.as_str() != OTHER).collect();
         oldest.sort_by_key(|graph| graph.created_at);
-        let mut named: HashSet<String> = oldest.into_iter().take(limit).map(|graph| graph.graph_id.to_string()).collect();
+        oldest.into_iter().take(self.settings().monitoring.graph_limit).map(|graph| graph.graph_id.to_string()).collect()
+    }
+
+    /// What has a name of its own in a page: some graphs with their schedules, and all else that can be a component.
+    fn named(&self, known: &Known, graphs: &[String]) -> HashSet<String> {
+        let limit = 2 * self.settings().monitoring.graph_limit;
+        let mut named: HashSet<String> = graphs.iter().cloned().collect();
         let is_of_named = |schedule: &&schedule::Model| schedule.graph_id.as_ref().is_none_or(|graph_id| named.contains(graph_id.as_str()));
-        let schedules = known.schedules.iter().filter(is_of_named).take(2 * limit).map(|schedule| schedule.schedule_id.to_string());
+        let schedules = known.schedules.iter().filter(is_of_named).take(limit).map(|schedule| schedule.schedule_id.to_string());
         let schedules: Vec<String> = schedules.collect();
         named.extend(schedules.into_iter().chain(known.targets.iter().map(|target| target.name.clone())).chain(["metadata".to_owned()]));
         named

@@ -39,7 +39,7 @@ pub(in crate::api::grpc) fn metrics_to_proto(collected: &Collected) -> HashMap<S
     };
     for metric in names::ALL.iter().filter(|metric| metric.metric_type != MetricType::Histogram) {
         let samples = collected.shown(metric);
-        for sample in &samples {
+        for sample in samples {
             add(metric, &sample.labels, sample.value);
         }
         // The old server knew no labels: whoever asks by the name alone gets what all are together.
