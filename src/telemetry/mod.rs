@@ -1,9 +1,10 @@
-//! Floor 2: what is measured goes out. One meter provider of OpenTelemetry holds all instruments; Prometheus reads them as pages, and OTLP
-//! carries them to a collector where one is named.
+//! Floor 2: what is measured goes out. Meter providers of OpenTelemetry hold all instruments; Prometheus reads them as pages, and OTLP carries
+//! them to a collector where one is named.
 
 mod histograms;
 mod instruments;
 mod openmetrics;
+mod outlet;
 mod pages;
 mod process;
 mod requests;
@@ -11,27 +12,14 @@ mod traces;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use opentelemetry::KeyValue;
-use opentelemetry::metrics::MeterProvider as _;
-use opentelemetry_otlp::{MetricExporter, WithExportConfig as _};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, Stream};
-use prometheus::Registry;
-
-use crate::domain::metric::{Collected, Metric, names};
+use crate::domain::metric::Collected;
 use histograms::Feed;
+use outlet::Outlet;
+use pages::Written;
 pub use pages::{Format, Page};
 pub use requests::Request;
 use requests::Requests;
 pub use traces::Tracing;
-
-/// How many schedules, by how many results, and how many targets a graph has among the metrics at most.
-const SERIES_BY_SCHEDULE: usize = 40;
-const SERIES_BY_TARGET: usize = 16;
-const SERIES_BY_KIND: usize = 5;
-
-/// How many series a metric without graphs has at most.
-const OTHER_SERIES: usize = 1000;
 
 /// What was measured last, shared with the callbacks of the instruments.
 type Latest = Arc<RwLock<Arc<Collected>>>;
@@ -61,12 +49,15 @@ pub struct TelemetrySettings {
 /// All instruments, and what they show.
 #[derive(Debug)]
 pub struct Telemetry {
-    provider: SdkMeterProvider,
-    registry: Registry,
+    /// What was collected: it is another after each collection only.
+    fleet: Outlet,
+    /// What this process knows of itself: it is another at each moment.
+    process: Outlet,
     latest: Latest,
     /// Only where somebody wants them by OTLP.
     feed: Option<Mutex<Feed>>,
     requests: Requests,
+    written: Written,
 }
 
 impl Telemetry {
@@ -75,27 +66,13 @@ impl Telemetry {
     /// # Errors
     /// An exporter cannot be set up.
     pub fn new(settings: &TelemetrySettings, database: impl Fn() -> (u32, u32) + Send + Sync + 'static) -> Result<Self, Error> {
-        let registry = Registry::new();
-        let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone());
-        // Names are whole already; the target has one label too many for whoever scrapes it.
-        let exporter = exporter.without_units().without_counter_suffixes().scope_info_enabled(false).without_target_info();
-        let graphs = settings.graph_limit + 1;
-        let mut provider = SdkMeterProvider::builder()
-            .with_resource(resource(&settings.instance_name))
-            .with_reader(exporter.build().map_err(Error::Prometheus)?)
-            .with_view(move |instrument: &Instrument| limited(instrument, graphs));
-        if let Some(endpoint) = &settings.otlp_endpoint {
-            let exporter = MetricExporter::builder().with_tonic().with_endpoint(endpoint).build().map_err(Error::Otlp)?;
-            provider = provider.with_reader(PeriodicReader::builder(exporter).build());
-        }
-        let provider = provider.build();
-        let meter = provider.meter("lightkeep");
+        let (fleet, process) = (Outlet::new(settings)?, Outlet::new(settings)?);
         let latest = Latest::default();
-        instruments::register(&meter, &latest);
-        process::register(&meter, database);
-        let feed = settings.otlp_endpoint.as_ref().map(|_| Mutex::new(Feed::new(&meter)));
-        let requests = Requests::new(&meter);
-        Ok(Self { provider, registry, latest, feed, requests })
+        instruments::register(&fleet.meter(), &latest);
+        process::register(&process.meter(), database);
+        let feed = settings.otlp_endpoint.as_ref().map(|_| Mutex::new(Feed::new(&fleet.meter())));
+        let requests = Requests::new(&process.meter());
+        Ok(Self { fleet, process, latest, feed, requests, written: Written::default() })
     }
 
     /// What was measured last; empty before the first time.
@@ -118,30 +95,7 @@ impl Telemetry {
 
     /// Sends what is still to be sent.
     pub fn shut_down(&self) {
-        if let Err(error) = self.provider.shutdown() {
-            tracing::debug!(%error, "the last metrics could not be exported");
-        }
+        self.fleet.shut_down();
+        self.process.shut_down();
     }
-}
-
-/// Who tells all this.
-fn resource(instance_name: &str) -> Resource {
-    let name = KeyValue::new("service.instance.id", instance_name.to_owned());
-    Resource::builder()
-        .with_service_name("lightkeep")
-        .with_attributes([name, KeyValue::new("service.version", env!("CARGO_PKG_VERSION"))])
-        .build()
-}
-
-/// How many series an instrument may have: the SDK makes room for all of them, and puts what is beyond them together.
-fn limited(instrument: &Instrument, graphs: usize) -> Option<Stream> {
-    let metric = names::ALL.iter().find(|metric| metric.name == instrument.name());
-    let each = |metric: &Metric| match () {
-        () if metric.labels.contains(&"schedule") => SERIES_BY_SCHEDULE,
-        () if metric.labels.contains(&"target") => SERIES_BY_TARGET,
-        () if metric.labels.contains(&"kind") => SERIES_BY_KIND,
-        () => 2,
-    };
-    let of_graphs = metric.filter(|metric| metric.many_label().is_some()).map_or(0, |metric| graphs.saturating_mul(each(metric)));
-    Stream::builder().with_cardinality_limit(of_graphs.max(OTHER_SERIES)).build().ok()
 }

@@ -3,13 +3,15 @@
 
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 
-/// Writes all families to their end.
+/// Ends a page.
+pub(super) const END: &[u8] = b"# EOF\n";
+
+/// Writes families, as a part of a page.
 pub(super) fn encode(families: &[MetricFamily], page: &mut Vec<u8>) {
     let mut text = String::new();
     for family in families {
         encode_family(family, &mut text);
     }
-    text.push_str("# EOF\n");
     page.extend_from_slice(text.as_bytes());
 }
 
@@ -85,7 +87,7 @@ mod tests {
         family.set_metric(vec![metric]);
         let mut page = Vec::new();
         encode(&[family], &mut page);
-        let text = "# TYPE runs counter\n# HELP runs Runs\nruns_total{graph=\"a\\\"b\\n\"} 3.0\n# EOF\n";
+        let text = "# TYPE runs counter\n# HELP runs Runs\nruns_total{graph=\"a\\\"b\\n\"} 3.0\n";
         assert_eq!(String::from_utf8(page).unwrap(), text);
     }
 }

@@ -1,10 +1,12 @@
 //! Pages of metrics, in the formats of Prometheus.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use prometheus::proto::{Bucket, Histogram, LabelPair, Metric as ProtoMetric, MetricFamily, MetricType as ProtoType};
 use prometheus::{Encoder as _, TextEncoder};
 
 use super::{Telemetry, openmetrics};
-use crate::domain::metric::{HistogramCounts, MetricType, names};
+use crate::domain::metric::{Collected, HistogramCounts, MetricType, names};
 
 /// A format of pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,35 +41,61 @@ pub struct Page {
     pub text: Vec<u8>,
 }
 
+/// The part of the last page that is the same until the next collection, of each format, and the collection that it is of.
+#[derive(Debug, Default)]
+pub(super) struct Written(Mutex<[Option<(Arc<Collected>, Arc<[u8]>)>; 2]>);
+
 impl Telemetry {
-    /// All metrics as a page. This takes some milliseconds for each thousand graphs: not for the async threads.
+    /// All metrics as a page. After a collection this takes some milliseconds for each thousand series: not for the async threads.
     pub fn page(&self, format: Format) -> Page {
-        let mut families = self.registry.gather();
-        self.put_histograms(&mut families);
-        let mut text = Vec::new();
-        match format {
-            Format::Text => {
-                if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
-                    tracing::error!(%error, "the page of metrics cannot be written");
-                }
-            }
-            Format::OpenMetrics => openmetrics::encode(&families, &mut text),
+        let mut text = self.written_fleet(format).to_vec();
+        encode(&self.process.gather(), format, &mut text);
+        if format == Format::OpenMetrics {
+            text.extend_from_slice(openmetrics::END);
         }
         Page { content_type: format.content_type(), text }
     }
 
-    /// Histograms as they were counted, in the place of what their instruments record for OTLP.
-    fn put_histograms(&self, families: &mut Vec<MetricFamily>) {
-        families.retain(|family| !is_counted(family.name()));
-        for histogram in &self.collected().histograms {
-            match families.iter_mut().find(|family| family.name() == histogram.metric.name) {
-                Some(family) => family.mut_metric().push(series(histogram)),
-                None => families.push(family(histogram)),
+    fn written_fleet(&self, format: Format) -> Arc<[u8]> {
+        // Whoever comes while it is written waits for it.
+        let mut written = self.written.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let collected = self.collected();
+        let place = &mut written[usize::from(format == Format::OpenMetrics)];
+        if let Some((_, text)) = place.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &collected)) {
+            return Arc::clone(text);
+        }
+        let mut families = self.fleet.gather();
+        put_histograms(&collected, &mut families);
+        let mut text = Vec::new();
+        encode(&families, format, &mut text);
+        let text: Arc<[u8]> = text.into();
+        *place = Some((collected, Arc::clone(&text)));
+        text
+    }
+}
+
+fn encode(families: &[MetricFamily], format: Format, text: &mut Vec<u8>) {
+    match format {
+        Format::Text => {
+            if let Err(error) = TextEncoder::new().encode(families, text) {
+                tracing::error!(%error, "the page of metrics cannot be written");
             }
         }
-        let place = |family: &MetricFamily| names::ALL.iter().position(|metric| metric.name == family.name()).unwrap_or(usize::MAX);
-        families.sort_by_key(place);
+        Format::OpenMetrics => openmetrics::encode(families, text),
     }
+}
+
+/// Histograms as they were counted, in the place of what their instruments record for OTLP.
+fn put_histograms(collected: &Collected, families: &mut Vec<MetricFamily>) {
+    families.retain(|family| !is_counted(family.name()));
+    for histogram in &collected.histograms {
+        match families.iter_mut().find(|family| family.name() == histogram.metric.name) {
+            Some(family) => family.mut_metric().push(series(histogram)),
+            None => families.push(family(histogram)),
+        }
+    }
+    let place = |family: &MetricFamily| names::ALL.iter().position(|metric| metric.name == family.name()).unwrap_or(usize::MAX);
+    families.sort_by_key(place);
 }
 
 fn is_counted(name: &str) -> bool {

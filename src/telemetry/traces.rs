@@ -7,7 +7,8 @@ use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::{Error, resource};
+use super::Error;
+use super::outlet::resource;
 
 /// Makes traces of spans, and exports them where somebody wants them.
 #[derive(Debug)]

@@ -211,6 +211,8 @@ on_each_database!(an_alert_is_seen_and_acknowledged, async |app: TestApp| {
     let fields = format!("id={id}&reason=disk+{}", SCRIPT.replace('<', "%3C"));
     assert_eq!(act(&app, "acknowledge", &fields, &[]).await.header("location"), format!("{HOME}/alerts"));
     let known = page(&app, &format!("{HOME}/alerts?rule={rule}&graph=a")).await;
+    app.snapshot("a", &app.sample("rag")).await;
+    assert!(page(&app, &format!("{HOME}/graphs/a")).await.contains(&format!("<b>{rule}</b>")));
     assert!(known.contains("acknowledged by anonymous") && known.contains(&format!("disk {SHOWN}")), "{known}");
     assert!(!known.contains("actions/acknowledge"));
     for odd in ["alerts?rule=%00", "events?graph=%00&topic=x", "operations?kind=%00", "metrics?metric=%00&length=x", "graphs?search=%00"] {

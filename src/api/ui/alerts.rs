@@ -11,6 +11,7 @@ use super::visit::{Visit, graph_id};
 use super::words::encoded;
 use crate::base::timestamp::Timestamp;
 use crate::domain::alert::{AlertState, RuleInForce};
+use crate::domain::graph_id::GraphId;
 use crate::domain::page::PageRequest;
 use crate::service::alerts::SeenAlert;
 use crate::store::alerts::AlertFilter;
@@ -128,9 +129,12 @@ struct AlertsPage<'a> {
     next: Option<String>,
 }
 
-/// The alerts that fire, newest first.
-pub(super) async fn firing(visit: &Visit, size: u64) -> Result<Vec<AlertRow>, Failure> {
-    let wanted = AlertFilter { state: Some(AlertState::Firing), ..AlertFilter::default() };
+/// The alerts that fire, of a graph or of all, newest first; none where alerts are not looked for.
+pub(super) async fn firing(visit: &Visit, graph_id: Option<GraphId>, size: u64) -> Result<Vec<AlertRow>, Failure> {
+    if !visit.ui.features.alerts {
+        return Ok(Vec::new());
+    }
+    let wanted = AlertFilter { state: Some(AlertState::Firing), graph_id, ..AlertFilter::default() };
     let found = visit.services().list_alerts(&wanted, &PageRequest { size, after: None }).await?;
     Ok(found.items.into_iter().map(|alert| AlertRow::of(alert, visit.now)).collect())
 }
@@ -149,7 +153,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
     let rules = services.list_alert_rules(&PageRequest { size: SHOWN, after: None }).await?;
     render(&AlertsPage {
         page: visit.page("Alerts"),
-        firing: firing(&visit, SHOWN).await?,
+        firing: firing(&visit, None, SHOWN).await?,
         silences: silences.items.into_iter().map(|row| SilenceRow::of(row, now)).collect(),
         rules: rules.items.into_iter().map(RuleRow::of).collect(),
         graph,

@@ -6,6 +6,7 @@ use axum::extract::rejection::PathRejection;
 use axum::response::Response;
 
 use super::HOME;
+use super::alerts::{AlertRow, firing};
 use super::chart::{Trend, Unit};
 use super::drills::DrillRow;
 use super::failure::Failure;
@@ -95,6 +96,7 @@ struct GraphPage {
     id: String,
     source_dir: String,
     is_copy: bool,
+    alerts: Vec<AlertRow>,
     findings: Vec<(&'static str, Mark, String, Moment)>,
     rto_objective: Option<Length>,
     timeline: Timeline,
@@ -119,6 +121,7 @@ pub(super) async fn show(visit: Visit, id: Result<Path<String>, PathRejection>) 
         id: encoded(graph_id.as_str()),
         source_dir: overview.row.source_dir.clone(),
         is_copy: graph_id.is_copy(),
+        alerts: firing(&visit, Some(graph_id.clone()), SHOWN).await?,
         findings: findings(&overview, now),
         rto_objective: rto,
         timeline: Timeline::of(&shown),

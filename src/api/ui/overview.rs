@@ -86,7 +86,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
         next: next.iter().map(|row| ScheduleRow::of(row, Vec::new(), visit.now)).collect(),
         targets: targets(&visit).await?,
         events: troubles(&visit).await?,
-        alerts: if visit.ui.features.alerts { firing(&visit, EVENTS).await? } else { Vec::new() },
+        alerts: firing(&visit, None, EVENTS).await?,
         firing: if visit.ui.features.alerts { services.count_firing_alerts().await? } else { 0 },
         totals,
     })
