@@ -6,7 +6,7 @@ use std::process::Command;
 #[expect(clippy::disallowed_methods, reason = "cargo tells a build script where to write by the environment")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    println!("cargo:rustc-env=LIGHTKEEP_COMMIT={}", commit()?);
+    println!("cargo:rustc-env=BUILD_COMMIT={}", commit()?);
     let files = [
         "lightkeep/v1/alert.proto",
         "lightkeep/v1/backup.proto",
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The commit that a release is built of. Other builds do not tell, or each commit would build everything anew.
+/// The commit that a release is built of. (`cargo run` gives the variable to the program too, which takes none that begins like its own.) Other builds do not tell, or each commit would build everything anew.
 #[expect(clippy::disallowed_methods, reason = "cargo tells a build script its profile by the environment")]
 fn commit() -> Result<String, Box<dyn std::error::Error>> {
     if std::env::var("PROFILE")? != "release" {
