@@ -10,9 +10,9 @@ use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
 use crate::domain::health::{ComponentType, HealthStatus};
 use crate::domain::operation::OperationState;
-use crate::store::entity::{drill, graph, health_check, lease, operation, schedule, snapshot};
+use crate::store::entity::{drill, graph, health_check, lease, operation, schedule};
 use crate::store::graphs::GraphStats;
-use crate::store::{drills, graphs, overview, snapshots};
+use crate::store::{drills, graphs, overview};
 
 /// How a graph is protected.
 #[derive(Debug, Clone)]
@@ -146,14 +146,6 @@ impl Services {
     /// The database's.
     pub async fn leases(&self) -> Result<Vec<lease::Model>, Error> {
         Ok(overview::list_leases(self.store().read()).await?)
-    }
-
-    /// The newest good snapshot of a graph.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn newest_good_snapshot(&self, graph_id: &GraphId) -> Result<Option<snapshot::Model>, Error> {
-        Ok(snapshots::find_newest_good(self.store().read(), graph_id, self.now()).await?)
     }
 
     /// The last drill of a graph.

@@ -41,9 +41,16 @@ pub struct Page {
     pub text: Vec<u8>,
 }
 
-/// The part of the last page that is the same until the next collection, of each format, and the collection that it is of.
+/// The part of the last page that is the same until the next collection, of each format.
 #[derive(Debug, Default)]
-pub(super) struct Written(Mutex<[Option<(Arc<Collected>, Arc<[u8]>)>; 2]>);
+pub(super) struct Written(Mutex<[Option<Part>; 2]>);
+
+/// A part of a page, and the collection that it is of.
+#[derive(Debug)]
+struct Part {
+    of: Arc<Collected>,
+    text: Arc<[u8]>,
+}
 
 impl Telemetry {
     /// All metrics as a page. After a collection this takes some milliseconds for each thousand series: not for the async threads.
@@ -61,15 +68,15 @@ impl Telemetry {
         let mut written = self.written.0.lock().unwrap_or_else(PoisonError::into_inner);
         let collected = self.collected();
         let place = &mut written[usize::from(format == Format::OpenMetrics)];
-        if let Some((_, text)) = place.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &collected)) {
-            return Arc::clone(text);
+        if let Some(part) = place.as_ref().filter(|part| Arc::ptr_eq(&part.of, &collected)) {
+            return Arc::clone(&part.text);
         }
         let mut families = self.fleet.gather();
         put_histograms(&collected, &mut families);
         let mut text = Vec::new();
         encode(&families, format, &mut text);
         let text: Arc<[u8]> = text.into();
-        *place = Some((collected, Arc::clone(&text)));
+        *place = Some(Part { of: collected, text: Arc::clone(&text) });
         text
     }
 }

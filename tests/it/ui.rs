@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::alerts::{failed, look};
 use crate::support::app::{TestApp, finish, settled};
 use crate::support::database::{Kind, on_each_database};
-use crate::support::rest::{Answer, GRAPHS, get, post, send};
+use crate::support::rest::{Answer, GRAPHS, client, get, post, send};
 
 const HOME: &str = "/api/monitoring/dashboard";
 const KEY: &str = "correct horse battery staple";
@@ -260,9 +260,13 @@ async fn with_a_key_pages_need_a_session() {
     assert_eq!(graphs.status, 200);
     let token = between(&graphs.text, "name=\"token\" value=\"", "\"");
     let body = format!("token={token}");
+    let mut stream = client().get(app.url(&format!("{HOME}/stream"))).header("cookie", &session).send().await.unwrap();
+    assert!(stream.chunk().await.unwrap().is_some());
     let out = send(&app, "POST", &format!("{HOME}/logout"), &[HTML, FORM, ("cookie", &session)], body).await;
     assert!(out.status == 303 && out.header("set-cookie").contains("Max-Age=0"));
     assert_eq!(with_session(HOME).await.status, 303, "the session is over, whoever has kept its cookie");
+    // Nor does anybody hear more by it.
+    while stream.chunk().await.unwrap().is_some() {}
     let second = cookie(&give(KEY, &[]).await);
     assert_eq!(send(&app, "GET", HOME, &[HTML, ("cookie", &second)], "").await.status, 200);
     app.clock.advance(Duration::from_secs(12 * 3600 + 1));
@@ -316,7 +320,7 @@ on_each_database!(without_its_database_there_is_an_error_page, async |app: TestA
     for path in PAGES {
         let answer = send(&app, "GET", &format!("{HOME}{path}"), &[HTML], "").await;
         assert!(answer.status == 503 && answer.text.contains("the metadata database does not answer"), "{path}: {}", answer.text);
-        assert_eq!(answer.header("retry-after"), "5");
+        assert_eq!((answer.header("retry-after"), answer.header("refresh")), ("5", "5"));
     }
     app.restart().await
 });

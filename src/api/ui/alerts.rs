@@ -10,7 +10,7 @@ use super::page::{Page, render};
 use super::visit::{Visit, graph_id};
 use super::words::encoded;
 use crate::base::timestamp::Timestamp;
-use crate::domain::alert::{AlertState, RuleInForce};
+use crate::domain::alert::{AlertState, RuleInForce, Severity};
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::PageRequest;
 use crate::service::alerts::SeenAlert;
@@ -120,6 +120,7 @@ impl RuleRow {
 #[template(path = "alerts.html")]
 struct AlertsPage<'a> {
     page: Page,
+    fire: u64,
     firing: Vec<AlertRow>,
     silences: Vec<SilenceRow>,
     rules: Vec<RuleRow>,
@@ -129,14 +130,22 @@ struct AlertsPage<'a> {
     next: Option<String>,
 }
 
-/// The alerts that fire, of a graph or of all, newest first; none where alerts are not looked for.
+/// The alerts that fire, of a graph or of all, the worst first, then the newest; none where alerts are not looked for.
 pub(super) async fn firing(visit: &Visit, graph_id: Option<GraphId>, size: u64) -> Result<Vec<AlertRow>, Failure> {
     if !visit.ui.features.alerts {
         return Ok(Vec::new());
     }
-    let wanted = AlertFilter { state: Some(AlertState::Firing), graph_id, ..AlertFilter::default() };
-    let found = visit.services().list_alerts(&wanted, &PageRequest { size, after: None }).await?;
-    Ok(found.items.into_iter().map(|alert| AlertRow::of(alert, visit.now)).collect())
+    let mut rows = Vec::new();
+    for severity in [Severity::Critical, Severity::Warning, Severity::Info] {
+        let size = size.saturating_sub(rows.len() as u64);
+        if size > 0 {
+            let (state, severity) = (Some(AlertState::Firing), Some(severity));
+            let wanted = AlertFilter { state, severity, graph_id: graph_id.clone(), rule: None };
+            let found = visit.services().list_alerts(&wanted, &PageRequest { size, after: None }).await?;
+            rows.extend(found.items.into_iter().map(|alert| AlertRow::of(alert, visit.now)));
+        }
+    }
+    Ok(rows)
 }
 
 /// Shows them.
@@ -153,6 +162,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
     let rules = services.list_alert_rules(&PageRequest { size: SHOWN, after: None }).await?;
     render(&AlertsPage {
         page: visit.page("Alerts"),
+        fire: services.count_firing_alerts().await?,
         firing: firing(&visit, None, SHOWN).await?,
         silences: silences.items.into_iter().map(|row| SilenceRow::of(row, now)).collect(),
         rules: rules.items.into_iter().map(RuleRow::of).collect(),

@@ -161,8 +161,8 @@ async fn targets(visit: &Visit, graph_id: &GraphId) -> Result<Vec<TargetRow>, Fa
     }
     let status = visit.services().replication_status(graph_id).await?;
     let row = |one: crate::service::replication::ReplicaStatus| TargetRow {
-        name: one.target.name,
-        status: one.target.status.into(),
+        name: one.target.name.clone(),
+        status: if one.target.enabled { one.target.status.into() } else { super::marks::mark(super::marks::Tone::Quiet, "disabled") },
         is_behind: !one.lag.length.is_zero(),
         lag: one.lag.length.into(),
         missing: one.lag.snapshots,

@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::Ui;
 use super::failure::Failure;
+use super::session::Session;
 use super::visit::Visit;
 use super::words::size;
 use crate::service::Error;
@@ -55,16 +56,19 @@ pub(super) async fn stream(visit: Visit) -> Result<Response, Failure> {
     let place = place.map_err(|_| Failure::new(StatusCode::TOO_MANY_REQUESTS, "too many pages listen already"))?;
     let (sender, receiver) = mpsc::channel(2);
     let ui = Arc::clone(&visit.ui);
-    visit.services().tasks().spawn(async move { tell(&ui, &sender, place).await });
+    // Whoever came with a key of the API has no session that could end.
+    let session = Some(visit.session.clone()).filter(|session| session.is_operator);
+    visit.services().tasks().spawn(async move { tell(&ui, session.as_ref(), &sender, place).await });
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(keep_alive).into_response())
 }
 
-/// Tells what is new until nobody listens, or the process stops.
-async fn tell(ui: &Ui, sender: &mpsc::Sender<Result<Event, Infallible>>, _place: OwnedSemaphorePermit) {
+/// Tells what is new until nobody listens, the session is over, or the process stops.
+async fn tell(ui: &Ui, session: Option<&Session>, sender: &mpsc::Sender<Result<Event, Infallible>>, _place: OwnedSemaphorePermit) {
     let (mut changes, begun) = (ui.services.wakeup().changes(), Instant::now());
     let mut last = None;
-    while begun.elapsed() < LONGEST {
+    let is_over = || session.is_some_and(|session| ui.sessions.is_over(session, ui.services.now()));
+    while begun.elapsed() < LONGEST && !is_over() {
         // Without the database nothing is told; the page says so when it hears nothing.
         let message = message(ui).await.unwrap_or_else(|_| json!({ "trouble": "the metadata database does not answer" }));
         if last.as_ref() != Some(&message) {
@@ -89,8 +93,9 @@ async fn message(ui: &Ui) -> Result<Json, Error> {
     let Counts { graphs, healthy, degraded, critical, unknown } = counts(ui).await?;
     let (running, queued) = ui.services.count_open_operations().await?;
     let operations: Vec<Json> = ui.services.open_operations(MOST_OPERATIONS).await?.iter().map(told).collect();
+    let firing = if ui.features.alerts { ui.services.count_firing_alerts().await? } else { 0 };
     let counts = json!({
-        "graphs": graphs, "healthy": healthy, "degraded": degraded, "critical": critical, "unknown": unknown,
+        "firing": firing, "graphs": graphs, "healthy": healthy, "degraded": degraded, "critical": critical, "unknown": unknown,
         "running": running, "queued": queued,
     });
     Ok(json!({ "counts": counts, "operations": operations }))

@@ -77,7 +77,10 @@ pub(super) async fn log_out(
     fields: Result<Form<Fields>, FormRejection>,
 ) -> Result<Response, Failure> {
     own_form(&ui, &session, &headers, fields)?;
-    ui.sessions.end(&session, ui.services.now());
+    // Whoever has not logged in has nothing to end, and must not fill the memory.
+    if session.is_operator {
+        ui.sessions.end(&session, ui.services.now());
+    }
     let mut response = Redirect::to(&format!("{HOME}/login")).into_response();
     response.headers_mut().insert(header::SET_COOKIE, forget());
     Ok(response)
@@ -91,7 +94,7 @@ pub(super) async fn home() -> Redirect {
 /// The path after the login; only one of ours.
 fn own_path(next: &str) -> &str {
     let is_ours = next.strip_prefix(HOME).is_some_and(|below| below.is_empty() || below.starts_with(['/', '?']));
-    if is_ours && !next.contains(['\\', '\r', '\n']) { next } else { HOME }
+    if is_ours && !next.contains(|c: char| c == '\\' || c.is_control()) { next } else { HOME }
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub(super) struct Page {
     pub(super) recovery: bool,
     /// Targets are served.
     pub(super) replication: bool,
+    /// Alerts are looked for.
+    pub(super) alerts: bool,
 }
 
 /// A link of the head.
@@ -89,6 +91,7 @@ impl Page {
             backup: features.backup,
             recovery: features.recovery,
             replication: features.replication,
+            alerts: features.alerts,
         }
     }
 }
@@ -119,7 +122,10 @@ pub(super) fn error_page(ui: &Ui, session: &Session, failure: Failure, request_i
         Err(_) => (status, message.clone()).into_response(),
     };
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        let again = HeaderValue::from_static("5");
+        response.headers_mut().insert(header::RETRY_AFTER, again.clone());
+        // So that it comes back by itself, without a script too.
+        response.headers_mut().insert(header::REFRESH, again);
     }
     response
 }

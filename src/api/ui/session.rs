@@ -57,11 +57,20 @@ impl Sessions {
         let (id, ends_at) = signed.split_once('.')?;
         let expected = self.sign(if is_operator { OPERATOR } else { VISITOR }, signed);
         let ends_at = Timestamp::from_micros(ends_at.parse::<i64>().ok()?);
-        let counts = bool::from(expected.as_bytes().ct_eq(signature.as_bytes())) && ends_at > now && !self.ended().contains_key(id);
+        let counts = bool::from(expected.as_bytes().ct_eq(signature.as_bytes()))
+            && ends_at > now
+            && !id.is_empty()
+            && !self.ended().contains_key(id);
         counts.then(|| Session { id: id.to_owned(), is_operator, ends_at, is_new: false })
     }
 
-    /// Ends a session for good.
+    /// Whether a session has ended, by its time or before.
+    pub(super) fn is_over(&self, session: &Session, now: Timestamp) -> bool {
+        session.ends_at <= now || self.ended().contains_key(&session.id)
+    }
+
+    /// Ends a session before its time, in this process: another instance, or the next start, takes its cookie until it ends by itself. A new
+    /// API key ends all sessions everywhere.
     pub(super) fn end(&self, session: &Session, now: Timestamp) {
         let mut ended = self.ended();
         ended.retain(|_, ends_at| *ends_at > now);

@@ -81,7 +81,8 @@ impl Services {
             replicated: due.iter().filter(|due| due.is_there).count(),
             newest: all.iter().find(|snapshot| is_there(snapshot)).map(|snapshot| snapshot.snapshot_id.to_string()),
             replica: replicas::find(self.store().read(), target.target_id, graph_id).await?,
-            target,
+            // How it was long ago says nothing.
+            target: self.aged_target(target),
         })
     }
 

@@ -4,10 +4,16 @@
 (() => {
   const address = document.body.dataset.stream;
   const live = document.getElementById("live");
-  if (!address || !live || !window.EventSource) return;
+  const parts = () => document.querySelectorAll("[data-live]");
+  // A page without such parts is as it was when it was asked for, and does not say that it is live.
+  if (!address || !live || !window.EventSource || parts().length === 0) return;
+  // Ages and what nobody tells of are asked for anew so often, milliseconds.
+  const AT_LEAST = 60000;
+  const ANSWER_LIMIT = 10000;
   let source = null;
   let known = null;
   let renewing = false;
+  let wanted = false;
 
   const say = (text, tone) => {
     if (live.textContent !== text) live.textContent = text;
@@ -33,23 +39,38 @@
     }
   };
 
-  // Fetches the page again and takes the parts that move out of it. A part in which somebody types or chooses is left alone.
+  // Takes the parts that move out of a fresh page. One in which somebody types or chooses is left until he has gone on.
+  const take = (fresh) => {
+    for (const part of parts()) {
+      const other = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
+      if (!other || part.innerHTML === other.innerHTML) continue;
+      if (part.contains(document.activeElement)) {
+        part.addEventListener("focusout", renew, { once: true });
+      } else {
+        part.replaceChildren(...other.childNodes);
+      }
+    }
+  };
+
+  // Whoever wants the page anew while it is fetched gets it once more after that.
   const renew = async () => {
+    wanted = true;
     if (renewing) return;
     renewing = true;
-    try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "error" });
-      if (!answer.ok) return;
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const part of document.querySelectorAll("[data-live]")) {
-        const other = fresh.querySelector(`[data-live="${part.dataset.live}"]`);
-        if (other && !part.contains(document.activeElement) && part.innerHTML !== other.innerHTML) part.replaceChildren(...other.childNodes);
+    while (wanted) {
+      wanted = false;
+      try {
+        const asked = { headers: { Accept: "text/html" }, redirect: "error", signal: AbortSignal.timeout(ANSWER_LIMIT) };
+        const answer = await fetch(location.href, asked);
+        if (!answer.ok) throw new Error(answer.statusText);
+        take(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      } catch {
+        // The next message tries again.
+        known = null;
+        say("no answer, trying again", "fair");
       }
-    } catch {
-      // The next change tries again.
-    } finally {
-      renewing = false;
     }
+    renewing = false;
   };
 
   const hear = (event) => {
@@ -62,12 +83,15 @@
     message.operations.forEach(move);
     const now = JSON.stringify([message.counts, message.operations.map((one) => one.id + one.state)]);
     // The first time too: what was open when the page was made may have ended before we listened.
-    if (known !== now) renew();
-    known = now;
+    if (known !== now) {
+      known = now;
+      renew();
+    }
   };
 
   const listen = () => {
     if (source || document.hidden) return;
+    known = null;
     source = new EventSource(address);
     source.onmessage = hear;
     source.onerror = () => {
@@ -89,5 +113,8 @@
       listen();
     }
   });
+  setInterval(() => {
+    if (!document.hidden) renew();
+  }, AT_LEAST);
   listen();
 })();
