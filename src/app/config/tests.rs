@@ -127,10 +127,10 @@ fn all_problems_are_listed_at_once() {
         "`LIGHTRAG_API_KEY` in `.env` cannot be parsed",
         "`metrics.port` in `",
         "`server.port` in `c.toml` is no known setting",
+        "`LIGHTRAG_EVENT_LOG_RETENTION` must be",
         "`LIGHTRAG_RECOVERY_DB_URL` in `.env` names no database that is supported",
         "`LIGHTKEEP_REPOSITORY_PASSWORD_FILE` and",
         "`--max-parallel-operations` must be",
-        "`LIGHTRAG_EVENT_LOG_RETENTION` must be",
         "`--grpc-addr` is reachable from other computers",
     ];
     assert_eq!(problems.len(), places.len(), "{problems:#?}");
