@@ -117,7 +117,7 @@ async fn both_old_prefixes_answer_the_same() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_paths_wrong_methods_and_trailing_slashes() {
     let app = start().await;
-    for path in ["/", "/api/backup/nothing", "/api/backup/backup", "/api/nothing/", "/index.html"] {
+    for path in ["/api/backup/nothing", "/api/backup/backup", "/api/nothing/", "/index.html"] {
         assert_eq!(get(&app, path).await.refusal(), (404, "Not Found"), "{path}");
     }
     for (method, path, allow) in [
