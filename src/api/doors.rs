@@ -219,10 +219,7 @@ async fn watch_database(services: Services, health: HealthReporter, names: Vec<&
         if !stopping.is_cancelled() {
             say(&health, &names, status).await;
         }
-        tokio::select! {
-            () = tokio::time::sleep(HEALTH_PERIOD) => {}
-            () = stopping.cancelled() => {}
-        }
+        stopping.run_until_cancelled(tokio::time::sleep(HEALTH_PERIOD)).await;
     }
 }
 

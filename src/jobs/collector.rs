@@ -5,11 +5,7 @@ use crate::service::{Error, Services};
 /// Collects at each interval from now on, on all instances, as each is asked. Until the process is asked to stop.
 pub async fn collect(services: Services) {
     let (stopping, interval) = (services.stopping().clone(), services.settings().monitoring.interval);
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(interval) => {}
-            () = stopping.cancelled() => return,
-        }
+    while stopping.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
         if let Err(error) = collect_once(&services).await {
             tracing::warn!(error = error.chain(), "cannot collect metrics");
         }
@@ -29,9 +25,6 @@ pub async fn count(services: Services) {
         if let Err(error) = services.count_facts().await {
             tracing::warn!(error = error.chain(), "cannot count what has happened");
         }
-        tokio::select! {
-            () = changes.next() => {}
-            () = stopping.cancelled() => {}
-        }
+        stopping.run_until_cancelled(changes.next()).await;
     }
 }

@@ -19,10 +19,7 @@ pub async fn watch_health(services: Services) {
         if let Err(error) = look(&services, interval).await {
             tracing::warn!(error = error.chain(), "cannot look at what recovery needs");
         }
-        tokio::select! {
-            () = tokio::time::sleep(interval) => {}
-            () = stopping.cancelled() => {}
-        }
+        stopping.run_until_cancelled(tokio::time::sleep(interval)).await;
     }
 }
 

@@ -99,9 +99,8 @@ pub async fn housekeep(services: Services, backup_enabled: bool, recovery_enable
         if let Err(error) = tidy_up(&services, backup_enabled, recovery_enabled, &mut done).await {
             tracing::warn!(error = error.chain(), "cannot tidy up");
         }
-        tokio::select! {
-            () = tokio::time::sleep(TICK) => {}
-            () = stopping.cancelled() => return,
+        if stopping.run_until_cancelled(tokio::time::sleep(TICK)).await.is_none() {
+            return;
         }
     }
 }

@@ -55,10 +55,7 @@ pub async fn watch_targets(services: Services) {
             Ok(_) => {}
             Err(error) => told(Err(error), "take the lease of targets"),
         }
-        tokio::select! {
-            () = tokio::time::sleep(RENEWAL.min(interval)) => {}
-            () = stopping.cancelled() => {}
-        }
+        stopping.run_until_cancelled(tokio::time::sleep(RENEWAL.min(interval))).await;
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, oneshot};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, timeout};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::Services;
 use super::error::Error;
+use super::hanging::Hanging;
 use super::monitoring::events::NewEvent;
 use super::operations::to_json;
 use crate::base::ids::HealthCheckId;
@@ -40,7 +41,7 @@ const COUNTS_OTHERWISE: Duration = Duration::from_secs(3600);
 #[derive(Debug, Default)]
 pub(super) struct Looking {
     last: Mutex<Option<Instant>>,
-    hanging: StdMutex<HashMap<(GraphId, ComponentType), JoinHandle<()>>>,
+    hanging: Hanging<(GraphId, ComponentType)>,
 }
 
 /// How everything is that recovery needs.
@@ -144,7 +145,7 @@ impl Services {
         let known = Arc::new(self.known_of(graph).await?);
         let (services, looked_at, knows) = (self.clone(), graph.clone(), Arc::clone(&known));
         let look = async move { services.look_at_backup(&looked_at, &knows).await };
-        let (backup, stores) = match self.answer_of(graph, ComponentType::Backup, look).await {
+        let (backup, stores) = match self.answer_of_component(graph, ComponentType::Backup, look).await {
             Some(looked) => looked.map(|(facts, stores)| (facts.judge(), stores))?,
             None => (did_not_answer(), Vec::new()),
         };
@@ -152,7 +153,7 @@ impl Services {
         if components_of(graph).contains(&ComponentType::Graph) {
             let (services, looked_at) = (self.clone(), graph.clone());
             let look = async move { services.look_at_source(&looked_at, &known, stores).await };
-            let source = match self.answer_of(graph, ComponentType::Graph, look).await {
+            let source = match self.answer_of_component(graph, ComponentType::Graph, look).await {
                 Some(facts) => facts?.judge(),
                 None => did_not_answer(),
             };
@@ -180,31 +181,13 @@ impl Services {
         Ok(())
     }
 
-    /// What a look at a component gives; none where that takes too long, or an earlier one has not come back: a mount that hangs holds one
-    /// thread of ours, not one more with each look.
-    async fn answer_of<T: Send + 'static>(
+    async fn answer_of_component<T: Send + 'static>(
         &self,
         graph: &graph::Model,
         component_type: ComponentType,
         look: impl Future<Output = T> + Send + 'static,
     ) -> Option<T> {
-        let key = (graph.graph_id.clone(), component_type);
-        let hanging = || self.health().hanging.lock().unwrap_or_else(PoisonError::into_inner);
-        if hanging().get(&key).is_some_and(|earlier| !earlier.is_finished()) {
-            return None;
-        }
-        let (tell, told) = oneshot::channel();
-        let looking = self.tasks().spawn(async move {
-            // Whoever has asked may be gone.
-            let _ = tell.send(look.await);
-        });
-        match timeout(ANSWER_LIMIT, told).await {
-            Ok(answer) => answer.ok(),
-            Err(_) => {
-                hanging().insert(key, looking);
-                None
-            }
-        }
+        self.health().hanging.answer_of((graph.graph_id.clone(), component_type), ANSWER_LIMIT, self.tasks(), look).await
     }
 
     fn health_row(&self, graph: &graph::Model, component_type: ComponentType, health: &Health) -> Result<Model, Error> {

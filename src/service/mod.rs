@@ -24,6 +24,7 @@ pub mod failover_work;
 pub mod failovers;
 pub mod graph_updates;
 pub mod graphs;
+mod hanging;
 pub mod health;
 mod health_look;
 mod heavy_reads;

@@ -5,11 +5,11 @@ use sea_orm::sea_query::{Alias, Expr, ExprTrait as _, Func, Order, Query, QueryS
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, Condition, ConnectionTrait, DbErr, EntityTrait as _, FromQueryResult, IntoActiveModel as _,
 };
-use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect};
+use sea_orm::{QueryFilter as _, QueryOrder as _, QuerySelect, QueryTrait as _};
 
 use super::Error;
 use super::entity::graph::{Column, Entity, Model};
-use super::entity::snapshot;
+use super::entity::{snapshot, tally};
 use crate::base::ids::SnapshotId;
 use crate::base::timestamp::Timestamp;
 use crate::domain::graph_id::GraphId;
@@ -104,6 +104,18 @@ pub async fn delete(connection: &impl ConnectionTrait, graph_id: &GraphId) -> Re
 pub async fn list_ids(connection: &impl ConnectionTrait) -> Result<Vec<GraphId>, Error> {
     let query = Entity::find().select_only().column(Column::GraphId).order_by_asc(Column::GraphId);
     query.into_tuple().all(connection).await.map_err(Error::during("list graphs"))
+}
+
+/// The ids of some of the graphs that have no tally of a metric.
+///
+/// # Errors
+/// The database's.
+pub async fn list_ids_without_tally(connection: &impl ConnectionTrait, metric: &str, limit: u64) -> Result<Vec<GraphId>, Error> {
+    // `NOT IN` finds nothing where one of these is null.
+    let counted = tally::Entity::find().select_only().column(tally::Column::GraphId);
+    let counted = counted.filter(tally::Column::Metric.eq(metric)).filter(tally::Column::GraphId.is_not_null()).into_query();
+    let query = Entity::find().select_only().column(Column::GraphId).filter(Column::GraphId.not_in_subquery(counted));
+    query.limit(limit).into_tuple().all(connection).await.map_err(Error::during("list graphs without a tally"))
 }
 
 /// All graphs, in the order of their ids.

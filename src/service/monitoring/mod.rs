@@ -11,15 +11,15 @@ pub mod statistics;
 pub mod system_health;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, oneshot};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::Services;
 use super::error::{Error, ErrorKind};
+use super::hanging::Hanging;
 use crate::base::timestamp::Timestamp;
 use crate::domain::metric::{Collected, OTHER, names};
 use crate::lightrag::apply::{is_writable, room};
@@ -58,7 +58,7 @@ pub struct MonitoringSettings {
 pub(super) struct Monitoring {
     collecting: Mutex<Option<Instant>>,
     following: Mutex<()>,
-    looking: StdMutex<Option<JoinHandle<()>>>,
+    looking: Hanging<()>,
 }
 
 /// The rows that several figures are sampled from.
@@ -158,27 +158,11 @@ impl Services {
         Ok(collected)
     }
 
-    /// How much of the storage is free, how large it is, bytes, and whether it can be written. Nothing where it does not answer, or an earlier
-    /// look has not come back: a mount that hangs holds one thread of ours, not one more with each look.
+    /// How much of the storage is free, how large it is, bytes, and whether it can be written. Nothing where it does not answer.
     async fn look_at_storage_disk(&self) -> Option<Result<((u64, u64), bool), Error>> {
-        let looking = || self.monitoring().looking.lock().unwrap_or_else(PoisonError::into_inner);
-        if looking().as_ref().is_some_and(|earlier| !earlier.is_finished()) {
-            return None;
-        }
         let (services, storage) = (self.clone(), self.settings().places.storage.clone());
-        let (tell, told) = oneshot::channel();
-        let look = self.tasks().spawn(async move {
-            let looked = services.blocking(move || Ok::<_, Error>((room(&storage)?, is_writable(&storage)))).await;
-            // Whoever has asked may be gone.
-            let _ = tell.send(looked);
-        });
-        match timeout(STORAGE_LIMIT, told).await {
-            Ok(answer) => answer.ok(),
-            Err(_) => {
-                *looking() = Some(look);
-                None
-            }
-        }
+        let look = async move { services.blocking(move || Ok::<_, Error>((room(&storage)?, is_writable(&storage)))).await };
+        self.monitoring().looking.answer_of((), STORAGE_LIMIT, self.tasks(), look).await
     }
 
     /// The oldest graphs, so that names stay when others come. One that is called as the others are together has none.

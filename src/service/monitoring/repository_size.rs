@@ -1,6 +1,5 @@
 //! How large repositories are: their files are added up after each operation that may have changed them.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -13,7 +12,7 @@ use crate::domain::metric::names;
 use crate::store::{graphs, tallies};
 
 /// So many repositories are measured in one go that nobody has measured yet.
-const AT_ONCE: usize = 100;
+const AT_ONCE: u64 = 100;
 
 impl Services {
     /// Measures the repository of a graph. What cannot be measured is logged: the work that it follows has succeeded all the same.
@@ -56,10 +55,7 @@ impl Services {
     /// # Errors
     /// The database's.
     pub async fn measure_unmeasured(&self) -> Result<(), Error> {
-        let measured = tallies::list_of(self.store().read(), names::REPOSITORY_SIZE.name).await?;
-        let measured: HashSet<String> = measured.into_iter().filter_map(|row| row.graph_id).collect();
-        let all = graphs::list_ids(self.store().read()).await?;
-        for graph_id in all.into_iter().filter(|graph_id| !measured.contains(graph_id.as_str())).take(AT_ONCE) {
+        for graph_id in graphs::list_ids_without_tally(self.store().read(), names::REPOSITORY_SIZE.name, AT_ONCE).await? {
             self.measure_repository(&graph_id).await;
         }
         Ok(())

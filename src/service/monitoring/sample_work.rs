@@ -2,7 +2,7 @@
 
 use super::super::Services;
 use super::super::error::Error;
-use super::Known;
+use super::{Known, target_names};
 use crate::domain::event::Severity;
 use crate::domain::failover::FailoverState;
 use crate::domain::health::HealthStatus;
@@ -45,7 +45,7 @@ impl Services {
     pub(super) async fn sample_components(&self, samples: &mut Samples, known: &Known) -> Result<(), Error> {
         // It has answered just now.
         samples.add(&names::COMPONENT_HEALTH, ["database", "metadata"], 1.0);
-        let health = self.recovery_health().await?;
+        let (targets, health) = (target_names(&known.targets), self.recovery_health().await?);
         for check in health.components.iter().chain(&health.targets) {
             let value = match check.status {
                 HealthStatus::Healthy => 1.0,
@@ -55,8 +55,7 @@ impl Services {
                 HealthStatus::Unknown => continue,
             };
             let component_type = check.component_type.as_str();
-            let target = known.targets.iter().find(|target| target.target_id.to_string() == check.component_id);
-            let component = target.map_or(check.component_id.as_str(), |target| target.name.as_str());
+            let component = targets.get(&check.component_id).unwrap_or(&check.component_id).as_str();
             samples.add(&names::COMPONENT_HEALTH, [component_type, component], value);
         }
         Ok(())
