@@ -1,10 +1,14 @@
 """Metadata of many graphs, written into a SQLite database that `lightkeep migrate` has made: as a server would have written it, by the same columns, so that the triggers note what has happened."""
 import json
-import os
 import sqlite3
 import subprocess
+import sys
 import time
 import uuid
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/lightrag"))
+from server import clean_environment  # noqa: E402
 
 MICROS = 1_000_000
 HOUR, DAY = 3600 * MICROS, 24 * 3600 * MICROS
@@ -13,8 +17,7 @@ HOUR, DAY = 3600 * MICROS, 24 * 3600 * MICROS
 def migrate(binary, home):
     """A new database; gives its path."""
     home.mkdir(parents=True)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LIGHTKEEP_", "LIGHTRAG_"))}
-    environment |= {"LIGHTRAG_RECOVERY_DB_URL": f"sqlite:///{home}/lightkeep.db", "LIGHTRAG_BACKUP_STORAGE": str(home / "storage")}
+    environment = clean_environment() | {"LIGHTRAG_RECOVERY_DB_URL": f"sqlite:///{home}/lightkeep.db", "LIGHTRAG_BACKUP_STORAGE": str(home / "storage")}
     subprocess.run([binary, "migrate"], cwd=home, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return home / "lightkeep.db"
 

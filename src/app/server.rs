@@ -119,6 +119,7 @@ impl Server {
                 tracing::warn!(error = error.chain(), "cannot collect metrics");
             }
             services.tasks().spawn(jobs::collect(services.clone()));
+            services.tasks().spawn(jobs::measure(services.clone()));
         }
         let alerts_enabled = services.settings().alerts.is_enabled;
         if alerts_enabled {

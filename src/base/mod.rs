@@ -1,5 +1,6 @@
 //! Floor 0: what every floor may use. Ids, time, secrets, and the handle by which long work is watched and stopped.
 
+pub mod backoff;
 pub mod chain;
 pub mod clock;
 pub mod control;

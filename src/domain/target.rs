@@ -1,7 +1,6 @@
 //! Targets: where copies go, and what may be said of them.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::label::Selector;
 use super::validate::Violations;
@@ -175,18 +174,6 @@ fn parse_name(name: String) -> Result<String, String> {
     Ok(name)
 }
 
-/// The first pause after an attempt that has failed.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
-
-/// How long to wait after so many failures in a row, from 1: twice as long each time, and of that a random part between a half and all, so
-/// that those who were cut off together do not come back together. `random` is any number.
-pub fn pause_after(failures: u32, random: u32) -> Duration {
-    let longest = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX)).min(LONGEST_PAUSE);
-    longest.mul_f64(0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,13 +192,5 @@ mod tests {
             ..named
         };
         assert_eq!(wrong.parse().unwrap_err().iter().count(), 5);
-    }
-
-    #[test]
-    fn pauses_grow_and_differ() {
-        let (shortest, longest) = (pause_after(1, 0), pause_after(1, u32::MAX));
-        assert_eq!((shortest, longest), (Duration::from_millis(500), Duration::from_secs(1)));
-        assert_eq!(pause_after(5, u32::MAX), Duration::from_secs(16));
-        assert_eq!(pause_after(1000, u32::MAX), LONGEST_PAUSE);
     }
 }

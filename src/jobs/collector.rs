@@ -1,4 +1,4 @@
-//! Collects metrics, and counts what has happened.
+//! Collects metrics, measures repositories, and counts what has happened.
 
 use crate::service::{Error, Services};
 
@@ -15,6 +15,14 @@ pub async fn collect(services: Services) {
 async fn collect_once(services: &Services) -> Result<(), Error> {
     let collected = services.collect_metrics().await?;
     services.follow_collection(&collected).await
+}
+
+/// Measures repositories after the operations that change them, until the process is asked to stop.
+pub async fn measure(services: Services) {
+    if let Err(error) = services.have_unmeasured_measured().await {
+        tracing::warn!(error = error.chain(), "cannot find the repositories that nobody has measured");
+    }
+    services.stopping().run_until_cancelled(services.measure_repositories()).await;
 }
 
 /// Counts what has happened soon after it has, so that events are there and facts do not heap up. Until the process is asked to stop.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::service::{Error, Services};
 use crate::store::leases;
 
-/// How long another instance waits when this one has ended without a word. Two at once would send nothing twice but what is on its way.
+/// How long another instance waits when this one has ended without a word. Two at once would do nothing twice, only work in vain.
 const LEASE: Duration = Duration::from_secs(15);
 
 /// How often a lease is renewed.

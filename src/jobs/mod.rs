@@ -18,7 +18,7 @@ use crate::domain::operation::OperationKind;
 use crate::service::{Error, Services};
 use crate::store::entity::operation::Model;
 
-pub use collector::{collect, count};
+pub use collector::{collect, count, measure};
 pub use health::watch_health;
 pub use housekeeping::{housekeep, recover};
 pub use notifications::notify;

@@ -70,7 +70,7 @@ impl Worker {
             let (kind, graph_id) = (operation.kind, operation.graph_id.clone());
             work_on(&services, operation, cancel).await;
             if kind.changes_repository() {
-                services.measure_repository(&graph_id).await;
+                services.have_measured([graph_id]);
             }
             drop(registered);
             drop(slot);

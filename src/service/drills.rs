@@ -15,7 +15,7 @@ use crate::base::ids::{CheckpointId, DrillId, DrillRunId, OperationId, SnapshotI
 use crate::base::secret::Secret;
 use crate::domain::caller::Caller;
 use crate::domain::checkpoint::CheckpointState;
-use crate::domain::drill::DrillState;
+use crate::domain::drill::{DrillReport, DrillState};
 use crate::domain::graph_id::GraphId;
 use crate::domain::operation::OperationKind;
 use crate::domain::page::{Page, PageRequest, TimeKey};
@@ -48,6 +48,26 @@ pub struct NewDrill {
     pub snapshot_id: Option<String>,
     /// The caller's name for the request.
     pub request_id: Option<String>,
+}
+
+/// What a drill has measured and found; none for one that has not come so far.
+///
+/// # Errors
+/// Its row holds something else, which is a bug.
+pub fn report_of(row: &Model) -> Result<Option<DrillReport>, Error> {
+    row.report.as_deref().map(serde_json::from_str).transpose().map_err(unreadable)
+}
+
+/// Why a drill has failed.
+///
+/// # Errors
+/// Its row holds something else, which is a bug.
+pub fn reasons_of(row: &Model) -> Result<Vec<String>, Error> {
+    serde_json::from_str(&row.reasons).map_err(unreadable)
+}
+
+fn unreadable(error: serde_json::Error) -> Error {
+    Error::internal("read a drill", error)
 }
 
 impl Services {

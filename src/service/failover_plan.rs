@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Services;
+use super::drills::report_of;
 use super::error::{Error, ErrorKind};
 use super::failover_run::members_of;
 use super::operations::payload;
@@ -155,9 +156,7 @@ impl Services {
     async fn expected_recovery(&self, graph_id: &GraphId, size_bytes: u64) -> Result<Option<f64>, Error> {
         let filter = DrillFilter { graph_id: Some(graph_id.clone()), checkpoint_id: None, passed: Some(true) };
         let last = drills::list(self.store().read(), &filter, &PageRequest { size: 1, after: None }).await?.items.pop();
-        let report = last.and_then(|drill| drill.report);
-        let report = report.map(|json| serde_json::from_str(&json).map_err(|error| Error::internal("read a drill", error)));
-        let report: Option<DrillReport> = report.transpose()?;
+        let report = last.as_ref().map(report_of).transpose()?.flatten();
         if let Some(DrillReport { stages: Stages { restore: Some(restore), audit, probes, .. }, size_bytes: drilled, .. }) = report
             && drilled > 0
         {

@@ -33,8 +33,16 @@ pub(super) struct FailoverRun<'a> {
 ///
 /// # Errors
 /// Its row holds something else, which is a bug.
-pub(super) fn members_of(row: &Model) -> Result<Vec<Member>, Error> {
+pub fn members_of(row: &Model) -> Result<Vec<Member>, Error> {
     serde_json::from_str(&row.plan).map_err(|error| Error::internal("read the plan of a failover", error))
+}
+
+/// The steps of a failover, as they stand in its row.
+///
+/// # Errors
+/// Its row holds something else, which is a bug.
+pub fn steps_of(row: &Model) -> Result<Vec<Step>, Error> {
+    serde_json::from_str(&row.report).map_err(|error| Error::internal("read the report of a failover", error))
 }
 
 /// The steps of a failover that nobody works on: what was being done is marked as interrupted.
@@ -42,8 +50,7 @@ pub(super) fn members_of(row: &Model) -> Result<Vec<Member>, Error> {
 /// # Errors
 /// Its row holds something else, which is a bug.
 pub(super) fn interrupted_report_of(row: &Model) -> Result<Vec<Step>, Error> {
-    let report = serde_json::from_str(&row.report).map_err(|error| Error::internal("read the report of a failover", error));
-    let mut report: Vec<Step> = report?;
+    let mut report = steps_of(row)?;
     mark_interrupted(&mut report);
     Ok(report)
 }

@@ -6,7 +6,7 @@ use sea_orm::ConnectionTrait;
 use super::Services;
 use super::error::{Error, ErrorKind};
 use super::failover_plan::{FailoverPlan, Site, graph_id_of, graph_ids_of, places_of, refusal, refuse_first, rows_of};
-use super::failover_run::members_of;
+pub use super::failover_run::{members_of, steps_of};
 use super::hooks::Turn;
 use super::idempotency::Request;
 use super::operations::to_json;

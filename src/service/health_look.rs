@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Services;
+use super::drills::{reasons_of, report_of};
 use super::error::Error;
 use super::manifest::Manifest;
 use super::repository_lock::HeldLock;
 use super::snapshots::snapshot_root;
 use crate::base::chain::chain;
 use crate::base::control::Control;
-use crate::domain::drill::{DrillReport, DrillState};
+use crate::domain::drill::DrillState;
 use crate::domain::failover::FailoverState;
 use crate::domain::finding::Consistency;
 use crate::domain::health::{BackupFacts, SourceFacts};
@@ -170,16 +171,13 @@ impl Services {
     ) -> Result<(), Error> {
         let (read, ended) = (self.store().read(), [DrillState::Passed, DrillState::Failed]);
         if let Some(drill) = drills::find_newest_in(read, &graph.graph_id, &[DrillState::Passed], self.now()).await? {
-            let unreadable = |error| Error::internal("read a drill", error);
-            let report: Option<DrillReport> = drill.report.as_deref().map(serde_json::from_str).transpose().map_err(unreadable)?;
-            facts.rto = report.and_then(|report| report.rto_seconds()).map(Duration::from_secs_f64);
+            facts.rto = report_of(&drill)?.and_then(|report| report.rto_seconds()).map(Duration::from_secs_f64);
         }
         let last = drills::find_newest_in(read, &graph.graph_id, &ended, self.now()).await?;
         if let Some(drill) = last.filter(|drill| drill.state == DrillState::Failed) {
-            let reasons: Vec<String> = serde_json::from_str(&drill.reasons).map_err(|error| Error::internal("read a drill", error))?;
             let is_newest = newest_good.is_some_and(|snapshot| snapshot.snapshot_id == drill.snapshot_id);
             // One without a report could not be done: that says nothing of the snapshot.
-            facts.failed_drill = Some((reasons.join("; "), is_newest && drill.report.is_some()));
+            facts.failed_drill = Some((reasons_of(&drill)?.join("; "), is_newest && drill.report.is_some()));
         }
         Ok(())
     }

@@ -12,7 +12,8 @@ use crate::domain::health::{ComponentType, HealthStatus};
 use crate::domain::operation::OperationState;
 use crate::store::entity::{drill, graph, health_check, lease, operation, schedule};
 use crate::store::graphs::GraphStats;
-use crate::store::{drills, graphs, overview};
+use crate::store::sampling::{self, Which};
+use crate::store::{drills, graphs, health_checks, leases, overview, snapshots};
 
 /// How a graph is protected.
 #[derive(Debug, Clone)]
@@ -88,21 +89,13 @@ impl Services {
         let (read, now) = (self.store().read(), self.now());
         let stats = graphs::aggregate(read, only.map(|graph_id| vec![graph_id.clone()])).await?;
         let mut stats: HashMap<GraphId, GraphStats> = stats.into_iter().map(|stats| (stats.graph_id.clone(), stats)).collect();
-        let good: HashMap<GraphId, Timestamp> = overview::list_newest_good(read, only, now).await?.into_iter().collect();
-        let mut findings = HashMap::new();
-        for check in overview::list_findings(read, only, now.minus(self.findings_count_for()), now).await? {
-            // Newest first: the first of a component counts.
-            findings.entry((check.component_id.clone(), check.component_type)).or_insert(check);
-        }
+        let good = self.newest_good(only).await?;
+        let mut findings = self.findings(&rows, only).await?;
         let mut overviews = Vec::with_capacity(rows.len());
         for row in rows {
             // One that has gone meanwhile is left out.
             let Some(stats) = stats.remove(&row.graph_id) else { continue };
-            let mut finding = |component_type| {
-                let found: Option<health_check::Model> = findings.remove(&(row.graph_id.to_string(), component_type));
-                // One of another graph that had the same id says nothing.
-                found.filter(|check| check.checked_at >= row.created_at)
-            };
+            let mut finding = |component_type| findings.remove(&(row.graph_id.to_string(), component_type));
             let (source, backup) = (finding(ComponentType::Graph), finding(ComponentType::Backup));
             let seconds = row.rpo_objective_seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
             let objective = seconds.or(Some(self.settings().recovery.rpo_objective)).filter(|length| !length.is_zero());
@@ -113,6 +106,44 @@ impl Services {
             overviews.push(one);
         }
         Ok(overviews)
+    }
+
+    /// When the capture of each graph's newest good snapshot began, or of one's; graphs without one are left out.
+    async fn newest_good(&self, only: Option<&GraphId>) -> Result<HashMap<GraphId, Timestamp>, Error> {
+        let (read, now) = (self.store().read(), self.now());
+        Ok(match only {
+            Some(graph_id) => {
+                let found = snapshots::find_newest_good(read, graph_id, now).await?;
+                found.map(|row| (row.graph_id, row.captured_at.unwrap_or(row.created_at))).into_iter().collect()
+            }
+            None => {
+                let found = sampling::newest_snapshots(read, Which::Good, 0, now).await?;
+                found.into_iter().map(|row| (row.graph_id, row.captured_at)).collect()
+            }
+        })
+    }
+
+    /// What was found last of each component of these graphs, or of one; none that is too old, or another graph's that had the same id.
+    async fn findings(
+        &self,
+        rows: &[graph::Model],
+        only: Option<&GraphId>,
+    ) -> Result<HashMap<(String, ComponentType), health_check::Model>, Error> {
+        let (read, now) = (self.store().read(), self.now());
+        let mut findings = HashMap::new();
+        for component_type in [ComponentType::Graph, ComponentType::Backup] {
+            let found = match only {
+                Some(graph_id) => {
+                    let registered = rows.iter().map(|row| row.created_at).max();
+                    let newest = health_checks::find_newest(read, component_type, graph_id.as_str(), now).await?;
+                    newest.filter(|check| Some(check.checked_at) >= registered).into_iter().collect()
+                }
+                None => sampling::newest_health_checks(read, component_type, now).await?,
+            };
+            let counting = found.into_iter().filter(|check| now.since(check.checked_at) <= self.findings_count_for());
+            findings.extend(counting.map(|check| ((check.component_id.clone(), component_type), check)));
+        }
+        Ok(findings)
     }
 
     /// How many operations work, and how many wait.
@@ -145,7 +176,7 @@ impl Services {
     /// # Errors
     /// The database's.
     pub async fn leases(&self) -> Result<Vec<lease::Model>, Error> {
-        Ok(overview::list_leases(self.store().read()).await?)
+        Ok(leases::list(self.store().read()).await?)
     }
 
     /// The last drill of a graph.

@@ -106,16 +106,16 @@ pub async fn list_ids(connection: &impl ConnectionTrait) -> Result<Vec<GraphId>,
     query.into_tuple().all(connection).await.map_err(Error::during("list graphs"))
 }
 
-/// The ids of some of the graphs that have no tally of a metric.
+/// The ids of the graphs that have no tally of a metric.
 ///
 /// # Errors
 /// The database's.
-pub async fn list_ids_without_tally(connection: &impl ConnectionTrait, metric: &str, limit: u64) -> Result<Vec<GraphId>, Error> {
+pub async fn list_ids_without_tally(connection: &impl ConnectionTrait, metric: &str) -> Result<Vec<GraphId>, Error> {
     // `NOT IN` finds nothing where one of these is null.
     let counted = tally::Entity::find().select_only().column(tally::Column::GraphId);
     let counted = counted.filter(tally::Column::Metric.eq(metric)).filter(tally::Column::GraphId.is_not_null()).into_query();
     let query = Entity::find().select_only().column(Column::GraphId).filter(Column::GraphId.not_in_subquery(counted));
-    query.limit(limit).into_tuple().all(connection).await.map_err(Error::during("list graphs without a tally"))
+    query.into_tuple().all(connection).await.map_err(Error::during("list graphs without a tally"))
 }
 
 /// All graphs, in the order of their ids.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait as _, OnConflict};
-use sea_orm::{ConnectionTrait, EntityTrait as _, IntoActiveModel as _};
+use sea_orm::{ConnectionTrait, EntityTrait as _, IntoActiveModel as _, QueryOrder as _};
 
 use super::Error;
 use super::entity::lease::{Column, Entity, Model};
@@ -40,10 +40,10 @@ pub async fn take(
     Ok(row.is_some_and(|row| row.instance_id == holder && row.until_at > now))
 }
 
-/// All leases, held or run out.
+/// All leases, held or run out, by their names.
 ///
 /// # Errors
 /// The database's.
 pub async fn list(connection: &impl ConnectionTrait) -> Result<Vec<Model>, Error> {
-    Entity::find().all(connection).await.map_err(Error::during("list leases"))
+    Entity::find().order_by_asc(Column::Name).all(connection).await.map_err(Error::during("list leases"))
 }

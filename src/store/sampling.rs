@@ -41,9 +41,19 @@ pub enum Which {
     Restorable,
 }
 
-/// The rule of `snapshots::find_newest_good`.
+/// The rule of `snapshots::is_good`.
 const GOOD: &str = "AND other.losses IS NULL AND other.deleting_operation_id IS NULL AND (other.verified_passed IS NULL OR other.verified_passed) \
                     AND (other.consistency IS NULL OR other.consistency <> 'inconsistent')";
+
+/// The id of the newest such snapshot of a graph that was asked for before then; of those before it, so many are skipped.
+fn newest_of_graph(which: Which, skipped: u32, before: Timestamp) -> String {
+    let good = if which == Which::Good { GOOD } else { "" };
+    format!(
+        "SELECT other.snapshot_id FROM snapshots other WHERE other.graph_id = graphs.graph_id AND other.status IN ('completed', 'restored') \
+         AND other.created_at <= {before} {good} ORDER BY other.created_at DESC, other.snapshot_id DESC LIMIT 1 OFFSET {skipped}",
+        before = before.micros(),
+    )
+}
 
 /// The newest such snapshot of each graph, or the one before it, or that before.
 ///
@@ -55,14 +65,11 @@ pub async fn newest_snapshots(
     skipped: u32,
     now: Timestamp,
 ) -> Result<Vec<SampledSnapshot>, Error> {
-    let good = if which == Which::Good { GOOD } else { "" };
     let sql = format!(
         "SELECT one.graph_id, COALESCE(one.captured_at, one.created_at) AS captured_at, one.size_bytes, one.documents, one.chunks, \
          one.entities, one.relations, one.vectors, CASE WHEN one.consistency = 'inconsistent' THEN one.findings END AS findings \
-         FROM graphs JOIN snapshots one ON one.snapshot_id = (SELECT other.snapshot_id FROM snapshots other \
-         WHERE other.graph_id = graphs.graph_id AND other.status IN ('completed', 'restored') AND other.created_at <= {now} {good} \
-         ORDER BY other.created_at DESC, other.snapshot_id DESC LIMIT 1 OFFSET {skipped})",
-        now = now.micros(),
+         FROM graphs JOIN snapshots one ON one.snapshot_id = ({newest})",
+        newest = newest_of_graph(which, skipped, now),
     );
     all(connection, sql, "sample snapshots").await
 }
@@ -90,13 +97,11 @@ pub async fn copies(connection: &impl ConnectionTrait, before: Timestamp) -> Res
     let sql = format!(
         "SELECT graphs.graph_id, graphs.copies AS wanted, graphs.off_site_copies AS off_site_wanted, COUNT(targets.target_id) AS there, \
          COUNT(CASE WHEN targets.off_site THEN 1 END) AS off_site FROM graphs \
-         JOIN snapshots one ON one.snapshot_id = (SELECT other.snapshot_id FROM snapshots other WHERE other.graph_id = graphs.graph_id \
-         AND other.status IN ('completed', 'restored') AND other.created_at <= {before} {GOOD} \
-         ORDER BY other.created_at DESC, other.snapshot_id DESC LIMIT 1) \
+         JOIN snapshots one ON one.snapshot_id = ({newest}) \
          LEFT JOIN replications ON replications.snapshot_id = one.snapshot_id AND replications.state = 'done' \
          LEFT JOIN targets ON targets.target_id = replications.target_id AND targets.enabled \
          WHERE graphs.copies > 0 GROUP BY graphs.graph_id, graphs.copies, graphs.off_site_copies",
-        before = before.micros(),
+        newest = newest_of_graph(Which::Good, 0, before),
     );
     all(connection, sql, "sample copies").await
 }

@@ -77,7 +77,7 @@ pub(super) fn resource(instance_name: &str) -> Resource {
 
 /// How many series an instrument may have: the SDK makes room for all of them, and puts what is beyond them together.
 fn limited(instrument: &Instrument, graphs: usize) -> Option<Stream> {
-    let metric = names::ALL.iter().find(|metric| metric.name == instrument.name());
+    let metric = names::find(instrument.name());
     let each = |metric: &Metric| match () {
         () if metric.labels.contains(&"schedule") => SERIES_BY_SCHEDULE,
         () if metric.labels.contains(&"target") => SERIES_BY_TARGET,

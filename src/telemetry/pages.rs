@@ -106,7 +106,7 @@ fn put_histograms(collected: &Collected, families: &mut Vec<MetricFamily>) {
 }
 
 fn is_counted(name: &str) -> bool {
-    names::ALL.iter().any(|metric| metric.name == name && metric.metric_type == MetricType::Histogram)
+    names::find(name).is_some_and(|metric| metric.metric_type == MetricType::Histogram)
 }
 
 fn family(histogram: &HistogramCounts) -> MetricFamily {

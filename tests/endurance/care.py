@@ -56,13 +56,9 @@ class Care:
         self.server = Server(self.binary, self.home / "server", [self.data], alone)
         self.server.__enter__()
 
-    def kill(self):
-        self.server.process.kill()
-        self.server.process.wait()
-
     def end(self):
         if self.server is not None:
-            self.kill()
+            self.server.kill()
 
     def tail(self):
         return self.server.tail()
@@ -77,7 +73,7 @@ class Care:
             self.kill_within(lambda: self.send(method, path, body, key))
             self.kills.met(family, how)
         else:
-            self.kill()
+            self.server.kill()
             self.start(how)
             try:
                 answer = self.send(method, path, body, key)
@@ -87,7 +83,7 @@ class Care:
                 self.kills.met(family, how)
             else:
                 self.kills.missed(family, how)
-                self.kill()
+                self.server.kill()
                 self.start()
                 return answer
         self.start()
@@ -112,7 +108,7 @@ class Care:
             working.start()
             for _ in range(self.random.randrange(40)):
                 self.server.request("GET", "/api/operations?page_size=1")
-            self.kill()
+            self.server.kill()
             working.join()
 
     def send(self, method, path, body, key, settle=True):

@@ -4,51 +4,18 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use serde_json::{Value as Json, json};
-use sha2::Sha256;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
 
 use crate::alerts::{SILENCES, failed, look};
 use crate::support::app::{START, TestApp, finish};
 use crate::support::database::{Kind, texts};
 use crate::support::process::Process;
 use crate::support::rest::post;
+use crate::support::webhooks::{Posted, read, receive};
 
 const TEST: &str = "/api/monitoring/notifications/test";
-
-/// What came by a webhook.
-struct Posted {
-    head: String,
-    body: String,
-    event: Json,
-}
-
-/// Reads one request.
-async fn read(connection: &mut TcpStream) -> Posted {
-    let mut text = String::new();
-    loop {
-        let mut piece = [0; 4096];
-        let length = connection.read(&mut piece).await.unwrap();
-        assert!(length > 0, "the request is not whole: {text}");
-        text.push_str(std::str::from_utf8(&piece[..length]).unwrap());
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        if body.len() == length.parse::<usize>().unwrap() {
-            return Posted { head: head.to_owned(), body: body.to_owned(), event: serde_json::from_str(body).unwrap() };
-        }
-    }
-}
-
-/// Answers one request with this status.
-async fn receive(listener: &TcpListener, status: &str) -> Posted {
-    let (mut connection, _) = listener.accept().await.unwrap();
-    let posted = read(&mut connection).await;
-    let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\nlocation: /elsewhere\r\n\r\n");
-    connection.write_all(answer.as_bytes()).await.unwrap();
-    posted
-}
 
 /// A place for webhooks, and its address.
 async fn place() -> (TcpListener, String) {
@@ -95,10 +62,7 @@ async fn a_webhook_is_signed_and_tried_again() {
         assert!(first.head.starts_with("POST /secret-token HTTP/1.1\r\n"), "{}", first.head);
         assert!(first.head.contains("\r\ncontent-type: application/cloudevents+json\r\n"), "{}", first.head);
         for posted in [&first, &second, &third, &over] {
-            let signature = posted.head.lines().find_map(|line| line.strip_prefix("x-lightkeep-signature-256: sha256=")).unwrap();
-            let mut mac = Hmac::<Sha256>::new_from_slice(b"Jefe").unwrap();
-            mac.update(posted.body.as_bytes());
-            assert_eq!(hex::encode(mac.finalize().into_bytes()), signature);
+            posted.assert_signed("Jefe");
         }
         assert!(first.body == second.body && second.body == third.body, "each attempt says the same, with the same id");
         assert_ne!(first.event["id"], over.event["id"]);

@@ -1,6 +1,6 @@
-//! The documents have what the code has: every reason, RPC, rule of the audit, kind of operation, setting and fail point.
+//! The documents have what the code has: every reason, RPC, rule of the audit and of alerts, kind of operation, setting and fail point.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -158,6 +158,40 @@ fn every_default_rule_has_its_entry() {
     };
     let absent: Vec<String> = defaults::rules().into_iter().filter(|rule| !is_told(rule)).map(|rule| rule.name).collect();
     assert_eq!(absent, Vec::<String>::new());
+}
+
+/// How many seconds a duration of Prometheus is.
+fn seconds(duration: &str) -> u64 {
+    let (number, unit) = duration.split_at(duration.len() - 1);
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => panic!("{duration}"),
+    };
+    number.parse::<u64>().unwrap() * unit
+}
+
+#[test]
+fn every_default_rule_is_one_of_prometheus_too() {
+    let text = document("docs/monitoring/lightkeep.rules.yml");
+    let alerts: BTreeMap<&str, &str> = text.split("\n      - alert: ").skip(1).map(|alert| alert.split_once('\n').unwrap()).collect();
+    let is_the_same = |rule: &RuleOfAlerts| {
+        let alert = alerts.get(rule.name.as_str()).and_then(|alert| alert.split_once("\n        labels:\n"));
+        let Some((condition, labels)) = alert else { return false };
+        let hold = condition.lines().find_map(|line| line.strip_prefix("        for: ")).map_or(0, seconds);
+        let severity = labels.lines().find_map(|line| line.strip_prefix("          severity: "));
+        // Whole words: names of metrics begin as others do.
+        let words: BTreeSet<&str> = condition.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+        let names_all = [Some(rule.metric), rule.relative_to].into_iter().flatten().all(|metric| words.contains(metric.name));
+        names_all && hold == rule.hold.as_secs() && severity == Some(rule.severity.as_str())
+    };
+    let rules = defaults::rules();
+    let others: Vec<&str> = rules.iter().filter(|rule| !is_the_same(rule)).map(|rule| rule.name.as_str()).collect();
+    assert_eq!(others, Vec::<&str>::new());
+    // The server cannot tell of these itself.
+    let extra: Vec<&str> = alerts.into_keys().filter(|name| rules.iter().all(|rule| rule.name != *name)).collect();
+    assert_eq!(extra, ["CollectionStalled", "LightkeepDown"]);
 }
 
 #[test]

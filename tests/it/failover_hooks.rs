@@ -4,11 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use lightkeep::proto::v1;
 use serde_json::{Value as Json, json};
-use sha2::Sha256;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::failovers::{FAILOVERS, change, checkpoint, fail_over, three};
@@ -17,6 +14,7 @@ use crate::support::database::Kind;
 use crate::support::files;
 use crate::support::process::{Process, run};
 use crate::support::rest::{GRAPHS, get, post, send};
+use crate::support::webhooks::receive;
 
 /// A hook that runs a shell script.
 pub(crate) fn shell(event: &str, script: &str, timeout_seconds: u32) -> String {
@@ -132,23 +130,6 @@ async fn one_that_hangs_is_killed_with_all_that_it_has_started() {
     finish(app).await;
 }
 
-/// Answers one request with 204; gives its head and its body.
-async fn receive(listener: TcpListener) -> (String, String) {
-    let (mut connection, _) = listener.accept().await.unwrap();
-    let mut text = String::new();
-    loop {
-        let mut piece = [0; 4096];
-        let length = connection.read(&mut piece).await.unwrap();
-        text.push_str(std::str::from_utf8(&piece[..length]).unwrap());
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        if body.len() == length.parse::<usize>().unwrap() {
-            connection.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await.unwrap();
-            return (head.to_owned(), body.to_owned());
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_is_signed_and_its_address_is_not_told() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -157,17 +138,14 @@ async fn a_webhook_is_signed_and_its_address_is_not_told() {
     let (app, _home) = start(hooks, &[("LIGHTKEEP_HOOK_SECRET", "Jefe")]).await;
     three(&app).await;
     let id = checkpoint(&app).await;
-    let (received, answer) = tokio::join!(receive(listener), fail_over(&app, &id, json!({})));
+    let (posted, answer) = tokio::join!(receive(&listener, "204 No Content"), fail_over(&app, &id, json!({})));
     let answer = answer.ok();
     assert_eq!(answer["success"], json!(true), "{answer}");
     assert!(!answer.to_string().contains("secret-token"));
-    let (head, body) = received;
-    assert!(head.starts_with("POST /secret-token HTTP/1.1\r\n"), "{head}");
-    let signature = head.lines().find_map(|line| line.strip_prefix("x-lightkeep-signature-256: sha256=")).unwrap();
-    let mut mac = Hmac::<Sha256>::new_from_slice(b"Jefe").unwrap();
-    mac.update(body.as_bytes());
-    assert_eq!(hex::encode(mac.finalize().into_bytes()), signature);
+    assert!(posted.head.starts_with("POST /secret-token HTTP/1.1\r\n"), "{}", posted.head);
+    posted.assert_signed("Jefe");
     // Nobody listens there any more.
+    drop(listener);
     app.clock.advance(Duration::from_secs(1));
     let answer = fail_over(&app, &id, json!({})).await.ok();
     assert_eq!(answer["failover"]["state"], json!("switched"), "{answer}");

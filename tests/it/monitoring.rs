@@ -1,8 +1,14 @@
 //! Monitoring: what is told was measured, survives restarts, and is the same wherever it is asked.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
+use lightkeep::base::clock::Clock as _;
+use lightkeep::base::ids::{EventId, IdSource};
+use lightkeep::domain::event::{EventTopic, Severity};
+use lightkeep::store::entity::event;
+use lightkeep::store::events::{self, EventFilter};
 use serde_json::{Value as Json, json};
 
 use crate::support::app::{TestApp, finish};
@@ -15,6 +21,15 @@ const HOUR: Duration = Duration::from_secs(3600);
 async fn collect(app: &TestApp) {
     let answer = post(app, &format!("{M}/metrics/collect"), &json!({})).await.ok();
     assert_eq!(answer, json!({ "status": "success", "message": "Metrics collection triggered" }));
+}
+
+/// The sum of the sizes of all files below a directory.
+fn bytes_below(directory: &Path) -> u64 {
+    let sizes = std::fs::read_dir(directory).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() { bytes_below(&entry.path()) } else { entry.metadata().unwrap().len() }
+    });
+    sizes.sum()
 }
 
 /// The samples of a page by their series.
@@ -80,11 +95,18 @@ on_each_database!(what_has_happened_is_counted_once_and_survives_a_restart, asyn
     let first = app.snapshot("g", &source).await;
     let second = app.snapshot("g", &source).await;
     app.restore(&second, &app.data("restored")).await.unwrap();
+    // Refused at the door: there is no such directory, so nothing was begun that could fail.
     app.try_snapshot("other", &app.data("nowhere")).await.unwrap_err();
     app.delete(&first).await.unwrap();
-    let page = scrape(&app).await;
+    // Repositories are measured soon after what changes them.
+    let stored = f64::from(u32::try_from(bytes_below(&app.storage().join("g"))).unwrap());
+    let mut page = scrape(&app).await;
+    while page["lightrag_backup_size_bytes"] != stored {
+        page = scrape(&app).await;
+    }
     let expected = [
         ("lightrag_backup_snapshots_total", 2.0),
+        ("lightrag_backup_errors_total", 0.0),
         ("lightrag_backup_restore_duration_seconds_count", 1.0),
         ("lightrag_graphs_total", 1.0),
         ("lightrag_graph_entities_total{graph=\"g\"}", 34.0),
@@ -101,7 +123,7 @@ on_each_database!(what_has_happened_is_counted_once_and_survives_a_restart, asyn
     for (series, value) in expected.iter() {
         assert_eq!(page.get(*series), Some(value), "{series}");
     }
-    assert!(page["lightrag_backup_size_bytes"] > 0.0);
+    assert!(page.keys().all(|series| !series.contains("graph=\"other\"")));
     let app = app.restart().await;
     // The first scrape, before anybody has asked for a collection.
     let again = scraped(app.server.metrics_addr().unwrap()).await;
@@ -212,6 +234,30 @@ on_each_database!(the_history_keeps_extremes_as_it_gets_coarser, async |app: Tes
     assert_eq!(coarse[0]["points"][1]["rate"], json!(6.0 / 3600.0));
     let refused = get(&app, &format!("{M}/history?metric=lightkeep_backup_duration_seconds")).await;
     assert_eq!(refused.refusal().0, 400);
+    app
+});
+
+on_each_database!(a_follower_of_events_is_told_of_the_next_after_very_many, async |app: TestApp| {
+    let services = app.server.services();
+    let (ids, now) = (IdSource::counted(1 << 40), app.clock.now());
+    let event = |message: &str| event::Model {
+        event_id: EventId::new(&ids, now),
+        created_at: now,
+        kind: EventTopic::Health,
+        severity: Severity::Info,
+        graph_id: None,
+        subject_id: None,
+        message: message.to_owned(),
+    };
+    // One microsecond after the other, all within the time in which late ones are waited for.
+    let many = (0..11_000).map(|number| event::Model { created_at: now.plus(Duration::from_micros(number)), ..event("old") });
+    events::insert(services.store().read(), many.collect()).await.unwrap();
+    let mut following = services.follow_events(EventFilter::default()).await.unwrap();
+    assert_eq!(services.next_events(&mut following).await.unwrap(), []);
+    let new = event::Model { created_at: now.plus(Duration::from_micros(11_000)), ..event("new") };
+    events::insert(services.store().read(), vec![new.clone()]).await.unwrap();
+    assert_eq!(services.next_events(&mut following).await.unwrap(), [new]);
+    assert_eq!(services.next_events(&mut following).await.unwrap(), []);
     app
 });
 

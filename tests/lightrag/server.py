@@ -21,6 +21,12 @@ def free_ports(count):
     return ports
 
 
+def clean_environment():
+    """Ours without what `lightkeep` reads: a developer's own settings must not reach it."""
+    settings = ("LIGHTKEEP_", "LIGHTRAG_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(settings) and name not in ("LOG_LEVEL", "WORKING_DIR")}
+
+
 class Refused(Exception):
     """The server answered with an error status."""
 
@@ -36,11 +42,7 @@ class Server:
         self.binary, self.home = str(binary), Path(home)
         self.storage, self.log = self.home / "storage", self.home / "server.log"
         self.http_port, self.grpc_port, metrics_port = free_ports(3)
-        inherited = ("LIGHTKEEP_", "LIGHTRAG_")  # a developer's own settings must not reach it
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(inherited)}
-        self.environment.pop("LOG_LEVEL", None)
-        self.environment.pop("WORKING_DIR", None)
-        self.environment |= {
+        self.environment = clean_environment() | {
             "LIGHTKEEP_HTTP_ADDR": f"127.0.0.1:{self.http_port}",
             "LIGHTKEEP_GRPC_ADDR": f"127.0.0.1:{self.grpc_port}",
             "LIGHTKEEP_METRICS_ADDR": f"127.0.0.1:{metrics_port}",
@@ -81,10 +83,15 @@ class Server:
                 self.process.wait(60)
             except subprocess.TimeoutExpired:
                 print("the server did not end 60 s after SIGTERM", file=sys.stderr)
-                self.process.kill()
-                self.process.wait()
+                self.kill()
         if kind is not None:
             print(f"last lines of the server:\n{self.tail()}", file=sys.stderr)
+
+    def kill(self):
+        """Ends it by SIGKILL, where it was started at all."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
     def tail(self):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])

@@ -8,7 +8,6 @@ import argparse
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -46,7 +45,7 @@ def proven(text):
 
 
 class Instance(Server):
-    """A `lightkeep serve` that can be killed and started again, and wants a key where one is given."""
+    """A `lightkeep serve` that wants a key where one is given."""
 
     def __init__(self, binary, home, data, password, key=None, environment=None):
         self.key = key
@@ -56,10 +55,6 @@ class Instance(Server):
 
     def request(self, method, path, body=None, raw=False, headers=None):
         return super().request(method, path, body, raw, ({"x-api-key": self.key} if self.key else {}) | (headers or {}))
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
 
     def take(self, graph, source):
         answer = self.snapshot(graph, source)
@@ -197,7 +192,6 @@ class Live:
 
     def forgotten(self):
         """Nobody saves `tales` any more, until somebody does."""
-        expect("it is not too old yet", not self.prometheus.firing("BackupTooOld"))
         self.fires("BackupTooOld", 1.5 * SHORTEST_INTERVAL + 30, graph="tales")
         age = time.time() - self.prometheus.query('max(lightkeep_graph_protected_timestamp_seconds{graph="tales"})')[0][1]
         expect("it fires no sooner than it is to", age > 1.5 * SHORTEST_INTERVAL, age)

@@ -59,11 +59,6 @@ class Instance(Server):
         self.environment["LIGHTKEEP_FAILPOINT"] = fail_point or "none"
         self.__enter__()
 
-    def kill(self):
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-
 
 class Pair:
     """Both, with one password for their repositories; while it is entered."""

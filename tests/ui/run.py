@@ -30,6 +30,13 @@ LOOKS = {
     "phone": {"viewport": {"width": 375, "height": 760}, "color_scheme": "light", "is_mobile": True, "has_touch": True, "device_scale_factor": 2},
 }
 LISTS = ["", "/graphs", "/operations", "/schedules", "/targets", "/checkpoints", "/failovers", "/drills", "/alerts", "/events", "/metrics", "/instances"]
+# The page's script has done its first work: a live page was told something, and has taken over what it fetched anew.
+SETTLED = """() => {
+  const isLive = document.body.dataset.stream && document.querySelector("[data-live]");
+  if (!isLive) return document.readyState === "complete";
+  const told = document.getElementById("live").textContent;
+  return told && (told !== "live" || performance.getEntriesByType("resource").some((one) => one.initiatorType === "fetch"));
+}"""
 
 problems = []
 
@@ -71,7 +78,7 @@ class Looker:
         took = time.perf_counter() - started
         self.slowest = max(self.slowest, (took, f"{name} {look}"))
         check(answer.status == status, f"{name} {look}: status {answer.status}, wanted {status}: {path}")
-        page.wait_for_timeout(150)
+        page.wait_for_function(SETTLED)
         width = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
         check(width[0] <= width[1], f"{name} {look}: {width[0]} wide on a screen of {width[1]}")
         page.evaluate(self.axe)
@@ -295,7 +302,10 @@ def logs_in(looker, server):
 def database_gone(looker, binary, home, data):
     """On PostgreSQL: its connections are cut and refused, then allowed again."""
     cluster = os.environ.get("LIGHTKEEP_TEST_POSTGRES_URL", "")
-    if not cluster or not shutil.which("psql"):
+    if cluster and not shutil.which("psql"):
+        check(False, "`LIGHTKEEP_TEST_POSTGRES_URL` is set, but psql is missing")
+        return
+    if not cluster:
         print("skipped: the database that goes away needs PostgreSQL (`LIGHTKEEP_TEST_POSTGRES_URL`)", flush=True)
         return
     name = f"ui_{os.getpid()}"
@@ -363,7 +373,6 @@ def run(looker, binary, home):
         pages |= {"metrics-one": f"{HOME}/metrics?metric=lightkeep_operations_total", "metrics-many": f"{HOME}/metrics?metric=lightrag_graph_entities_total"}
         looker.all(server, pages, "500")
         same_numbers(looker, server)
-        check(looker.slowest[0] < 3, f"a page took {looker.slowest[0]:.2f} s: {looker.slowest[1]}")
     database_gone(looker, binary, home / "postgres", data)
 
 

@@ -36,13 +36,13 @@ impl AlertService for AlertGrpc {
     async fn create_silence(&self, request: Request<v1::CreateSilenceRequest>) -> Result<Response<v1::Silence>, Status> {
         let caller = caller(&request);
         let new = alert::parse_silence(request.into_inner())?;
-        Ok(Response::new(alert::silence_to_proto(self.0.create_silence(&caller, &new).await?)))
+        Ok(Response::new(alert::silence_to_proto(self.0.create_silence(&caller, &new).await?)?))
     }
 
     async fn list_silences(&self, request: Request<v1::ListSilencesRequest>) -> Result<Response<v1::ListSilencesResponse>, Status> {
         let page = alert::parse_page(request.get_ref().page_size, &request.get_ref().page_token)?;
         let page = self.0.list_silences(&page).await?;
-        let silences = page.items.into_iter().map(alert::silence_to_proto).collect();
+        let silences = page.items.into_iter().map(alert::silence_to_proto).collect::<Result<Vec<_>, _>>()?;
         Ok(Response::new(v1::ListSilencesResponse { silences, next_page_token: page.next_page_token.unwrap_or_default() }))
     }
 

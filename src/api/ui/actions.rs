@@ -136,7 +136,7 @@ impl Verb {
         self.told().says
     }
 
-    /// What its subject is, where that is not a graph alone.
+    /// Whether its subject must be named by an id: a graph alone is not enough.
     fn has_id(self) -> bool {
         !matches!(self, Self::Snapshot | Self::Drill)
     }
@@ -150,7 +150,7 @@ impl Action {
     /// Reads what is to be done out of a query or a form.
     ///
     /// # Errors
-    /// Something is missing.
+    /// Something is missing, or is a word that means nothing.
     pub(super) fn parse(verb: Verb, fields: &HashMap<String, String>) -> Result<Self, Failure> {
         let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
         let graph_id = if verb.is_of_graph() { Some(graph_id(&field("graph"))?) } else { None };
@@ -159,7 +159,10 @@ impl Action {
             return Err(Failure::new(StatusCode::BAD_REQUEST, "the form does not say what this is to be done to"));
         }
         let reason = field("reason").trim().to_owned();
-        let level = VerificationLevel::parse(&field("level")).unwrap_or(VerificationLevel::Data);
+        let level = match field("level").as_str() {
+            "" => VerificationLevel::Data,
+            word => VerificationLevel::parse(word).ok_or_else(|| Error::invalid("level", format_args!("is not a level: {word}")))?,
+        };
         Ok(Self { verb, graph_id, id, reason, level })
     }
 

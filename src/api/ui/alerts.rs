@@ -13,7 +13,8 @@ use crate::base::timestamp::Timestamp;
 use crate::domain::alert::{AlertState, RuleInForce, Severity};
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::PageRequest;
-use crate::service::alerts::SeenAlert;
+use crate::service::Error;
+use crate::service::alerts::{SeenAlert, labels_of};
 use crate::store::alerts::AlertFilter;
 use crate::store::entity::silence;
 
@@ -82,14 +83,15 @@ struct SilenceRow {
 }
 
 impl SilenceRow {
-    fn of(row: silence::Model, now: Timestamp) -> Self {
-        Self {
+    fn of(row: silence::Model, now: Timestamp) -> Result<Self, Error> {
+        let labels: Vec<String> = labels_of(&row)?.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        Ok(Self {
             rule: row.rule.unwrap_or_else(|| "every rule".to_owned()),
-            labels: if row.labels == "{}" { String::new() } else { row.labels },
+            labels: if labels.is_empty() { "everything".to_owned() } else { labels.join(", ") },
             reason: row.reason,
             by: row.created_by,
             until: Moment::new(row.until_at, now),
-        }
+        })
     }
 }
 
@@ -123,7 +125,9 @@ struct AlertsPage<'a> {
     fire: u64,
     firing: Vec<AlertRow>,
     silences: Vec<SilenceRow>,
+    more_silences: bool,
     rules: Vec<RuleRow>,
+    more_rules: bool,
     graph: &'a str,
     rule: &'a str,
     rows: Vec<AlertRow>,
@@ -164,7 +168,9 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
         page: visit.page("Alerts"),
         fire: services.count_firing_alerts().await?,
         firing: firing(&visit, None, SHOWN).await?,
-        silences: silences.items.into_iter().map(|row| SilenceRow::of(row, now)).collect(),
+        more_silences: silences.next_page_token.is_some(),
+        silences: silences.items.into_iter().map(|row| SilenceRow::of(row, now)).collect::<Result<_, _>>()?,
+        more_rules: rules.next_page_token.is_some(),
         rules: rules.items.into_iter().map(RuleRow::of).collect(),
         graph,
         rule,

@@ -12,6 +12,7 @@ use super::guard::{Fields, own_form};
 use super::page::{Page, render};
 use super::visit::Visit;
 use crate::base::ids::RequestId;
+use crate::service::Error;
 
 #[derive(Template)]
 #[template(path = "confirm.html")]
@@ -60,9 +61,16 @@ pub(super) async fn act(
     let fields = own_form(&visit.ui, &visit.session, &headers, fields)?;
     let action = Action::parse(verb_of(&visit, verb)?, &fields)?;
     action.check_reason()?;
-    let request_id = fields.get("request_id").and_then(|text| RequestId::parse(text)).map(|id| id.to_string());
+    let request_id = request_id(&fields)?;
     let seen_at = action.run(visit.services(), &visit.caller(), request_id).await?;
     Ok(Redirect::to(&seen_at).into_response())
+}
+
+/// The name by which a form is done once; none where it brings none.
+fn request_id(fields: &Fields) -> Result<Option<String>, Error> {
+    let Some(text) = fields.get("request_id").filter(|text| !text.is_empty()) else { return Ok(None) };
+    let id = RequestId::parse(text).ok_or_else(|| Error::invalid("request_id", format_args!("must be a UUID: {text}")))?;
+    Ok(Some(id.to_string()))
 }
 
 fn verb_of(visit: &Visit, verb: Result<Path<String>, PathRejection>) -> Result<Verb, Failure> {

@@ -73,8 +73,14 @@ pub(super) async fn show(visit: Visit, id: Result<Path<String>, PathRejection>) 
     let graph_id = graph_id(&id.map(|Path(id)| id).unwrap_or_default())?;
     let whole =
         SnapshotFilter { graph_id: Some(graph_id.clone()), statuses: Some(&SnapshotStatus::RESTORABLE), ..SnapshotFilter::default() };
-    let choices = visit.services().list_snapshots(&whole, &PageRequest { size: CHOSEN_FROM, after: None }).await?.items;
+    let mut choices = visit.services().list_snapshots(&whole, &PageRequest { size: CHOSEN_FROM, after: None }).await?.items;
     let (base, other, only) = (visit.asked("base"), visit.asked("other"), visit.asked("only"));
+    // So that the form shows what is compared, however old it is.
+    for id in [other, base].into_iter().filter(|id| !id.is_empty()) {
+        if !choices.iter().any(|row| row.snapshot_id.to_string() == id) {
+            choices.push(visit.services().get_snapshot(&graph_id, id).await?);
+        }
+    }
     let compared = if other.is_empty() {
         None
     } else {

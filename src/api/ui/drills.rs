@@ -11,6 +11,8 @@ use super::visit::{Visit, graph_id};
 use super::words::encoded;
 use crate::base::timestamp::Timestamp;
 use crate::domain::drill::DrillReport;
+use crate::service::Error;
+use crate::service::drills::{reasons_of, report_of};
 use crate::store::drills::DrillFilter;
 use crate::store::entity::drill::Model;
 
@@ -43,11 +45,13 @@ pub(super) struct DrillRow {
 
 impl DrillRow {
     /// A row of this drill.
-    pub(super) fn of(row: Model, now: Timestamp) -> Self {
-        let report: Option<DrillReport> = row.report.as_deref().and_then(|json| serde_json::from_str(json).ok());
+    ///
+    /// # Errors
+    /// What is stored of it cannot be read.
+    pub(super) fn of(row: &Model, now: Timestamp) -> Result<Self, Error> {
+        let (report, reasons) = (report_of(row)?, reasons_of(row)?);
         let report = report.as_ref();
-        let reasons: Vec<String> = serde_json::from_str(&row.reasons).unwrap_or_default();
-        Self {
+        Ok(Self {
             id: row.drill_id.to_string(),
             link: format!("{HOME}/graphs/{}", encoded(row.graph_id.as_str())),
             graph: row.graph_id.to_string(),
@@ -59,7 +63,7 @@ impl DrillRow {
             recall: report.and_then(DrillReport::recall).map(|recall| format!("{recall:.3}")),
             reasons: reasons.join("; "),
             operation: row.operation_id.map(|id| format!("{HOME}/operations/{id}")),
-        }
+        })
     }
 }
 
@@ -80,7 +84,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
     render(&DrillsPage {
         page: visit.page("Drills"),
         graph,
-        rows: found.items.into_iter().map(|row| DrillRow::of(row, visit.now)).collect(),
+        rows: found.items.iter().map(|row| DrillRow::of(row, visit.now)).collect::<Result<_, _>>()?,
         next: visit.next(found.next_page_token),
     })
 }

@@ -13,6 +13,8 @@ use super::visit::Visit;
 use super::words::{encoded, many, sentence};
 use crate::base::timestamp::Timestamp;
 use crate::domain::failover::{Member, Step};
+use crate::service::Error;
+use crate::service::failovers::{members_of, steps_of};
 use crate::store::entity::failover::Model;
 
 struct FailoverRow {
@@ -30,8 +32,8 @@ struct FailoverRow {
 }
 
 impl FailoverRow {
-    fn of(row: &Model, now: Timestamp) -> Self {
-        Self {
+    fn of(row: &Model, now: Timestamp) -> Result<Self, Error> {
+        Ok(Self {
             id: row.failover_id.to_string(),
             link: format!("{HOME}/failovers/{}", row.failover_id),
             kind: sentence(row.kind.as_str()),
@@ -39,16 +41,12 @@ impl FailoverRow {
             phase: sentence(row.phase.as_str()),
             created: Moment::new(row.created_at, now),
             took: row.ended_at.map(|at| at.since(row.created_at).into()),
-            graphs: many(members(row).len(), "graph"),
+            graphs: many(members_of(row)?.len(), "graph"),
             checkpoint: row.checkpoint_id.to_string(),
             error: row.error_message.clone().unwrap_or_default(),
             operation: row.operation_id.map(|id| format!("{HOME}/operations/{id}")),
-        }
+        })
     }
-}
-
-fn members(row: &Model) -> Vec<Member> {
-    serde_json::from_str(&row.plan).unwrap_or_default()
 }
 
 #[derive(Template)]
@@ -64,7 +62,7 @@ pub(super) async fn list(visit: Visit) -> Result<Response, Failure> {
     let found = visit.services().list_failovers(None, &visit.list()?).await?;
     render(&FailoversPage {
         page: visit.page("Failovers"),
-        rows: found.items.iter().map(|row| FailoverRow::of(row, visit.now)).collect(),
+        rows: found.items.iter().map(|row| FailoverRow::of(row, visit.now)).collect::<Result<_, _>>()?,
         next: visit.next(found.next_page_token),
     })
 }
@@ -121,11 +119,10 @@ pub(super) async fn show(visit: Visit, id: Result<Path<String>, PathRejection>) 
         target: one.source.target,
         kept_as: one.source.kept_as,
     };
-    let steps: Vec<Step> = serde_json::from_str(&row.report).unwrap_or_default();
     render(&FailoverPage {
         page: visit.page(format!("{} report", sentence(row.kind.as_str()))),
-        members: members(&row).into_iter().map(member).collect(),
-        steps: steps.into_iter().map(|one| step(one, visit.now)).collect(),
-        row: FailoverRow::of(&row, visit.now),
+        members: members_of(&row)?.into_iter().map(member).collect(),
+        steps: steps_of(&row)?.into_iter().map(|one| step(one, visit.now)).collect(),
+        row: FailoverRow::of(&row, visit.now)?,
     })
 }

@@ -126,7 +126,7 @@ pub(super) async fn show(visit: Visit, id: Result<Path<String>, PathRejection>) 
         rto_objective: rto,
         timeline: Timeline::of(&shown),
         trends: trends(&shown),
-        drill: services.last_drill(&graph_id).await?.map(|row| DrillRow::of(row, now)),
+        drill: services.last_drill(&graph_id).await?.map(|row| DrillRow::of(&row, now)).transpose()?,
         targets: targets(&visit, &graph_id).await?,
         snapshots: listed.items.into_iter().map(|row| SnapshotRow::of(row, now)).collect(),
         next: visit.next(listed.next_page_token),

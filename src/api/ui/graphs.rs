@@ -6,6 +6,7 @@ use axum::response::Response;
 use super::HOME;
 use super::chart::Gauge;
 use super::failure::Failure;
+use super::live::overviews;
 use super::marks::{Bytes, Count, Length, Mark, Moment, protection};
 use super::page::{Page, render};
 use super::visit::{ROWS, Visit};
@@ -72,7 +73,7 @@ struct GraphsPage<'a> {
 
 /// Shows a page of it.
 pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
-    let overviews = visit.services().graph_overviews().await?;
+    let overviews = overviews(&visit.ui).await?;
     let (state, search, wanted) = (visit.asked("state"), visit.asked("search"), visit.list::<String>()?);
     let is_wanted = |one: &&GraphOverview| is_in(one.status, state) && one.row.graph_id.as_str().contains(search);
     let found: Vec<&GraphOverview> = overviews.iter().filter(is_wanted).collect();

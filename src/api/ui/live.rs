@@ -17,15 +17,15 @@ use super::Ui;
 use super::failure::Failure;
 use super::session::Session;
 use super::visit::Visit;
-use super::words::size;
+use super::words::progress;
 use crate::service::Error;
-use crate::service::overview::Counts;
+use crate::service::overview::{Counts, GraphOverview};
 use crate::store::entity::operation;
 
 /// No browser hears more often.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How old the counts of graphs may be: they ask all graphs, and are shared by all who listen.
+/// How old the counts of graphs may be that are streamed: all graphs are asked for them.
 const COUNTS_LAST: Duration = Duration::from_secs(5);
 
 /// How long a stream goes on: a browser comes back by itself, and shows its session again.
@@ -37,16 +37,24 @@ const MOST_STREAMS: usize = 100;
 /// How many operations are told of.
 const MOST_OPERATIONS: u64 = 100;
 
-/// What all streams share.
+/// How all graphs are protected.
+#[derive(Debug)]
+struct Kept {
+    /// When the database began to be asked.
+    begun: Instant,
+    overviews: Arc<Vec<GraphOverview>>,
+}
+
+/// What all pages and streams share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    counts: Mutex<Option<(Instant, Counts)>>,
+    kept: Mutex<Option<Kept>>,
     places: Arc<Semaphore>,
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { counts: Mutex::default(), places: Arc::new(Semaphore::new(MOST_STREAMS)) }
+        Self { kept: Mutex::default(), places: Arc::new(Semaphore::new(MOST_STREAMS)) }
     }
 }
 
@@ -90,7 +98,8 @@ async fn tell(ui: &Ui, session: Option<&Session>, sender: &mpsc::Sender<Result<E
 }
 
 async fn message(ui: &Ui) -> Result<Json, Error> {
-    let Counts { graphs, healthy, degraded, critical, unknown } = counts(ui).await?;
+    let overviews = kept_or_read(ui, |begun| begun.elapsed() < COUNTS_LAST).await?;
+    let Counts { graphs, healthy, degraded, critical, unknown } = Counts::of(&overviews);
     let (running, queued) = ui.services.count_open_operations().await?;
     let operations: Vec<Json> = ui.services.open_operations(MOST_OPERATIONS).await?.iter().map(told).collect();
     let firing = if ui.features.alerts { ui.services.count_firing_alerts().await? } else { 0 };
@@ -103,21 +112,31 @@ async fn message(ui: &Ui) -> Result<Json, Error> {
 
 fn told(row: &operation::Model) -> Json {
     let (done, total) = (row.done_bytes, row.total_bytes);
-    let text = if total > 0 { format!("{} of {}", size(done), size(total)) } else { size(done) };
     json!({
-        "id": row.operation_id.to_string(), "state": row.state.as_str(), "stage": row.stage, "done": done, "total": total, "told": text,
+        "id": row.operation_id.to_string(), "state": row.state.as_str(), "stage": row.stage, "done": done, "total": total,
+        "told": progress(done, total),
     })
 }
 
-async fn counts(ui: &Ui) -> Result<Counts, Error> {
-    // Held while they are counted: who comes meanwhile waits, and counts no second time.
-    let mut kept = ui.live.counts.lock().await;
-    if let Some((at, counts)) = *kept
-        && at.elapsed() < COUNTS_LAST
-    {
-        return Ok(counts);
+/// How all graphs are protected, in the order of their ids, as it was when this was asked for or later: whoever has just done something
+/// sees it, and many who ask at once share the work.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn overviews(ui: &Ui) -> Result<Arc<Vec<GraphOverview>>, Error> {
+    let asked = Instant::now();
+    kept_or_read(ui, |begun| begun > asked).await
+}
+
+/// What is kept, where it is new enough by when it began to be read.
+async fn kept_or_read(ui: &Ui, is_new_enough: impl Fn(Instant) -> bool) -> Result<Arc<Vec<GraphOverview>>, Error> {
+    // Held while they are read: who comes meanwhile waits, and all who wait are served by the next reading.
+    let mut kept = ui.live.kept.lock().await;
+    if let Some(kept) = kept.as_ref().filter(|kept| is_new_enough(kept.begun)) {
+        return Ok(Arc::clone(&kept.overviews));
     }
-    let counts = Counts::of(&ui.services.graph_overviews().await?);
-    *kept = Some((Instant::now(), counts));
-    Ok(counts)
+    let begun = Instant::now();
+    let overviews = Arc::new(ui.services.graph_overviews().await?);
+    *kept = Some(Kept { begun, overviews: Arc::clone(&overviews) });
+    Ok(overviews)
 }

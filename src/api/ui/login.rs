@@ -82,7 +82,9 @@ pub(super) async fn log_out(
         ui.sessions.end(&session, ui.services.now());
     }
     let mut response = Redirect::to(&format!("{HOME}/login")).into_response();
-    response.headers_mut().insert(header::SET_COOKIE, forget());
+    if let Some(cookie) = forget() {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
     Ok(response)
 }
 

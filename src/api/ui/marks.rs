@@ -272,7 +272,7 @@ pub(super) struct Progress {
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (done, total) = (self.done, self.total);
-        let told = if total > 0 { format!("{} of {}", words::size(done), words::size(total)) } else { words::size(done) };
+        let told = words::progress(done, total);
         let value = if total > 0 { format!(r#" value="{}" max="{total}""#, done.clamp(0, total)) } else { String::new() };
         write!(f, r#"<progress aria-label="Progress"{value}>{told}</progress> <span class="told" data-told>{told}</span>"#)
     }

@@ -8,6 +8,7 @@ use super::alerts::{AlertRow, firing};
 use super::events::EventRow;
 use super::failure::Failure;
 use super::graphs::GraphRow;
+use super::live::overviews;
 use super::marks::{Bytes, Mark, Moment, Tone, mark, protection};
 use super::operations::OperationRow;
 use super::page::{Page, render};
@@ -41,6 +42,7 @@ struct OverviewPage {
     operations: Vec<OperationRow>,
     next: Vec<ScheduleRow>,
     targets: Vec<(target::Model, Mark)>,
+    more_targets: usize,
     events: Vec<EventRow>,
     alerts: Vec<AlertRow>,
     firing: u64,
@@ -63,7 +65,7 @@ struct Totals {
 /// Shows it.
 pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
     let services = visit.services();
-    let overviews = services.graph_overviews().await?;
+    let overviews = overviews(&visit.ui).await?;
     let counts = Counts::of(&overviews);
     let totals = totals(&visit).await?;
     let (running, queued) = services.count_open_operations().await?;
@@ -73,6 +75,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
     // The worst first; the order of ids among equals.
     troubled.sort_by_key(|one| std::cmp::Reverse(one.status));
     let (verdict, says) = verdict(&counts);
+    let targets = targets(&visit).await?;
     render(&OverviewPage {
         page: visit.page("Overview"),
         verdict,
@@ -84,7 +87,8 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
         queued,
         operations: open.iter().map(|row| OperationRow::of(row, visit.now)).collect(),
         next: next.iter().map(|row| ScheduleRow::of(row, Vec::new(), visit.now)).collect(),
-        targets: targets(&visit).await?,
+        more_targets: targets.len().saturating_sub(ROWS),
+        targets: targets.into_iter().take(ROWS).collect(),
         events: troubles(&visit).await?,
         alerts: firing(&visit, None, EVENTS).await?,
         firing: if visit.ui.features.alerts { services.count_firing_alerts().await? } else { 0 },
@@ -114,17 +118,19 @@ async fn totals(visit: &Visit) -> Result<Totals, Failure> {
     })
 }
 
+/// All targets, those that do not answer first.
 async fn targets(visit: &Visit) -> Result<Vec<(target::Model, Mark)>, Failure> {
     if !visit.ui.features.replication {
         return Ok(Vec::new());
     }
-    let page = visit.services().list_targets(&PageRequest { size: 20, after: None }).await?;
+    let all = visit.services().all_targets().await?;
     let with_mark = |row: target::Model| {
         let mark = if row.enabled { Mark::from(row.status) } else { mark(Tone::Quiet, "disabled") };
         (row, mark)
     };
-    let mut targets: Vec<_> = page.items.into_iter().map(with_mark).collect();
-    targets.sort_by_key(|(row, _)| row.status == TargetStatus::Healthy);
+    let mut targets: Vec<_> = all.into_iter().map(with_mark).collect();
+    // By what is shown: a disabled one is neither well nor ill.
+    targets.sort_by_key(|(row, _)| (!row.enabled, row.status == TargetStatus::Healthy, row.status != TargetStatus::Unreachable));
     Ok(targets)
 }
 

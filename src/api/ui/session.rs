@@ -123,8 +123,8 @@ pub(super) fn begin(is_operator: bool, now: Timestamp) -> Session {
 }
 
 /// The header that takes a browser's session away.
-pub(super) fn forget() -> HeaderValue {
-    HeaderValue::from_static("lightkeep_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict")
+pub(super) fn forget() -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("{OPERATOR}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict")).ok()
 }
 
 fn cookies<'h>(headers: &'h HeaderMap, name: &'h str) -> impl Iterator<Item = String> + 'h {

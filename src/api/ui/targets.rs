@@ -91,7 +91,7 @@ struct TargetsPage {
 pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
     let services = visit.services();
     let found = services.list_targets(&visit.list()?).await?;
-    let names = found.items.iter().map(|row| (row.target_id.to_string(), row.name.clone())).collect();
+    let names = services.all_targets().await?.into_iter().map(|row| (row.target_id.to_string(), row.name)).collect();
     let lately = PageRequest { size: EVENTS, after: None };
     let events = services.list_replication_events(&EventFilter::default(), &lately).await?;
     render(&TargetsPage {

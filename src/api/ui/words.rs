@@ -31,6 +31,11 @@ pub(super) fn size(bytes: i64) -> String {
     format!("{left:.digits$} {}", UNITS[unit])
 }
 
+/// How far something is: `1.00 KiB of 4.00 KiB`; what is done alone where the total is not known.
+pub(super) fn progress(done: i64, total: i64) -> String {
+    if total > 0 { format!("{} of {}", size(done), size(total)) } else { size(done) }
+}
+
 /// A number with thin gaps between thousands: `12 345`.
 pub(super) fn count(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();

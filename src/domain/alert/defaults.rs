@@ -19,6 +19,7 @@ struct Row {
     severity: Severity,
     hold_seconds: u64,
     metric: &'static Metric,
+    labels: &'static [(&'static str, &'static str)],
     is_age: bool,
     condition: AlertCondition,
     threshold: f64,
@@ -34,13 +35,18 @@ const fn value(
     threshold: f64,
     summary: &'static str,
 ) -> Row {
-    Row { name, severity, hold_seconds, metric, is_age: false, condition, threshold, relative_to: None, summary }
+    Row { name, severity, hold_seconds, metric, labels: &[], is_age: false, condition, threshold, relative_to: None, summary }
 }
 
 impl Row {
     /// Over the time since the metric's value.
     const fn aged(self) -> Self {
         Self { is_age: true, ..self }
+    }
+
+    /// Only over series with these labels.
+    const fn of(self, labels: &'static [(&'static str, &'static str)]) -> Self {
+        Self { labels, ..self }
     }
 
     /// The threshold is so many times this metric.
@@ -196,7 +202,8 @@ const ROWS: [Row; 26] = [
         3600.0,
         "an operation has waited for more than an hour",
     ),
-    value(("SchedulerDead", Critical, 5 * MINUTE), &names::LEASE_HELD, Below, 1.0, "no instance runs the schedules"),
+    value(("SchedulerDead", Critical, 5 * MINUTE), &names::LEASE_HELD, Below, 1.0, "no instance runs the schedules")
+        .of(&[("lease", "scheduler")]),
     value(
         ("FailoverIncomplete", Critical, 0),
         &names::FAILOVERS_INCOMPLETE,
@@ -224,13 +231,11 @@ pub fn in_force() -> Vec<RuleInForce> {
 }
 
 fn rule(row: &Row) -> Rule {
-    // The one that asks for one lease among several.
-    let labels = if row.name == "SchedulerDead" { [("lease".to_owned(), "scheduler".to_owned())].into() } else { [].into() };
     Rule {
         name: row.name.to_owned(),
         severity: row.severity,
         metric: row.metric,
-        labels,
+        labels: row.labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         is_age: row.is_age,
         condition: row.condition,
         threshold: row.threshold,

@@ -35,7 +35,7 @@ fn beyond(rule: &Rule, samples: &Samples, now: Timestamp) -> Vec<Found> {
         _ => Some(rule.threshold),
     };
     let found = |sample: &Sample| {
-        let value = if rule.is_age { seconds(now) - sample.value } else { sample.value };
+        let value = if rule.is_age { now.seconds() - sample.value } else { sample.value };
         let threshold = threshold_of(sample)?;
         let is_beyond = if rule.condition == AlertCondition::Below { value < threshold } else { value > threshold };
         let found = || Found { labels: labels_of(rule.metric, sample), value: Some(value), threshold: Some(threshold) };
@@ -94,12 +94,6 @@ fn key(sample: &Sample, places: impl Iterator<Item = usize>) -> Vec<&str> {
 
 fn labels_of(metric: &Metric, sample: &Sample) -> SeriesLabels {
     metric.labels.iter().zip(&sample.labels).map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
-}
-
-/// Seconds since the epoch, as metrics have instants.
-#[expect(clippy::cast_precision_loss, reason = "metrics are floating point numbers")]
-fn seconds(instant: Timestamp) -> f64 {
-    instant.micros() as f64 / 1e6
 }
 
 #[cfg(test)]

@@ -44,10 +44,8 @@ pub enum Change {
         /// What was found.
         found: Found,
     },
-    /// It fired, and is over.
-    Resolve(AlertId),
-    /// It never fired, and is over: as if it had not been.
-    Drop(AlertId),
+    /// It is over.
+    End(AlertId),
 }
 
 /// What changes for the open alerts of a rule now that this was found. One that comes back after its end is a new one.
@@ -65,15 +63,8 @@ pub fn follow(open: &[OpenAlert], found: Vec<Found>, hold: Duration, now: Timest
     }
     let mut over: Vec<&OpenAlert> = open.into_values().collect();
     over.sort_by_key(|alert| alert.alert_id);
-    changes.extend(over.into_iter().map(over_by_now));
+    changes.extend(over.into_iter().map(|alert| Change::End(alert.alert_id)));
     changes
-}
-
-fn over_by_now(alert: &OpenAlert) -> Change {
-    match alert.state {
-        AlertState::Pending => Change::Drop(alert.alert_id),
-        AlertState::Firing | AlertState::Resolved => Change::Resolve(alert.alert_id),
-    }
 }
 
 #[cfg(test)]
@@ -110,16 +101,10 @@ mod tests {
                     self.fired.push((alert_id, now));
                 }
                 Change::Keep { alert_id, .. } => assert!(self.open.iter().any(|alert| alert.alert_id == alert_id)),
-                Change::Resolve(alert_id) => {
-                    let alert = self.open.iter().find(|alert| alert.alert_id == alert_id).expect("an open alert");
-                    assert_eq!(alert.state, AlertState::Firing);
-                    self.resolved.push(alert_id);
-                    self.open.retain(|alert| alert.alert_id != alert_id);
-                }
-                Change::Drop(alert_id) => {
-                    let alert = self.open.iter().find(|alert| alert.alert_id == alert_id).expect("an open alert");
-                    assert_eq!(alert.state, AlertState::Pending);
-                    self.open.retain(|alert| alert.alert_id != alert_id);
+                Change::End(alert_id) => {
+                    let place = self.open.iter().position(|alert| alert.alert_id == alert_id).expect("an open alert");
+                    let fired = self.open.remove(place).state == AlertState::Firing;
+                    self.resolved.extend(fired.then_some(alert_id));
                 }
             }
         }

@@ -220,7 +220,7 @@ pub fn is_rule_name(name: &str) -> bool {
 }
 
 fn find_metric(name: &str) -> Result<&'static Metric, String> {
-    match names::ALL.iter().find(|metric| metric.name == name) {
+    match names::find(name) {
         Some(metric) if metric.metric_type == MetricType::Histogram => Err(format!("must not be a histogram: {name}")),
         Some(metric) => Ok(metric),
         None => Err(format!("must be the whole name of a metric that is served: {}", name.escape_debug())),

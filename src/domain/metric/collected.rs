@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use super::fact::Tally;
 use super::{LabelValues, Metric, MetricType, Sample, Samples, names};
 use crate::base::timestamp::Timestamp;
 
@@ -72,21 +71,20 @@ impl Collected {
         }
     }
 
-    /// Adds a tally to its metric; a figure of the statistics is none.
-    pub fn add_tally(&mut self, tally: Tally) {
-        let Some(metric) = names::ALL.iter().find(|metric| metric.name == tally.metric) else { return };
+    /// Adds what was counted of a metric: a value, and in a histogram's bucket the sum of what was measured too.
+    pub fn add_tally(&mut self, metric: &'static Metric, labels: LabelValues, bucket: i32, (value, total): (f64, f64)) {
         if metric.metric_type != MetricType::Histogram {
-            self.samples.add(metric, tally.labels, tally.value);
+            self.samples.add(metric, labels, value);
             return;
         }
-        let known = self.histograms.iter().position(|one| one.metric == metric && one.labels == tally.labels);
+        let known = self.histograms.iter().position(|one| one.metric == metric && one.labels == labels);
         let place = known.unwrap_or_else(|| {
-            self.histograms.push(HistogramCounts::empty(metric, tally.labels));
+            self.histograms.push(HistogramCounts::empty(metric, labels));
             self.histograms.len() - 1
         });
         let buckets = &mut self.histograms[place].buckets;
         // A program with other buckets has counted what is beyond ours.
-        let bucket = usize::try_from(tally.bucket).unwrap_or(0).min(buckets.len() - 1);
-        buckets[bucket] = (buckets[bucket].0 + tally.value as u64, buckets[bucket].1 + tally.total);
+        let bucket = usize::try_from(bucket).unwrap_or(0).min(buckets.len() - 1);
+        buckets[bucket] = (buckets[bucket].0 + value as u64, buckets[bucket].1 + total);
     }
 }

@@ -24,6 +24,11 @@ macro_rules! metrics {
 
         /// All of them, in the order in which they are listed.
         pub const ALL: &[Metric] = &[$($constant),+];
+
+        /// The one with this name.
+        pub fn find(name: &str) -> Option<&'static Metric> {
+            ALL.iter().find(|metric| metric.name == name)
+        }
     };
 }
 

@@ -40,8 +40,8 @@ impl SeenAlert {
 }
 
 impl Services {
-    async fn silences(&self, connection: &impl ConnectionTrait) -> Result<Vec<Silence>, Error> {
-        Ok(silences::list_in_force(connection, self.now()).await?.iter().map(to_silence).collect())
+    pub(super) async fn silences(&self, connection: &impl ConnectionTrait) -> Result<Vec<Silence>, Error> {
+        Ok(silences::list_in_force(connection, self.now()).await?.iter().filter_map(to_silence).collect())
     }
 
     async fn find_alert(&self, connection: &impl ConnectionTrait, id: &str) -> Result<Model, Error> {

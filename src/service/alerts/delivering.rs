@@ -7,11 +7,11 @@ use super::super::error::{Error, ErrorKind};
 use super::super::webhook::{Post, PostFailure};
 use super::event::CloudEvent;
 use super::{AlertSettings, MailSettings, WebhookSettings};
+use crate::base::backoff::pause_after;
 use crate::base::ids::NotificationId;
 use crate::domain::alert::Channel;
 use crate::domain::caller::Caller;
 use crate::domain::metric::fact::{Fact, FactKind};
-use crate::domain::target::pause_after;
 use crate::store::entity::notification::Model;
 use crate::store::notifications::Attempt;
 use crate::store::{self, facts, notifications};
@@ -99,10 +99,7 @@ impl Services {
                 if claimed.attempts == 1 {
                     tracing::warn!(alert_id, channel, error, "nobody could be told of an alert yet, it is tried again");
                 }
-                let mut random = [0; 4];
-                // Without random numbers all wait the longest time.
-                let random = getrandom::fill(&mut random).map_or(u32::MAX, |()| u32::from_le_bytes(random));
-                let pause = pause_after(claimed.attempts.unsigned_abs(), random);
+                let pause = pause_after(claimed.attempts.unsigned_abs());
                 Attempt::Failed { next_attempt_at: now.plus(pause), error }
             }
         };

@@ -9,7 +9,6 @@ use super::super::error::Error;
 use super::super::monitoring::events::NewEvent;
 use super::event::CloudEvent;
 use super::rules::{from_json, to_json};
-use super::silencing::to_silence;
 use crate::base::ids::{AlertId, NotificationId};
 use crate::base::timestamp::Timestamp;
 use crate::domain::alert::{
@@ -20,7 +19,7 @@ use crate::domain::graph_id::GraphId;
 use crate::domain::metric::Samples;
 use crate::store::entity::alert::Model;
 use crate::store::entity::notification;
-use crate::store::{self, alerts, notifications, silences};
+use crate::store::{self, alerts, notifications};
 
 /// What one look needs for all its changes.
 struct Look<'a, C> {
@@ -51,7 +50,7 @@ impl Services {
         for alert in alerts::list_open(&*transaction).await? {
             open.entry(alert.rule.clone()).or_default().push(alert);
         }
-        let silences = silences::list_in_force(&*transaction, now).await?.iter().map(to_silence).collect();
+        let silences = self.silences(&*transaction).await?;
         let channels = self.settings().alerts.channels().collect();
         let mut look = Look { connection: &*transaction, silences, channels, now, tells: false };
         for (rule, found) in found {
@@ -101,7 +100,7 @@ impl Services {
                 let row = refreshed(&old, rule, found);
                 self.write(look, &old, row).await
             }
-            Change::Resolve(alert_id) | Change::Drop(alert_id) => match rows.remove(&alert_id) {
+            Change::End(alert_id) => match rows.remove(&alert_id) {
                 Some(row) => self.end(look, row).await,
                 None => Ok(()),
             },

@@ -15,7 +15,7 @@ use lettre::message::{Mailbox, Mailboxes};
 pub use acknowledging::SeenAlert;
 pub use delivering::TestResult;
 pub use mail::check_smtp_url;
-pub use silencing::NewSilence;
+pub use silencing::{NewSilence, labels_of};
 
 use super::Services;
 use super::error::Error;

@@ -3,7 +3,7 @@
 use super::super::Services;
 use super::super::error::Error;
 use super::super::idempotency::Request;
-use super::rules::{from_json, to_json, unknown};
+use super::rules::{to_json, unknown};
 use crate::base::ids::SilenceId;
 use crate::base::timestamp::Timestamp;
 use crate::domain::alert::{SeriesLabels, Silence, is_plain_text};
@@ -55,9 +55,20 @@ impl NewSilence {
     }
 }
 
-/// A silence as it counts.
-pub(super) fn to_silence(row: &Model) -> Silence {
-    Silence { rule: row.rule.clone(), labels: from_json(&row.labels), until: row.until_at }
+/// The labels that alerts must have for a silence to be for them.
+///
+/// # Errors
+/// Its row holds something else, which is a bug.
+pub fn labels_of(row: &Model) -> Result<SeriesLabels, Error> {
+    serde_json::from_str(&row.labels).map_err(|error| Error::internal("read a silence", error))
+}
+
+/// A silence as it counts. One that cannot be read silences nothing: rather a word too many.
+pub(super) fn to_silence(row: &Model) -> Option<Silence> {
+    let unreadable =
+        |error: &Error| tracing::error!(silence_id = row.silence_id.to_string(), error = error.chain(), "a silence counts for nothing");
+    let labels = labels_of(row).inspect_err(unreadable).ok()?;
+    Some(Silence { rule: row.rule.clone(), labels, until: row.until_at })
 }
 
 impl Services {

@@ -8,7 +8,7 @@ use super::super::operations::recorded_error;
 use super::{Known, target_names};
 use crate::base::ids::{EventId, OperationId};
 use crate::domain::event::happening_of;
-use crate::domain::metric::fact::{Fact, FactKind, Step, Tally, tallies_of};
+use crate::domain::metric::fact::{Fact, FactKind, Tally, tallies_of};
 use crate::domain::metric::{Collected, names};
 use crate::store::entity::{event, tally};
 use crate::store::{self, Transaction, events, facts, operations, tallies};
@@ -83,7 +83,7 @@ impl Services {
     pub(super) fn add_tallies(&self, collected: &mut Collected, known: &Known, rows: Vec<tally::Model>) {
         let targets = target_names(&known.targets);
         for row in rows {
-            let Some(metric) = names::ALL.iter().find(|metric| metric.name == row.metric) else { continue };
+            let Some(metric) = names::find(&row.metric) else { continue };
             let Ok(mut labels) = serde_json::from_str::<Vec<String>>(&row.labels) else { continue };
             if labels.len() != metric.labels.len() {
                 continue;
@@ -92,16 +92,7 @@ impl Services {
                 let Some(name) = targets.get(target) else { continue };
                 target.clone_from(name);
             }
-            collected.add_tally(Tally {
-                metric: metric.name,
-                labels,
-                bucket: row.bucket,
-                graph_id: None,
-                owner_id: None,
-                step: Step::Add,
-                value: row.value,
-                total: row.total,
-            });
+            collected.add_tally(metric, labels, row.bucket, (row.value, row.total));
         }
         let schedules = known.schedules.iter().map(|schedule| vec![schedule.schedule_id.to_string()]);
         collected.samples.add_zeros(&names::SCHEDULE_MISSED, schedules);

@@ -23,7 +23,7 @@ const LATE: Duration = Duration::from_secs(30);
 pub struct Following {
     wanted: EventFilter,
     told: HashMap<EventId, Timestamp>,
-    newest: Timestamp,
+    since: Timestamp,
 }
 
 /// An event that no fact stands for.
@@ -50,9 +50,9 @@ impl Services {
     /// # Errors
     /// The database's.
     pub async fn follow_events(&self, wanted: EventFilter) -> Result<Following, Error> {
-        let mut following = Following { wanted, told: HashMap::new(), newest: self.now() };
+        let mut following = Following { wanted, told: HashMap::new(), since: self.now().minus(LATE) };
         // What is there already is no news.
-        self.next_events(&mut following).await?;
+        while !self.next_events(&mut following).await?.is_empty() {}
         Ok(following)
     }
 
@@ -61,12 +61,15 @@ impl Services {
     /// # Errors
     /// The database's.
     pub async fn next_events(&self, following: &mut Following) -> Result<Vec<Model>, Error> {
-        let since = following.newest.minus(LATE);
-        let wanted = EventFilter { created_from: Some(since), ..following.wanted.clone() };
+        let wanted = EventFilter { created_from: Some(following.since), ..following.wanted.clone() };
         let mut found = events::list_oldest_first(self.store().read(), &wanted, AT_ONCE).await?;
-        following.told.retain(|_, created_at| *created_at >= since);
+        if let Some(newest) = found.last().map(|event| event.created_at) {
+            // Late ones are not waited for where so many come that those would be all that is looked at.
+            let is_full = found.len() as u64 == AT_ONCE;
+            following.since = following.since.max(if is_full { newest } else { newest.minus(LATE) });
+        }
         found.retain(|event| following.told.insert(event.event_id, event.created_at).is_none());
-        following.newest = found.iter().map(|event| event.created_at).fold(following.newest, Timestamp::max);
+        following.told.retain(|_, created_at| *created_at >= following.since);
         Ok(found)
     }
 

@@ -52,7 +52,7 @@ impl Services {
         let Some(at) = collected.at else { return Ok(()) };
         let values = self.kept_of(collected);
         let names: Vec<SeriesName> = values.iter().map(|(name, _)| name.clone()).collect();
-        let seconds = at.micros().div_euclid(1_000_000);
+        let seconds = seconds(at);
         let transaction = self.store().begin().await?;
         let numbers = metric_history::see_series(&*transaction, &names, at).await?;
         let points: Vec<metric_point::Model> =
@@ -157,7 +157,7 @@ pub fn has_history(metric: &Metric) -> bool {
 
 fn check(query: &HistoryQuery) -> Result<&'static Metric, Error> {
     let mut violations = Violations::default();
-    let metric = names::ALL.iter().find(|metric| metric.name == query.metric);
+    let metric = names::find(&query.metric);
     match metric {
         None => violations.add("metric", "is no metric that is collected here"),
         Some(metric) if !has_history(metric) => {

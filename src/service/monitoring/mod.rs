@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use self::repository_size::Unmeasured;
 use super::Services;
 use super::error::{Error, ErrorKind};
 use super::hanging::Hanging;
@@ -59,6 +60,7 @@ pub(super) struct Monitoring {
     collecting: Mutex<Option<Instant>>,
     following: Mutex<()>,
     looking: Hanging<()>,
+    unmeasured: Unmeasured,
 }
 
 /// The rows that several figures are sampled from.
@@ -105,7 +107,6 @@ impl Services {
             // First what somebody may have to know.
             self.evaluate_alerts(&collected.samples).await?;
             self.record_history(collected).await?;
-            self.measure_unmeasured().await?;
         }
         Ok(())
     }

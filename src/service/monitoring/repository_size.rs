@@ -1,8 +1,12 @@
-//! How large repositories are: their files are added up after each operation that may have changed them.
+//! How large repositories are: their files are added up after each operation that may have changed them, one repository after the other.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
 
 use super::super::Services;
 use super::super::error::Error;
@@ -11,17 +15,36 @@ use crate::domain::metric::fact::{Step, Tally};
 use crate::domain::metric::names;
 use crate::store::{graphs, tallies};
 
-/// So many repositories are measured in one go that nobody has measured yet.
-const AT_ONCE: u64 = 100;
+/// Graphs whose repositories are to be measured. One that changes often stands there once.
+#[derive(Debug, Default)]
+pub(super) struct Unmeasured {
+    graphs: Mutex<BTreeSet<GraphId>>,
+    more: Notify,
+}
 
 impl Services {
-    /// Measures the repository of a graph. What cannot be measured is logged: the work that it follows has succeeded all the same.
-    pub async fn measure_repository(&self, graph_id: &GraphId) {
-        if !self.settings().monitoring.is_enabled {
-            return;
+    /// Has the repositories of these graphs measured soon, where anything is.
+    pub fn have_measured(&self, graph_ids: impl IntoIterator<Item = GraphId>) {
+        if self.settings().monitoring.is_enabled {
+            let unmeasured = &self.monitoring().unmeasured;
+            unmeasured.graphs.lock().unwrap_or_else(PoisonError::into_inner).extend(graph_ids);
+            unmeasured.more.notify_one();
         }
-        if let Err(error) = self.note_repository_size(graph_id).await {
-            tracing::warn!(graph_id = graph_id.as_str(), error = error.chain(), "cannot measure a repository");
+    }
+
+    /// Measures one repository after the other, without end. What cannot be measured is logged: the work that it follows has succeeded all the
+    /// same.
+    pub async fn measure_repositories(&self) {
+        let unmeasured = &self.monitoring().unmeasured;
+        loop {
+            let next = unmeasured.graphs.lock().unwrap_or_else(PoisonError::into_inner).pop_first();
+            let Some(graph_id) = next else {
+                unmeasured.more.notified().await;
+                continue;
+            };
+            if let Err(error) = self.note_repository_size(&graph_id).await {
+                tracing::warn!(graph_id = graph_id.as_str(), error = error.chain(), "cannot measure a repository");
+            }
         }
     }
 
@@ -50,14 +73,12 @@ impl Services {
         Ok(tallies::count(self.store().read(), vec![tally]).await?)
     }
 
-    /// Measures some of the repositories that nobody has measured yet, as after an update from a version that did not.
+    /// Has those repositories measured that nobody has measured yet, as after an update from a version that did not.
     ///
     /// # Errors
     /// The database's.
-    pub async fn measure_unmeasured(&self) -> Result<(), Error> {
-        for graph_id in graphs::list_ids_without_tally(self.store().read(), names::REPOSITORY_SIZE.name, AT_ONCE).await? {
-            self.measure_repository(&graph_id).await;
-        }
+    pub async fn have_unmeasured_measured(&self) -> Result<(), Error> {
+        self.have_measured(graphs::list_ids_without_tally(self.store().read(), names::REPOSITORY_SIZE.name).await?);
         Ok(())
     }
 }

@@ -5,11 +5,12 @@ use std::collections::{HashMap, HashSet};
 use super::super::Services;
 use super::super::error::Error;
 use super::Known;
-use crate::domain::drill::{DrillReport, DrillState};
+use crate::domain::drill::DrillState;
 use crate::domain::finding::{Finding, Severity};
 use crate::domain::graph_id::GraphId;
 use crate::domain::metric::fact::statistics;
 use crate::domain::metric::{Metric, Samples, names};
+use crate::service::drills::report_of;
 use crate::service::replication::status::COPIES_GRACE;
 use crate::store::entity::tally;
 use crate::store::sampling::{self, SampledSnapshot, Which};
@@ -78,8 +79,7 @@ impl Services {
         for drill in sampling::newest_drills(read).await? {
             let graph = drill.graph_id.as_str();
             samples.add(&names::DRILL_LAST_RESULT, [graph], f64::from(u8::from(drill.state == DrillState::Passed)));
-            let report: Option<DrillReport> = drill.report.as_deref().and_then(|report| serde_json::from_str(report).ok());
-            let Some(report) = report else { continue };
+            let Some(report) = report_of(&drill)? else { continue };
             let figures = [
                 (&names::DRILL_RTO, report.rto_seconds()),
                 (&names::DRILL_RPO, report.rpo_seconds),

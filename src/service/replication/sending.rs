@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::room::Rooms;
 use super::throttle::Throttle;
+use crate::base::backoff::pause_after;
 use crate::base::ids::TargetId;
 use crate::domain::graph_id::GraphId;
-use crate::domain::target::pause_after;
 use crate::store::entity::target::Model;
 
 /// All targets that something was sent to; what may go on once only; and the room for what comes.
@@ -55,11 +55,8 @@ impl Pause {
     }
 
     fn begin(&mut self) {
-        let mut random = [0; 4];
-        // Without random numbers all come back together.
-        let _ = getrandom::fill(&mut random);
         self.failures = self.failures.saturating_add(1);
-        self.until = Some(Instant::now() + pause_after(self.failures, u32::from_le_bytes(random)));
+        self.until = Some(Instant::now() + pause_after(self.failures));
     }
 }
 

@@ -177,6 +177,15 @@ impl Services {
         Ok(self.aged_target(self.find_target(self.store().read(), id).await?))
     }
 
+    /// All targets, oldest first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn all_targets(&self) -> Result<Vec<Model>, Error> {
+        let rows = targets::list_all(self.store().read()).await?;
+        Ok(rows.into_iter().map(|target| self.aged_target(target)).collect())
+    }
+
     /// Targets, oldest first.
     ///
     /// # Errors

@@ -10,8 +10,8 @@ use lightkeep::repository::*;
 
 use super::damage::files;
 use super::pruning::prune;
-use super::repairing::flip;
 use super::support::*;
+use crate::support::repositories::flip_a_bit;
 
 /// The large packs, the oldest first.
 fn data_packs(scratch: &Scratch) -> Vec<PathBuf> {
@@ -59,7 +59,7 @@ fn assert_restores(scratch: &Scratch, repository: &Repository, (record, state): 
 fn content_is_read_from_whichever_pack_has_it_whole() {
     let cut = |path: &Path| fs::File::options().write(true).open(path).unwrap().set_len(1000).unwrap();
     let gone = |path: &Path| fs::remove_file(path).unwrap();
-    for (what, damage) in [("flipped", flip as fn(&Path)), ("cut off", cut), ("gone", gone)] {
+    for (what, damage) in [("flipped", flip_a_bit as fn(&Path)), ("cut off", cut), ("gone", gone)] {
         for number in 0..2 {
             let (scratch, both, packs) = stored_twice(false);
             damage(&packs[number]);
@@ -87,7 +87,7 @@ fn a_prune_keeps_the_copy_of_content_that_can_be_read() {
     // which of two copies comes first is a matter of chance: the names of the index files decide
     for number in [0, 1, 0, 1, 0, 1] {
         let (scratch, both, packs) = stored_twice(true);
-        flip(&packs[number]);
+        flip_a_bit(&packs[number]);
         let repository = scratch.open();
         let pruned = prune(&repository, 0, None).unwrap();
         assert!(pruned.finished && pruned.removed_packs > 0, "{pruned:?}");
@@ -108,7 +108,7 @@ fn a_prune_keeps_the_copy_of_a_tree_that_can_be_read() {
         }
         let (_, first) = scratch.save(&scratch.init(), None);
         let pack = files(scratch.root().join("data")).pop().unwrap();
-        flip(&pack);
+        flip_a_bit(&pack);
         let broken = scratch.restore(&scratch.open(), first, &scratch.source(), &scratch.path("broken"));
         assert!(matches!(broken, Err(Error::Damaged { .. })), "{broken:?}");
         let (stored, second) = scratch.save(&scratch.open(), None);

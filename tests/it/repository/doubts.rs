@@ -10,8 +10,9 @@ use lightkeep::repository::*;
 
 use super::damage::files;
 use super::pruning::prune;
-use super::repairing::{flip, packs_of_second, repair, restores, two};
+use super::repairing::{packs_of_second, repair, restores, two};
 use super::support::*;
+use crate::support::repositories::flip_a_bit;
 
 /// Makes a file one that is listed and that nobody can open, not even root, and gives what brings it back.
 fn hide<'a>(scratch: &Scratch, path: &'a Path, points_to: &Path) -> impl FnOnce() + use<'a> {
@@ -34,7 +35,7 @@ fn it_ends_a_repair_before_anything_moves() {
         let record = scratch.open().record_path(&both[1].0);
         // the first snapshot's content is damaged, which a repair would set aside
         let first = files(scratch.root().join("data")).into_iter().rfind(|pack| *pack != data).unwrap();
-        flip(&first);
+        flip_a_bit(&first);
         let path = match kind {
             "index" => &index[0],
             "data" => &data,

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::damage::files;
 use super::pruning::{assert_whole, prune, remove};
-use super::repairing::flip;
 use super::support::*;
+use crate::support::repositories::flip_a_bit;
 
 type Kept = Vec<(RecordId, Vec<String>)>;
 
@@ -125,7 +125,7 @@ fn why_it_failed_is_said_also_when_the_index_cannot_be_read_afterwards() {
         if control.progress().total_bytes > 0 && !kept_index.exists() {
             let index = &files(scratch.root().join("index"))[0];
             fs::copy(index, &kept_index).unwrap();
-            flip(index);
+            flip_a_bit(index);
             files(scratch.root().join("locks")).into_iter().for_each(|lock| fs::remove_file(lock).unwrap());
         }
         false

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lightkeep::base::control::Control;
 use lightkeep::repository::*;
 
 use super::damage::files;
 use super::support::*;
+use crate::support::repositories::flip_a_bit;
 
 pub(crate) fn prune(repository: &Repository, max_unused_percent: u8, max_repack_bytes: Option<u64>) -> Result<Pruned, Error> {
     let control = Control::default();
@@ -119,9 +120,9 @@ fn a_prune_that_broke_off_leaves_all_whole_and_the_next_finishes() {
 fn a_doubt_stops_it_before_anything_goes() {
     type Damage = (&'static str, fn(&Scratch));
     let damage: [Damage; 4] = [
-        ("a record", |scratch| flip(&files(scratch.root().join("snapshots"))[0])),
-        ("an index file", |scratch| flip(&files(scratch.root().join("index"))[0])),
-        ("a tree", |scratch| flip(&files(scratch.root().join("data"))[0])),
+        ("a record", |scratch| flip_a_bit(&files(scratch.root().join("snapshots"))[0])),
+        ("an index file", |scratch| flip_a_bit(&files(scratch.root().join("index"))[0])),
+        ("a tree", |scratch| flip_a_bit(&files(scratch.root().join("data"))[0])),
         ("the packs", |scratch| fs::rename(scratch.root().join("data"), scratch.root().join("away")).unwrap()),
     ];
     for (what, damage) in damage {
@@ -138,13 +139,6 @@ fn a_doubt_stops_it_before_anything_goes() {
         assert!(result.is_err(), "{what}: {result:?}");
         assert_eq!(files(scratch.root()).len(), count, "{what}: nothing is gone, and nothing is left over");
     }
-}
-
-fn flip(path: &PathBuf) {
-    let mut bytes = fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(path, bytes).unwrap();
 }
 
 #[test]

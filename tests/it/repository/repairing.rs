@@ -6,6 +6,7 @@ use lightkeep::repository::*;
 
 use super::damage::files;
 use super::support::*;
+use crate::support::repositories::flip_a_bit;
 
 /// Two snapshots that share nothing, each with data and trees in packs of its own.
 pub(crate) fn two() -> (Scratch, [(RecordId, Vec<String>); 2]) {
@@ -19,13 +20,6 @@ pub(crate) fn two() -> (Scratch, [(RecordId, Vec<String>); 2]) {
     let both = [save(1), save(2)];
     drop(repository);
     (scratch, both)
-}
-
-pub(crate) fn flip(path: &Path) {
-    let mut bytes = fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(path, bytes).unwrap();
 }
 
 fn gone(path: &Path) {
@@ -66,7 +60,7 @@ pub(crate) fn packs_of_second(scratch: &Scratch) -> [PathBuf; 2] {
 fn each_kind_of_file_is_named_when_it_is_damaged_or_gone() {
     let second_record =
         |scratch: &Scratch, both: &[(RecordId, Vec<String>); 2]| scratch.root().join("snapshots").join(both[1].0.to_string());
-    for (how, damage) in [("flipped", flip as fn(&Path)), ("gone", gone)] {
+    for (how, damage) in [("flipped", flip_a_bit as fn(&Path)), ("gone", gone)] {
         for kind in ["data", "trees", "index", "record"] {
             let (scratch, both) = two();
             let path = match kind {
@@ -116,7 +110,7 @@ fn small_files(scratch: &Scratch) -> [(&'static str, PathBuf); 2] {
 
 #[test]
 fn without_key_or_config_there_is_a_clear_word_and_nothing_is_touched() {
-    for (how, damage) in [("flipped", flip as fn(&Path)), ("gone", gone), ("empty", empty)] {
+    for (how, damage) in [("flipped", flip_a_bit as fn(&Path)), ("gone", gone), ("empty", empty)] {
         for number in 0..2 {
             let (scratch, _) = two();
             let (kind, path) = &small_files(&scratch)[number];
@@ -139,7 +133,7 @@ fn without_key_or_config_there_is_a_clear_word_and_nothing_is_touched() {
 
 #[test]
 fn a_lost_config_is_written_anew_by_a_repair() {
-    for (how, damage) in [("flipped", flip as fn(&Path)), ("gone", gone), ("empty", empty)] {
+    for (how, damage) in [("flipped", flip_a_bit as fn(&Path)), ("gone", gone), ("empty", empty)] {
         let (scratch, both) = two();
         damage(&scratch.root().join("config"));
         let damaged = Repository::open_for_repair(&scratch.root(), &secret(), now(), HOST).unwrap();
@@ -158,7 +152,7 @@ fn a_lost_config_is_written_anew_by_a_repair() {
 
 #[test]
 fn a_lost_key_is_written_anew_while_somebody_still_has_it() {
-    for (how, damage) in [("flipped", flip as fn(&Path)), ("gone", gone), ("empty", empty)] {
+    for (how, damage) in [("flipped", flip_a_bit as fn(&Path)), ("gone", gone), ("empty", empty)] {
         let (scratch, both) = two();
         let repositories = Repositories::new(secret(), std::num::NonZeroUsize::MIN);
         let open = repositories.get_or_open(&scratch.root()).unwrap();
@@ -258,7 +252,7 @@ fn the_good_content_of_a_damaged_pack_is_saved_and_the_rest_comes_back_from_the_
     let state = describe(&scratch.source(), true);
     drop(repository);
     let pack = files(scratch.root().join("data")).pop().unwrap();
-    flip(&pack);
+    flip_a_bit(&pack);
     let damaged = Repository::open_damaged(&scratch.root(), &secret()).unwrap();
     let (repaired, losses) = repair(&damaged);
     assert!(repaired.blobs_saved >= 2, "{repaired:?}");

@@ -8,8 +8,9 @@ use std::path::Path;
 use lightkeep::repository::*;
 
 use super::damage::files;
-use super::repairing::{flip, repair, restores, two};
+use super::repairing::{repair, restores, two};
 use super::support::*;
+use crate::support::repositories::flip_a_bit;
 
 /// A server that has the repository open.
 fn server(scratch: &Scratch) -> Repositories {
@@ -68,7 +69,7 @@ fn a_password_that_was_taken_away_does_not_come_back() {
     let added = files(scratch.root().join("keys")).into_iter().find(|key| !before.contains(key)).unwrap();
     scratch.restic(&["key", "passwd", "--new-password-file", new.to_str().unwrap()]);
     // One of the keys that are left is damaged; it is not the one that the server was let in by.
-    flip(&added);
+    flip_a_bit(&added);
     let before = files(scratch.root());
     assert!(matches!(repositories.open_for_repair(&scratch.root(), now(), HOST), Err(Error::Damaged { .. })));
     assert_eq!(files(scratch.root()), before);

@@ -10,3 +10,4 @@ pub(crate) mod process;
 pub(crate) mod repositories;
 pub(crate) mod rest;
 pub(crate) mod tools;
+pub(crate) mod webhooks;

@@ -7,7 +7,7 @@ use crate::domain::page::{PageKey, PageRequest, TimeKey};
 use crate::domain::validate::Violations;
 use crate::proto::v1;
 use crate::service::Error;
-use crate::service::alerts::{NewSilence, SeenAlert, TestResult};
+use crate::service::alerts::{NewSilence, SeenAlert, TestResult, labels_of};
 use crate::store::alerts::AlertFilter;
 use crate::store::entity::silence;
 
@@ -148,16 +148,17 @@ pub(in crate::api::grpc) fn to_proto(alert: SeenAlert) -> v1::Alert {
     }
 }
 
-pub(in crate::api::grpc) fn silence_to_proto(row: silence::Model) -> v1::Silence {
-    v1::Silence {
+pub(in crate::api::grpc) fn silence_to_proto(row: silence::Model) -> Result<v1::Silence, Error> {
+    let labels = labels_of(&row)?.into_iter().collect();
+    Ok(v1::Silence {
         silence_id: row.silence_id.to_string(),
         rule: row.rule.unwrap_or_default(),
-        labels: serde_json::from_str(&row.labels).unwrap_or_default(),
+        labels,
         until: Some(timestamp(row.until_at)),
         reason: row.reason,
         created_by: row.created_by,
         created_at: Some(timestamp(row.created_at)),
-    }
+    })
 }
 
 pub(in crate::api::grpc) fn rule_to_proto(rule: RuleInForce) -> v1::AlertRule {

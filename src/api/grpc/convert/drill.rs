@@ -10,7 +10,7 @@ use crate::domain::page::{PageRequest, TimeKey};
 use crate::domain::validate::Violations;
 use crate::proto::v1;
 use crate::service::Error;
-use crate::service::drills::NewDrill;
+use crate::service::drills::{NewDrill, reasons_of, report_of};
 use crate::store::drills::DrillFilter;
 use crate::store::entity::drill::Model;
 
@@ -38,8 +38,7 @@ pub(in crate::api::grpc) fn parse_list(request: &v1::ListDrillsRequest) -> Resul
 }
 
 pub(in crate::api::grpc) fn to_proto(row: Model) -> Result<v1::Drill, Error> {
-    let unreadable = |error| Error::internal("read a drill", error);
-    let report: Option<DrillReport> = row.report.as_deref().map(serde_json::from_str).transpose().map_err(unreadable)?;
+    let (report, reasons) = (report_of(&row)?, reasons_of(&row)?);
     let state = match row.state {
         DrillState::Running => v1::DrillState::Running,
         DrillState::Passed => v1::DrillState::Passed,
@@ -53,7 +52,7 @@ pub(in crate::api::grpc) fn to_proto(row: Model) -> Result<v1::Drill, Error> {
         checkpoint_id: row.checkpoint_id.map(|id| id.to_string()).unwrap_or_default(),
         operation_id: row.operation_id.map(|id| id.to_string()).unwrap_or_default(),
         state: state.into(),
-        reasons: serde_json::from_str(&row.reasons).map_err(unreadable)?,
+        reasons,
         created_at: Some(timestamp(row.created_at)),
         ended_at: row.ended_at.map(timestamp),
         ..v1::Drill::default()

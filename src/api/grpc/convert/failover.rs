@@ -12,7 +12,7 @@ use crate::domain::validate::Violations;
 use crate::proto::v1;
 use crate::service::Error;
 use crate::service::failover_plan::{FailoverPlan, Site};
-use crate::service::failovers::NewFailover;
+use crate::service::failovers::{NewFailover, members_of, steps_of};
 use crate::store::entity::failover::Model;
 
 /// What to do when one is asked for.
@@ -66,9 +66,7 @@ pub(in crate::api::grpc) fn planned(plan: FailoverPlan, steps: Vec<String>) -> v
 }
 
 pub(in crate::api::grpc) fn to_proto(row: Model) -> Result<v1::Failover, Error> {
-    let unreadable = |error| Error::internal("read a failover", error);
-    let members: Vec<Member> = serde_json::from_str(&row.plan).map_err(unreadable)?;
-    let steps: Vec<Step> = serde_json::from_str(&row.report).map_err(unreadable)?;
+    let (members, steps) = (members_of(&row)?, steps_of(&row)?);
     let kind = match row.kind {
         FailoverKind::Failover => v1::FailoverKind::Failover,
         FailoverKind::Failback => v1::FailoverKind::Failback,
