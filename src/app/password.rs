@@ -84,7 +84,7 @@ fn read_or_create(storage: &Path) -> anyhow::Result<(Secret, Origin)> {
     }
     let mut random = Zeroizing::new([0_u8; 32]);
     getrandom::fill(random.as_mut_slice()).map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
-    let password = random.iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"));
+    let password = hex::encode(random.as_slice());
     // The newline is for people; restic strips it too.
     let text = Zeroizing::new(format!("{password}\n"));
     let kept = key_file::create(&path, &text).with_context(|| format!("cannot keep the repository password: {}", path.display()))?;

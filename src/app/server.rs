@@ -272,7 +272,6 @@ pub(super) async fn bare_services(config: &Config, storage: &Path, clock: Arc<dy
             health_check_interval: Duration::from_secs(config.replication_health_check_interval_seconds.into()),
             addresses: AddressRules { allow_http: config.replication_allow_http, forbid_private: config.replication_forbid_private },
             roots: config.replication_roots.clone(),
-            event_retention: Duration::from_secs(u64::from(config.monitoring.event_retention_days) * 24 * 3600),
         },
         monitoring: MonitoringSettings {
             is_enabled: config.monitoring.metrics_enabled,
@@ -282,11 +281,7 @@ pub(super) async fn bare_services(config: &Config, storage: &Path, clock: Arc<dy
             events_enabled: config.monitoring.event_logging_enabled,
             event_retention: Duration::from_secs(u64::from(config.monitoring.event_retention_days) * 24 * 3600),
         },
-        alerts: AlertSettings {
-            is_enabled: config.monitoring.metrics_enabled && config.alerts.is_enabled,
-            retention: Duration::from_secs(u64::from(config.monitoring.event_retention_days) * 24 * 3600),
-            ..config.alerts.clone()
-        },
+        alerts: AlertSettings { is_enabled: config.monitoring.metrics_enabled && config.alerts.is_enabled, ..config.alerts.clone() },
     };
     let telemetry = TelemetrySettings {
         instance_name: config.instance_name.clone(),

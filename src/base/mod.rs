@@ -10,3 +10,4 @@ pub mod secret;
 pub mod tap;
 pub mod timestamp;
 pub mod trace;
+pub mod uri;

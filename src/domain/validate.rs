@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The longest reason that somebody gives for what he does, bytes.
+pub const MAX_REASON_BYTES: usize = 1000;
+
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {

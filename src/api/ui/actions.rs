@@ -6,20 +6,18 @@ use http::StatusCode;
 
 use super::failure::Failure;
 use super::visit::graph_id;
-use super::words::encoded;
 use super::{Features, HOME};
+use crate::base::uri::encoded;
 use crate::domain::caller::Caller;
 use crate::domain::graph_id::GraphId;
 use crate::domain::tag::Tags;
+use crate::domain::validate::MAX_REASON_BYTES;
 use crate::domain::verification::VerificationLevel;
 use crate::service::drills::NewDrill;
 use crate::service::pins::NewHold;
 use crate::service::snapshots::NewSnapshot;
 use crate::service::verifications::NewVerification;
 use crate::service::{Error, Services};
-
-/// The longest reason, bytes: as the API has it.
-const MAX_REASON_BYTES: usize = 1000;
 
 /// Something that is to be done.
 #[derive(Debug, Clone)]

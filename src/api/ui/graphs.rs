@@ -10,8 +10,8 @@ use super::live::overviews;
 use super::marks::{Bytes, Count, Length, Mark, Moment, protection};
 use super::page::{Page, render};
 use super::visit::{ROWS, Visit};
-use super::words::encoded;
 use crate::base::timestamp::Timestamp;
+use crate::base::uri::encoded;
 use crate::domain::health::HealthStatus;
 use crate::service::overview::{Counts, GraphOverview};
 

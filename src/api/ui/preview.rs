@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::marks::{Bytes, Count, Length};
 use super::page::{Page, render};
 use super::visit::{Visit, graph_id};
-use super::words::encoded;
+use crate::base::uri::encoded;
 use crate::domain::graph_id::GraphId;
 use crate::service::restore_plan::RestorePlan;
 use crate::service::restores::NewRestore;

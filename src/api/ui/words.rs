@@ -1,18 +1,8 @@
-//! Numbers and times as people read them, and text as paths carry it.
-
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+//! Numbers and times as people read them.
 
 use crate::base::timestamp::Timestamp;
 
-/// What stands for itself in a path or a query.
-const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-
-/// A text as a part of a path or of a query.
-pub(super) fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, &KEPT).to_string()
-}
 
 /// A number of bytes in three or four digits: `1.23 MiB`.
 pub(super) fn size(bytes: i64) -> String {
@@ -135,6 +125,5 @@ mod tests {
     #[test]
     fn thousands_stand_apart() {
         assert_eq!([0, 999, -1000, 1_234_567].map(count), ["0", "999", "-1\u{202f}000", "1\u{202f}234\u{202f}567"]);
-        assert_eq!(encoded("知 a/b@c"), "%E7%9F%A5%20a%2Fb%40c");
     }
 }

@@ -1,7 +1,6 @@
 //! Alerts: their rules, which are tables of the TOML file, and who is told.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::sources::Sources;
 use super::table;
@@ -12,13 +11,7 @@ use crate::service::alerts::{AlertSettings, MailSettings, WebhookSettings};
 pub(super) fn alerts(sources: &mut Sources<'_>) -> AlertSettings {
     let is_enabled = sources.read(&table::ALERTS_ENABLED).unwrap_or(false);
     let (url, secret) = (sources.read(&table::ALERT_WEBHOOK_URL), sources.read(&table::ALERT_WEBHOOK_SECRET));
-    AlertSettings {
-        is_enabled,
-        rules: rules(sources),
-        webhook: url.map(|url| WebhookSettings { url, secret }),
-        mail: mail(sources),
-        retention: Duration::ZERO,
-    }
+    AlertSettings { is_enabled, rules: rules(sources), webhook: url.map(|url| WebhookSettings { url, secret }), mail: mail(sources) }
 }
 
 fn mail(sources: &mut Sources<'_>) -> Option<MailSettings> {

@@ -152,7 +152,7 @@ pub struct Config {
     pub failover_server_timeout_seconds: u32,
     /// What is measured, kept and told.
     pub monitoring: MonitoringConfig,
-    /// What is looked for in the metrics, and who is told; how long alerts are kept is not in it.
+    /// What is looked for in the metrics, and who is told.
     pub alerts: AlertSettings,
 }
 

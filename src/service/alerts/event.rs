@@ -1,18 +1,15 @@
 //! What is told of an alert: a CloudEvent, in its structured JSON form. A mail is made of the same.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use super::super::error::Error;
 use super::rules::from_json;
 use crate::base::ids::NotificationId;
 use crate::base::timestamp::Timestamp;
+use crate::base::uri::encoded;
 use crate::domain::alert::{NotificationEvent, SeriesLabels};
 use crate::domain::graph_id::GraphId;
 use crate::store::entity::alert::Model;
-
-/// What a segment of a URI does not have as it is.
-const ODD: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A CloudEvent, version 1.0.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -95,7 +92,7 @@ impl CloudEvent {
             specversion: "1.0".to_owned(),
             id: id.to_string(),
             // A reference to a URI: the name of an instance may be anything.
-            source: format!("/lightkeep/{}", utf8_percent_encode(&data.instance, ODD)),
+            source: format!("/lightkeep/{}", encoded(&data.instance)),
             event_type: format!("lightkeep.alert.{event}"),
             subject: data.rule.clone(),
             time: now.to_string(),

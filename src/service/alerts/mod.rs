@@ -8,8 +8,6 @@ mod mail;
 mod rules;
 mod silencing;
 
-use std::time::Duration;
-
 use lettre::message::{Mailbox, Mailboxes};
 
 pub use acknowledging::SeenAlert;
@@ -34,8 +32,6 @@ pub struct AlertSettings {
     pub webhook: Option<WebhookSettings>,
     /// Where alerts are mailed.
     pub mail: Option<MailSettings>,
-    /// How long alerts are kept when they are over.
-    pub retention: Duration,
 }
 
 /// Where alerts are posted.
@@ -71,7 +67,7 @@ impl Services {
     /// # Errors
     /// The database's.
     pub async fn forget_alerts(&self) -> Result<(), Error> {
-        let before = self.now().minus(self.settings().alerts.retention);
+        let before = self.now().minus(self.settings().monitoring.event_retention);
         alerts::delete_resolved_before(self.store().read(), before).await?;
         Ok(silences::delete_ended_before(self.store().read(), before).await?)
     }

@@ -50,7 +50,7 @@ pub struct MonitoringSettings {
     pub series_limit: u64,
     /// Whether events are written.
     pub events_enabled: bool,
-    /// How long they are kept.
+    /// How long they are kept, and those of targets, and alerts that are over.
     pub event_retention: Duration,
 }
 

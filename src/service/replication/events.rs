@@ -59,7 +59,7 @@ impl Services {
     /// # Errors
     /// The database's.
     pub async fn forget_replication_events(&self) -> Result<(), Error> {
-        let before = self.now().minus(self.settings().replication.event_retention);
+        let before = self.now().minus(self.settings().monitoring.event_retention);
         Ok(target_events::delete_before(self.store().read(), before).await?)
     }
 }

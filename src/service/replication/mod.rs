@@ -49,6 +49,4 @@ pub struct ReplicationSettings {
     pub addresses: AddressRules,
     /// Directories that targets on disks must lie in, resolved.
     pub roots: Vec<PathBuf>,
-    /// How long events are kept.
-    pub event_retention: Duration,
 }

@@ -4,15 +4,12 @@ use super::{all_there, instant, page, request_id, timestamp};
 use crate::domain::graph_id::GraphId;
 use crate::domain::page::{GraphTimeKey, PageRequest};
 use crate::domain::retention::RetentionVerdict;
-use crate::domain::validate::Violations;
+use crate::domain::validate::{MAX_REASON_BYTES, Violations};
 use crate::proto::v1;
 use crate::service::Error;
 use crate::service::cleanup::{Judged, Preview};
 use crate::service::holds::Release;
 use crate::service::pins::NewHold;
-
-/// The longest reason, bytes.
-const MAX_REASON_BYTES: usize = 1000;
 
 pub(in crate::api::grpc) fn parse_pin(request: v1::PinSnapshotRequest) -> Result<NewHold, Error> {
     let v1::PinSnapshotRequest { graph_id, snapshot_id, reason, until, request_id } = request;
