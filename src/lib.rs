@@ -2,7 +2,8 @@
 //! floor 2 never meet. `tests/it/architecture.rs` proves it.
 //!
 //! ```text
-//! 6  app                                                wiring
+//! 7  app                                                wiring
+//! 6  cli                                                the command line: a client of a running server
 //! 5  api                                                transport: gRPC, REST
 //! 4  jobs                                               loops, leases
 //! 3  service                                            use-cases
@@ -14,6 +15,7 @@
 pub mod api;
 pub mod app;
 pub mod base;
+pub mod cli;
 pub mod domain;
 pub mod jobs;
 pub mod lightrag;

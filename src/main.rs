@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use lightkeep::app;
+use clap::{CommandFactory as _, Parser as _};
+use lightkeep::app::{self, args::Args};
 
 fn main() -> ExitCode {
-    app::main(&app::args::Args::parse())
+    // Where a shell asks what may follow, it is answered and the program ends here.
+    clap_complete::CompleteEnv::with_factory(Args::command).complete();
+    app::main(&Args::parse())
 }

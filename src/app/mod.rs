@@ -3,11 +3,14 @@
 mod adopt;
 mod allocator;
 pub mod args;
+mod completions;
 pub mod config;
+mod import_legacy;
 pub mod instance_lock;
 mod key_file;
 pub mod password;
 mod quickstart;
+pub mod reference;
 mod secret_keys;
 pub mod server;
 mod signals;
@@ -22,12 +25,13 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-use self::args::{Args, Command};
+use self::args::{Args, Command, ReferenceCommand, ServerCommand};
 use self::config::{Config, LogFormat};
 use self::server::{Listeners, Server};
 use self::signals::Signals;
 use crate::base::clock::SystemClock;
 use crate::base::ids::IdSource;
+use crate::cli;
 use crate::store::{self, Store};
 use crate::telemetry::{self, Tracing};
 
@@ -36,6 +40,27 @@ const EXIT_CONFIGURATION: u8 = 2;
 
 /// Runs the program to its end.
 pub fn main(args: &Args) -> ExitCode {
+    match &args.command {
+        Command::Server(command) => with_configuration(args, command),
+        Command::Client(command) => cli::main(command.clone()),
+        Command::Completions { shell } => told(completions::print(*shell)),
+        Command::Reference(ReferenceCommand::Documents { directory }) => told(reference::write(directory)),
+        Command::Reference(ReferenceCommand::Man { directory }) => told(reference::write_man_pages(directory)),
+    }
+}
+
+/// The exit code of what is over at once.
+fn told(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lightkeep: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn with_configuration(args: &Args, command: &ServerCommand) -> ExitCode {
     allocator::settle();
     let config = match load(args) {
         Ok(config) => config,
@@ -63,7 +88,7 @@ pub fn main(args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = runtime.block_on(run(args, config));
+    let result = runtime.block_on(run(command, config));
     tracing.shut_down();
     // A blocking task that does not end must not keep a process alive that was told to go.
     runtime.shutdown_background();
@@ -72,7 +97,7 @@ pub fn main(args: &Args) -> ExitCode {
         Err(error) => {
             eprintln!("{error:#}");
             let refused = error.downcast_ref::<store::Error>().is_some_and(|error| matches!(error, store::Error::SchemaTooNew { .. }));
-            if refused { ExitCode::from(EXIT_CONFIGURATION) } else { ExitCode::FAILURE }
+            if refused || error.is::<import_legacy::Misuse>() { ExitCode::from(EXIT_CONFIGURATION) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -100,13 +125,14 @@ fn log(config: &Config) -> Result<Tracing, telemetry::Error> {
     Ok(tracing)
 }
 
-async fn run(args: &Args, config: Config) -> anyhow::Result<()> {
-    match &args.command {
-        Command::Serve(_) => serve(config).await,
-        Command::Quickstart(quickstart) => quickstart::run(config, quickstart.once).await,
-        Command::Migrate(_) => migrate(&config).await,
-        Command::Adopt(arguments) => adopt::run(config, &arguments.graphs).await,
-        Command::RotateSecretsKey(_) => secret_keys::rotate(config).await,
+async fn run(command: &ServerCommand, config: Config) -> anyhow::Result<()> {
+    match command {
+        ServerCommand::Serve(_) => serve(config).await,
+        ServerCommand::Quickstart(quickstart) => quickstart::run(config, quickstart.once).await,
+        ServerCommand::Migrate(_) => migrate(&config).await,
+        ServerCommand::Adopt(arguments) => adopt::run(config, &arguments.graphs).await,
+        ServerCommand::ImportLegacy(arguments) => import_legacy::run(config, arguments).await,
+        ServerCommand::RotateSecretsKey(_) => secret_keys::rotate(config).await,
     }
 }
 

@@ -308,8 +308,8 @@ async fn password(config: &Config, storage: &Path, store: &Store) -> anyhow::Res
     }
     let (password, origin) = repository_password(&config.password, storage)?;
     if origin == Origin::Created {
-        let advice = "made a password for the repositories: keep a copy elsewhere, without it no backup can be read";
-        tracing::warn!(path = %key_file.display(), advice);
+        let path = key_file.display();
+        tracing::warn!(%path, "made a password for the repositories: keep a copy elsewhere, without it no backup can be read");
     }
     Ok(password)
 }

@@ -11,3 +11,4 @@ pub mod tap;
 pub mod timestamp;
 pub mod trace;
 pub mod uri;
+pub mod words;

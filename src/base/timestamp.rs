@@ -1,6 +1,7 @@
 //! Instants in UTC.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// An instant: microseconds since 1970-01-01T00:00:00 UTC, the precision of the database.
@@ -59,6 +60,20 @@ impl fmt::Display for Timestamp {
     }
 }
 
+impl FromStr for Timestamp {
+    type Err = NotAnInstant;
+
+    /// From RFC 3339; what is finer than a microsecond is cut off.
+    fn from_str(text: &str) -> Result<Self, NotAnInstant> {
+        text.parse::<jiff::Timestamp>().map(|instant| Self(instant.as_microsecond())).map_err(|_| NotAnInstant)
+    }
+}
+
+/// A text that is no instant in RFC 3339.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an instant, such as 2026-11-30T12:00:00Z")]
+pub struct NotAnInstant;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +84,7 @@ mod tests {
         assert_eq!(instant.to_string(), "2014-12-22T13:59:59.00012Z");
         assert_eq!(instant.for_file_name(), "20141222T135959.000120Z");
         assert_eq!(Timestamp::from_micros(0).for_file_name(), "19700101T000000.000000Z");
+        assert_eq!(instant.to_string().parse(), Ok(instant));
+        assert_eq!("2014-12-22".parse::<Timestamp>(), Err(NotAnInstant));
     }
 }

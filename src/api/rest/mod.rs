@@ -11,6 +11,7 @@ mod request;
 mod routes;
 mod status;
 mod template;
+mod text;
 
 use std::sync::{Arc, OnceLock};
 
@@ -28,7 +29,9 @@ use self::dialect::Dialect;
 use self::routes::{BodyRule, Found, Route, Routes};
 use self::status::{Refusal, json_bytes, json_response};
 pub(in crate::api) use self::status::{error_answer, http_status};
+pub use self::text::{JsonText, UnknownMessage};
 use super::door::GrpcService;
+use super::origin::comes_from_elsewhere;
 
 /// The longest body that is read.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -150,6 +153,15 @@ impl Shim {
             parts.headers.remove(header::RANGE);
         }
         let headers = call::passed_on(&parts.headers);
+        // Where a key is needed no browser sends it for another site. Answers to reads are kept from other sites by browsers themselves.
+        let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+        if !self.openapi.needs_key
+            && !is_read
+            && let Some(why) = comes_from_elsewhere(&parts.headers)
+        {
+            let detail = format!("this was sent by a page of another site, nothing was done: {why}");
+            return self.refuse(&headers, Refusal::new(StatusCode::FORBIDDEN, Code::PermissionDenied, "CROSS_SITE", detail)).await;
+        }
         let path = parts.uri.path();
         let found = match self.find(&parts.method, path) {
             Ok(found) => found,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use askama::filters::HtmlSafe;
 
-use super::words::{self, instant};
 use crate::base::timestamp::Timestamp;
+use crate::base::words::{self, instant};
 
 const WIDTH: f64 = 320.0;
 const HEIGHT: f64 = 84.0;

@@ -8,9 +8,9 @@ use super::failure::Failure;
 use super::marks::{Length, Mark, Moment, Tone, mark};
 use super::page::{Page, render};
 use super::visit::Visit;
-use super::words::many;
 use crate::base::timestamp::Timestamp;
 use crate::base::uri::encoded;
+use crate::base::words::many;
 use crate::domain::checkpoint::CheckpointState;
 use crate::service::checkpoints::Checkpoint;
 

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use axum::extract::Form;
 use axum::extract::rejection::FormRejection;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 
 use super::Ui;
 use super::failure::Failure;
 use super::session::Session;
+use crate::api::origin::comes_from_elsewhere;
 
 /// The fields of a form.
 pub(super) type Fields = HashMap<String, String>;
@@ -36,42 +37,4 @@ pub(super) fn own_form(
         return Err(Failure::new(StatusCode::FORBIDDEN, message));
     }
     Ok(fields)
-}
-
-/// What speaks for a request from another site. A browser always says one of the two; other programs need the token anyway.
-fn comes_from_elsewhere(headers: &HeaderMap) -> Option<String> {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("unreadable"));
-    if let Some(site) = text("sec-fetch-site").filter(|site| !matches!(*site, "same-origin" | "none")) {
-        return Some(format!("Sec-Fetch-Site is {site}"));
-    }
-    let origin = text(header::ORIGIN.as_str())?;
-    let host = origin.split_once("://").map_or("", |(_, host)| host);
-    let is_ours = |name: &str| text(name).is_some_and(|own| own.eq_ignore_ascii_case(host));
-    let is_ours = !host.is_empty() && (is_ours("host") || is_ours("x-forwarded-host"));
-    (!is_ours).then(|| format!("Origin is {origin}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use http::{HeaderName, HeaderValue};
-
-    use super::*;
-
-    #[test]
-    fn only_our_own_pages_send_forms() {
-        let elsewhere = |pairs: &[(&'static str, &'static str)]| {
-            let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-            comes_from_elsewhere(&pairs.collect()).is_some()
-        };
-        let host = ("host", "backup.example:9621");
-        assert!(!elsewhere(&[host]));
-        assert!(!elsewhere(&[host, ("origin", "http://backup.example:9621"), ("sec-fetch-site", "same-origin")]));
-        assert!(!elsewhere(&[("host", "inside:1"), ("x-forwarded-host", "out.example"), ("origin", "https://out.example")]));
-        assert!(elsewhere(&[host, ("origin", "http://evil.example")]));
-        assert!(elsewhere(&[host, ("origin", "null")]));
-        assert!(elsewhere(&[host, ("sec-fetch-site", "cross-site")]));
-        assert!(elsewhere(&[host, ("sec-fetch-site", "same-site")]));
-        // HTTP/2 has no `host` header.
-        assert!(elsewhere(&[("origin", "http://backup.example:9621")]));
-    }
 }

@@ -17,7 +17,7 @@ use super::Ui;
 use super::failure::Failure;
 use super::session::Session;
 use super::visit::Visit;
-use super::words::progress;
+use crate::base::words::progress;
 use crate::service::Error;
 use crate::service::overview::{Counts, GraphOverview};
 use crate::store::entity::operation;

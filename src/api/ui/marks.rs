@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use askama::filters::HtmlSafe;
 
-use super::words;
 use crate::base::timestamp::Timestamp;
+use crate::base::words;
 use crate::domain::checkpoint::CheckpointState;
 use crate::domain::drill::DrillState;
 use crate::domain::failover::{FailoverState, StepOutcome};

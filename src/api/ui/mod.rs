@@ -30,7 +30,6 @@ mod static_files;
 mod targets;
 mod timeline;
 mod visit;
-mod words;
 
 use std::sync::Arc;
 

@@ -8,9 +8,9 @@ use super::failure::Failure;
 use super::marks::{Mark, Moment, Tone, mark};
 use super::page::{Page, render};
 use super::visit::Visit;
-use super::words::length;
 use crate::base::timestamp::Timestamp;
 use crate::base::uri::encoded;
+use crate::base::words::length;
 use crate::store::entity::schedule::Model;
 
 /// How many of the next times are shown.

@@ -5,8 +5,8 @@ use std::fmt;
 use askama::filters::HtmlSafe;
 
 use super::marks::{Mark, Tone, mark};
-use super::words::{instant, many};
 use crate::base::timestamp::Timestamp;
+use crate::base::words::{instant, many};
 use crate::domain::finding::Consistency;
 use crate::domain::snapshot::SnapshotStatus;
 use crate::store::entity::snapshot::Model;

@@ -22,7 +22,7 @@ pub struct PostgresUrl(String);
 
 impl DatabaseUrl {
     /// Reads a URL in SQLAlchemy's form or in ours. The error is the rest of a sentence and shows no value: it may hold a password.
-    pub(super) fn parse(text: &str, working_dir: &Path) -> Result<Self, String> {
+    pub(in crate::app) fn parse(text: &str, working_dir: &Path) -> Result<Self, String> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(format!("is no database URL: {FORMS}"));
         };

@@ -10,7 +10,7 @@ mod parse;
 mod paths;
 mod problems;
 mod sources;
-mod table;
+pub(super) mod table;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +27,7 @@ pub use monitoring::{LogFormat, MonitoringConfig};
 pub use problems::Problems;
 use sources::Sources;
 
-use super::args::{Args, Command};
+use super::args::{Args, Command, ServerCommand};
 use crate::base::secret::Secret;
 use crate::domain::hook::Hooks;
 use crate::domain::peer::PeerKey;
@@ -310,7 +310,7 @@ fn named_roots(sources: &mut Sources<'_>, args: &Args, names: &table::Names, wor
     let found = sources.find(names, true)?;
     let mut roots = Vec::new();
     for path in found.values.iter().map(|value| Path::new(value.trim())).filter(|path| !path.as_os_str().is_empty()) {
-        if matches!(args.command, Command::Quickstart(_)) {
+        if matches!(args.command, Command::Server(ServerCommand::Quickstart(_))) {
             roots.push(paths::resolved(path, working_dir));
             continue;
         }

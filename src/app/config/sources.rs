@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::problems::Problems;
-use super::table::{ALL, Names, Setting};
+use super::table::{ALL, CLIENT_VARIABLES, Names, Setting};
 use crate::app::args::Args;
 
 /// Our own variables that are no settings.
@@ -66,14 +66,14 @@ impl<'a> Sources<'a> {
 
     /// The value of a setting, or its default; a wrong one is reported and answered as `None`.
     pub(super) fn read<T>(&mut self, setting: &Setting<T>) -> Option<T> {
-        let (place, value) = match self.find(&setting.names, setting.default.is_empty()) {
+        let (place, value) = match self.find(&setting.names, setting.names.default.is_empty()) {
             Some(mut found) if found.values.len() == 1 => (found.place, found.values.remove(0)),
             Some(found) => {
                 self.problems.add(format!("{} must be a single value", found.place));
                 return None;
             }
-            None if setting.default.is_empty() => return None,
-            None => ("the default".to_owned(), setting.default.to_owned()),
+            None if setting.names.default.is_empty() => return None,
+            None => ("the default".to_owned(), setting.names.default.to_owned()),
         };
         match (setting.parse)(value.trim()) {
             Ok(value) => Some(value),
@@ -117,6 +117,7 @@ impl<'a> Sources<'a> {
 fn is_ours(variable: &str) -> bool {
     variable.starts_with("LIGHTKEEP_")
         && !NOT_SETTINGS.contains(&variable)
+        && !CLIENT_VARIABLES.iter().any(|(name, _)| *name == variable)
         && !NOT_SETTINGS_PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
 }
 

@@ -76,6 +76,8 @@ fn the_example_file_is_accepted_and_names_every_key() {
             load(&["lightkeep", "serve", "--config", name], &[], dir.path()).expect(name);
         }
     }
+    let config = |flags: &[&str]| format!("{:?}", load(flags, &[], dir.path()).expect("a configuration"));
+    assert_eq!(config(&["lightkeep", "serve", "--config", "some.toml"]), config(NO_FLAGS), "a value is not the default");
     let table: toml::Table = whole.parse().expect("TOML");
     for key in table::ALL.iter().map(|names| names.key).filter(|key| !key.is_empty() && *key != "backup.repository_password_command") {
         let (section, name) = key.split_once('.').expect("a dotted key");
@@ -105,6 +107,15 @@ fn each_bad_value_names_its_variable() {
     ] {
         assert_eq!(problem(&[(variable, value)]), format!("`{variable}` {wanted}"));
     }
+}
+
+#[test]
+fn the_variables_of_the_client_are_known_and_set_nothing() {
+    let dir = directory();
+    let given: Vec<_> = table::CLIENT_VARIABLES.iter().map(|(variable, _)| (*variable, "hunter2")).collect();
+    assert!(given.contains(&("LIGHTKEEP_ADDRESS", "hunter2")) && given.contains(&("LIGHTKEEP_CA_FILE", "hunter2")));
+    let config = |environment: &[(&str, &str)]| format!("{:?}", load(NO_FLAGS, environment, dir.path()).expect("a configuration"));
+    assert_eq!(config(&given), config(&[]));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::base::control::Control;
 use crate::base::ids::IdSource;
 use crate::domain::finding::{Consistency, Verdict};
 use crate::lightrag::audit::audit_directory;
-use crate::proto::v1;
+use lightkeep_client::v1;
 
 const GRAPH_ID: &str = "sample";
 
@@ -40,7 +40,7 @@ pub(super) async fn run(config: Config, once: bool) -> anyhow::Result<()> {
     let server = Server::start(config.clone(), bind(&config).await?, Arc::new(SystemClock), IdSource::Random).await?;
     println!("2. The server runs: http {}, grpc {}", server.http_addr(), server.grpc_addr());
 
-    let shown = show(&server, &Client::connect(server.grpc_addr(), api_key).await?, &workspace, &damaged).await;
+    let shown = show(&server, &Client::new(server.grpc_addr(), api_key).await?, &workspace, &damaged).await;
     match shown {
         Ok(snapshot_id) => print_next(&server, &storage, &workspace, &snapshot_id),
         Err(error) => {

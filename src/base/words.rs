@@ -1,11 +1,11 @@
 //! Numbers and times as people read them.
 
-use crate::base::timestamp::Timestamp;
+use super::timestamp::Timestamp;
 
 const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
 /// A number of bytes in three or four digits: `1.23 MiB`.
-pub(super) fn size(bytes: i64) -> String {
+pub fn size(bytes: i64) -> String {
     let (mut left, mut unit) = (bytes as f64, 0);
     while left.abs() >= 1023.5 && unit + 1 < UNITS.len() {
         left /= 1024.0;
@@ -22,12 +22,12 @@ pub(super) fn size(bytes: i64) -> String {
 }
 
 /// How far something is: `1.00 KiB of 4.00 KiB`; what is done alone where the total is not known.
-pub(super) fn progress(done: i64, total: i64) -> String {
+pub fn progress(done: i64, total: i64) -> String {
     if total > 0 { format!("{} of {}", size(done), size(total)) } else { size(done) }
 }
 
 /// A number with thin gaps between thousands: `12 345`.
-pub(super) fn count(number: i64) -> String {
+pub fn count(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let gaps = digits.len().saturating_sub(1) / 3;
     let mut text = String::with_capacity(digits.len() + gaps * 3 + 1);
@@ -44,7 +44,7 @@ pub(super) fn count(number: i64) -> String {
 }
 
 /// A length of time in its two largest units: `3 h 20 min`.
-pub(super) fn length(seconds: f64) -> String {
+pub fn length(seconds: f64) -> String {
     let units = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
     if seconds < 0.0005 {
         return "0 s".to_owned();
@@ -69,7 +69,7 @@ pub(super) fn length(seconds: f64) -> String {
 }
 
 /// An instant from here: `3 min ago`, `in 2 h`.
-pub(super) fn from_now(at: Timestamp, now: Timestamp) -> String {
+pub fn from_now(at: Timestamp, now: Timestamp) -> String {
     let seconds = (now.micros().saturating_sub(at.micros())) as f64 / 1e6;
     let length = |seconds: f64| length(seconds.round());
     match seconds {
@@ -80,21 +80,21 @@ pub(super) fn from_now(at: Timestamp, now: Timestamp) -> String {
 }
 
 /// An instant to the second: `2026-11-30 17:49:07 UTC`.
-pub(super) fn instant(at: Timestamp) -> String {
+pub fn instant(at: Timestamp) -> String {
     let text = at.to_string();
     let seconds = text.split(['.', 'Z']).next().unwrap_or_default();
     format!("{} UTC", seconds.replace('T', " "))
 }
 
 /// A word of ours with its first letter large, and gaps for low lines: `In progress`.
-pub(super) fn sentence(word: &str) -> String {
+pub fn sentence(word: &str) -> String {
     let mut letters = word.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}", letters.as_str().replace('_', " "))
 }
 
 /// How many of a noun: `1 graph`, `3 graphs`.
-pub(super) fn many(number: usize, noun: &str) -> String {
+pub fn many(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", count(i64::try_from(number).unwrap_or(i64::MAX)))
 }

@@ -1,0 +1,55 @@
+//! `lightkeep alert`.
+
+use clap::Subcommand;
+use lightkeep_client::v1;
+
+use super::connection::Session;
+use super::failure::Failure;
+use super::output::Column;
+
+const COLUMNS: &[Column] = &[
+    Column("ALERT", "alert_id"),
+    Column("SEVERITY", "severity"),
+    Column("STATE", "state"),
+    Column("SINCE", "started_at"),
+    Column("WHAT", "summary"),
+    Column("ACKNOWLEDGED", "acknowledged_by"),
+];
+
+/// What the rules have found.
+#[derive(Debug, Clone, Subcommand)]
+pub enum AlertCommand {
+    /// List the alerts that fire; with --all also those that are over.
+    List {
+        /// Also those that are over, and those that do not fire yet.
+        #[arg(long)]
+        all: bool,
+        /// How many at most; 0 for all.
+        #[arg(long, default_value_t = 50)]
+        limit: i32,
+    },
+    /// Say that you know of an alert: nobody is told any more that it fires.
+    Acknowledge {
+        /// Its id.
+        alert: String,
+        /// What is to be remembered with it.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        comment: String,
+    },
+}
+
+impl AlertCommand {
+    pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::List { all, limit } => {
+                let state = if all { v1::AlertState::Unspecified } else { v1::AlertState::Firing };
+                let page_size = if limit == 0 { 1000 } else { limit };
+                let request = v1::ListAlertsRequest { state: state.into(), page_size, ..Default::default() };
+                session.output.list(&session.some(request, limit).await?, COLUMNS, "nothing fires")
+            }
+            Self::Acknowledge { alert, comment } => {
+                session.output.item(&session.call(v1::AcknowledgeAlertRequest { alert_id: alert, comment, ..Default::default() }).await?)
+            }
+        }
+    }
+}
