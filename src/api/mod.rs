@@ -7,6 +7,7 @@ mod doors;
 pub mod grpc;
 pub mod metrics;
 mod metrics_page;
+mod origin;
 pub mod request_id;
 pub mod rest;
 mod serve;

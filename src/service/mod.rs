@@ -32,6 +32,7 @@ pub mod holds;
 pub mod hooks;
 pub mod idempotency;
 mod inputs;
+pub mod legacy;
 pub mod looking;
 mod lost_records;
 mod lower_errors;

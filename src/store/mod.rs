@@ -16,6 +16,7 @@ pub mod graphs;
 pub mod health_checks;
 pub mod idempotency_keys;
 pub mod leases;
+pub mod legacy;
 pub mod metric_history;
 pub mod notifications;
 pub mod operations;
@@ -116,6 +117,7 @@ impl Store {
     /// # Errors
     /// [`Error::SchemaTooNew`] when a newer program has been here.
     pub async fn migrate(&self) -> Result<(), Error> {
+        self.name_migration().await?;
         let known: Vec<String> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
         if let Ok(applied) = Migrator::get_migration_models(&self.connection).await
             && let Some(unknown) = applied.into_iter().find(|applied| !known.contains(&applied.version))
@@ -123,6 +125,17 @@ impl Store {
             return Err(Error::SchemaTooNew { migration: unknown.version });
         }
         Migrator::up(&self.connection, None).await.map_err(|source| Error::Query { operation: "migrate the database", source })
+    }
+
+    /// Early servers noted the eleventh migration under its file's name.
+    async fn name_migration(&self) -> Result<(), Error> {
+        let applied = Migrator::get_migration_models(&self.connection).await.unwrap_or_default();
+        if applied.iter().any(|applied| applied.version == "mod") {
+            let rename = "UPDATE seaql_migrations SET version = 'm20261130_000011_monitoring' WHERE version = 'mod'";
+            let renamed = self.connection.execute_unprepared(rename).await;
+            renamed.map_err(|source| Error::Query { operation: "name a migration", source })?;
+        }
+        Ok(())
     }
 
     /// Whether only one process uses the database.

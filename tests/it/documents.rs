@@ -1,30 +1,15 @@
-//! The documents have what the code has: every reason, RPC, rule of the audit and of alerts, kind of operation, setting and fail point.
+//! The documents have what the code has: every RPC, rule of the audit and of alerts, kind of operation, setting and fail point.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use lightkeep::domain::alert::{Rule as RuleOfAlerts, defaults};
 use lightkeep::domain::finding::Rule;
 use lightkeep::proto::FILE_DESCRIPTOR_SET;
-use prost_reflect::{DescriptorPool, DynamicMessage, Value};
+use prost_reflect::DescriptorPool;
 
-/// gRPC codes look like reasons; these two are both.
-const CODES: [&str; 13] = [
-    "ALREADY_EXISTS",
-    "DATA_LOSS",
-    "DEADLINE_EXCEEDED",
-    "FAILED_PRECONDITION",
-    "NOT_FOUND",
-    "OUT_OF_RANGE",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "ABORTED",
-    "CANCELLED",
-    "UNAVAILABLE",
-    "UNAUTHENTICATED",
-    "UNIMPLEMENTED",
-];
+use crate::reference::{code, quoted};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -34,110 +19,24 @@ fn document(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap()
 }
 
-/// The Rust code below a folder, without its unit tests.
-fn code(folder: &Path) -> String {
-    let mut text = String::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_stem().is_some_and(|name| name == "tests") {
-            continue;
-        }
-        if path.is_dir() {
-            text.push_str(&code(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text.push_str(fs::read_to_string(&path).unwrap().split("#[cfg(test)]").next().unwrap());
-        }
-    }
-    text
-}
-
-/// The words in double quotes that consist of these characters only.
-fn quoted(text: &str, is_part: fn(char) -> bool) -> BTreeSet<String> {
-    let between = text.split('"').filter(|word| !word.is_empty() && word.chars().all(is_part));
-    between.map(str::to_owned).collect()
-}
-
 /// The words in backticks of the lines that are rows of tables.
 fn named_in_tables(text: &str) -> BTreeSet<String> {
     let rows = text.lines().filter(|line| line.starts_with("| "));
     rows.flat_map(|row| row.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }
 
-/// All reasons that an answer or an operation can have.
-fn reasons() -> BTreeSet<String> {
-    let text = format!("{}{}", code(&root().join("src/service")), code(&root().join("src/api")));
-    let mut reasons = quoted(&text, |c| c.is_ascii_uppercase() || c == '_');
-    reasons.retain(|word| word.len() > 1 && (word.contains('_') || word == "INTERNAL") && !CODES.contains(&word.as_str()));
-    // Names of variables of the build, and of those that a drill's command and hooks are given, are no reasons.
-    for name in [
-        "CARGO_PKG_VERSION",
-        "WORKING_DIR",
-        "INPUT_DIR",
-        "LIGHTKEEP_DRILL_GRAPH_ID",
-        "LIGHTKEEP_DRILL_OPERATION_ID",
-        "LIGHTKEEP_FAILOVER_ID",
-        "LIGHTKEEP_GRAPH_IDS",
-        "LIGHTKEEP_HOOK_ACTION",
-        "LIGHTKEEP_HOOK_EVENT",
-        "LIGHTKEEP_HOOK_RUN",
-        "LIGHTKEEP_DRILL_COMMAND",
-        "LIGHTKEEP_HOOK_SECRET",
-        "LIGHTKEEP_REPOSITORY_PASSWORD_COMMAND",
-        "LIGHTRAG_API_KEY",
-        "LIGHTRAG_RECOVERY_DB_URL",
-    ] {
-        assert!(reasons.remove(name), "{name} is not there any more");
-    }
-    // What is not found has its kind in its reason.
-    let kinds = text.split("NotFound { kind: \"").skip(1).map(|rest| rest.split('"').next().unwrap());
-    reasons.extend(kinds.map(|kind| format!("{}_NOT_FOUND", kind.to_uppercase())));
-    reasons
-}
-
 fn missing<'a>(words: impl IntoIterator<Item = &'a String>, there: &BTreeSet<String>) -> Vec<&'a String> {
-    // A row may stand for several reasons: `BODY_*`.
-    let is_covered = |word: &str| there.iter().any(|row| row.strip_suffix('*').is_some_and(|start| word.starts_with(start)));
-    words.into_iter().filter(|word| !there.contains(*word) && !is_covered(word)).collect()
+    words.into_iter().filter(|word| !there.contains(*word)).collect()
 }
 
 #[test]
-fn every_reason_has_its_row_and_its_advice() {
-    let reasons = reasons();
-    assert!(reasons.len() > 50 && reasons.contains("GRAPH_NOT_FOUND") && reasons.contains("INTERNAL"), "{reasons:?}");
-    let (api, operations) = (document("docs/API.md"), document("docs/OPERATIONS.md"));
-    let (_, errors) = api.split_once("\n## Errors\n").unwrap();
-    assert_eq!(missing(&reasons, &named_in_tables(errors)), Vec::<&String>::new(), "have no row in docs/API.md");
-    let (_, runbook) = operations.split_once("\n## Runbook\n").unwrap();
-    assert_eq!(missing(&reasons, &named_in_tables(runbook)), Vec::<&String>::new(), "have no entry in docs/OPERATIONS.md");
-}
-
-#[test]
-fn every_rpc_has_its_row_and_its_section() {
+fn every_rpc_is_told_with_what_it_means() {
     let api = document("docs/API.md");
     let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).unwrap();
-    let http = pool.get_extension_by_name("google.api.http").unwrap();
-    let services: Vec<_> = pool.services().filter(|service| service.package_name() == "lightkeep.v1").collect();
-    let mut absent = vec![];
-    for rpc in services.iter().flat_map(|service| service.methods().collect::<Vec<_>>()) {
-        let options = rpc.options();
-        // What only peers call has no route.
-        if !options.has_extension(&http) {
-            if !api.contains(&format!("`{}`", rpc.name())) {
-                absent.push(rpc.full_name().to_owned());
-            }
-            continue;
-        }
-        let rule: DynamicMessage = options.get_extension(&http).as_message().unwrap().clone();
-        let path = |method: &str| match rule.get_field_by_name(method)?.as_ref() {
-            Value::String(path) if !path.is_empty() => Some(format!("{} {path}", method.to_uppercase())),
-            _ => None,
-        };
-        let route = ["get", "put", "post", "delete", "patch"].into_iter().find_map(path).unwrap().replace("/api/backup/backup", "B");
-        let row = format!("| {}/{} | `{route}` |", rpc.parent_service().name(), rpc.name());
-        if !api.contains(&row) || api.matches(rpc.name()).count() < 2 {
-            absent.push(row);
-        }
-    }
+    let services = pool.services().filter(|service| service.package_name() == "lightkeep.v1");
+    let rpcs = services.flat_map(|service| service.methods().map(|rpc| rpc.name().to_owned()).collect::<Vec<_>>());
+    let words: BTreeSet<&str> = api.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let absent: Vec<String> = rpcs.filter(|rpc| !words.contains(rpc.as_str())).collect();
     assert_eq!(absent, Vec::<String>::new());
 }
 

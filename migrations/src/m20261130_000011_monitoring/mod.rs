@@ -5,8 +5,14 @@ mod facts;
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, big_integer_null, double, integer, string, string_null, text};
 
-#[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
+
+/// The derived name would be the file's: `mod`.
+impl MigrationName for Migration {
+    fn name(&self) -> &'static str {
+        "m20261130_000011_monitoring"
+    }
+}
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
