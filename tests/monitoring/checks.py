@@ -193,14 +193,14 @@ def check_links():
 
 
 def check_commands():
-    """The paths and methods of the commands in the runbooks are those of docs/API.md and of the protos."""
+    """The paths and methods of the commands in the runbooks are those of docs/REFERENCE.md and of the protos."""
     text = RUNBOOKS.read_text()
     routes = []
-    for rpc, cell in re.findall(r"^\| (\S+) \| ((?:`[A-Z]+ /?\S+`.*)) \|$", (ROOT / "docs/API.md").read_text(), re.M):
+    for rpc, cell in re.findall(r"^\| (\S+) \| ((?:`[A-Z]+ /?\S+`.*)) \|$", (ROOT / "docs/REFERENCE.md").read_text(), re.M):
         method = ""
-        for named, path in re.findall(r"`(?:(GET|POST|PUT|PATCH|DELETE) )?(/[^`]*|B/[^`]*)`", cell):
+        for named, path in re.findall(r"`(?:(GET|POST|PUT|PATCH|DELETE) )?(/[^`]*)`", cell):
             method = named or method
-            parts = re.sub(r"^B/", "/api/backup/backup/", path).split("/")
+            parts = path.split("/")
             pattern = "/".join(".+" if part.endswith("=**}") else "[^/]+" if part.startswith("{") else re.escape(part) for part in parts)
             routes.append((rpc, method, re.compile(pattern)))
     proto = [path.read_text() for path in (ROOT / "proto/lightkeep/v1").glob("*.proto")]
@@ -224,7 +224,7 @@ def check_commands():
         path = roots[found[1] or "H"] + (found[2] or "")
         fitting = [rpc for rpc, allowed, pattern in routes if method == allowed and pattern.fullmatch(path)]
         if not fitting:
-            problem(f"docs/RUNBOOKS.md: {method} {path} is not in docs/API.md")
+            problem(f"docs/RUNBOOKS.md: {method} {path} is not in docs/REFERENCE.md")
             continue
         for parameter in re.findall(r"(\w+)=", found[3] or ""):
             if parameter not in requests.get(fitting[0], ""):
