@@ -32,7 +32,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The commit that a release is built of, or what `BUILD_COMMIT` says: where an image is built there is no `.git`. (`cargo run` gives the variable to the program too, which takes none that begins like its own.) Other builds do not tell, or each commit would build everything anew.
+/// The commit that a release is built of, or what `BUILD_COMMIT` says: where an image is built there is no `.git`. (`cargo run` gives the
+/// variable to the program too, which takes none that begins like its own.) Other builds do not tell, or each commit would build everything
+/// anew.
 #[expect(clippy::disallowed_methods, reason = "cargo tells a build script its profile by the environment")]
 fn commit() -> Result<String, Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-env-changed=BUILD_COMMIT");

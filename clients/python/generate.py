@@ -31,6 +31,8 @@ PACKAGE = "lightkeep_client"
 INTERNAL = "replica.proto"
 # These change nothing, or nothing more when they are repeated, though they are no GET and have no `request_id`.
 REPEATABLE = {"CancelOperation", "CheckRecoveryHealth", "CollectMetrics", "PreviewRetention"}
+# These answer when long work has ended, though they have no field `wait`.
+LONG_WORK = {"DeleteSnapshot", "DiffSnapshots", "VerifyReplica"}
 HEADER = '"""Generated from the protos of Lightkeep. Do not edit."""\n\n'
 
 
@@ -124,7 +126,7 @@ def call_of(method: MethodDescriptorProto, messages: dict[str, DescriptorProto],
     rule: Any = annotations_pb2.http  # its type is that of a plain field
     is_get = method.options.Extensions[rule].WhichOneof("pattern") == "get"
     repeatable = is_get or "request_id" in fields or method.name in REPEATABLE
-    made = f'Method("{path}", {types}, repeatable={repeatable})'
+    made = f'Method("{path}", {types}, repeatable={repeatable}, waits={method.name in LONG_WORK})'
     if method.server_streaming:
         return f"{prefix}Streaming[{types}]", f"streaming({made})"
     # A request_id says that it changes something: that is no list, though it may have pages.

@@ -76,6 +76,7 @@ fn page(code: &mut String, method: &MethodDescriptor, items: &FieldDescriptor) -
     let (request, answer) = (rust_type(&method.input()), rust_type(&method.output()));
     let Kind::Message(item) = items.kind() else { return Ok(()) };
     writeln!(code, "impl crate::call::Pages for {request} {{\n    type Item = {};", rust_type(&item))?;
+    writeln!(code, "    fn ask_for(&mut self, page_size: i32) {{ self.page_size = page_size; }}")?;
     writeln!(code, "    fn turn_to(&mut self, page_token: String) {{ self.page_token = page_token; }}")?;
     writeln!(code, "    fn take(answer: {answer}) -> (Vec<Self::Item>, String) {{ (answer.{}, answer.next_page_token) }}\n}}", items.name())
 }

@@ -20,6 +20,11 @@ use crate::service::operations::report;
 /// # Errors
 /// A server uses the storage; a repository cannot be opened or read. The others are adopted all the same.
 pub(super) async fn run(config: Config, only: &[String]) -> anyhow::Result<()> {
+    let storage = config.storage.display();
+    // Before anything is made: a wrong directory must not become a storage.
+    if !config.storage.is_dir() {
+        bail!("there is no storage, name it by `--storage` or load the server's settings: {storage}");
+    }
     let slots = config.max_parallel_operations;
     let (services, _locks) = server::services(&config, Arc::new(SystemClock), IdSource::Random).await?;
     let worker = services.tasks().spawn(Worker::new(services.clone(), slots).run());
@@ -27,9 +32,6 @@ pub(super) async fn run(config: Config, only: &[String]) -> anyhow::Result<()> {
         [] => services.find_repositories().await?,
         named => named.iter().map(|id| GraphId::parse(id).with_context(|| format!("no graph id: {id}"))).collect::<Result<_, _>>()?,
     };
-    if graphs.is_empty() {
-        println!("no repository in {}: put each into a directory there, named as its graph", config.storage.display());
-    }
     let mut failed = 0;
     for graph_id in &graphs {
         match adopt(&services, graph_id).await {
@@ -43,6 +45,9 @@ pub(super) async fn run(config: Config, only: &[String]) -> anyhow::Result<()> {
     services.stopping().cancel();
     worker.await.context("the worker died")?;
     services.store().clone().close().await?;
+    if graphs.is_empty() {
+        bail!("no repository in the storage, put each into a directory there, named as its graph: {storage}");
+    }
     if failed > 0 {
         bail!("{failed} of {} repositories could not be adopted", graphs.len());
     }

@@ -80,7 +80,10 @@ fn read_or_create(storage: &Path) -> anyhow::Result<(Secret, Origin)> {
     }
     // A new password would not open what is there: better to say what is lost than to begin anew beside it.
     if let Some(repository) = existing_repository(storage)? {
-        bail!("`{}` is missing but there are repositories, put it back or name their password: {repository}", path.display());
+        bail!(
+            "the storage holds `{repository}`, but no password file, put it back or set `LIGHTKEEP_REPOSITORY_PASSWORD_FILE`: {}",
+            path.display()
+        );
     }
     let mut random = Zeroizing::new([0_u8; 32]);
     getrandom::fill(random.as_mut_slice()).map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
@@ -133,7 +136,7 @@ mod tests {
         fs::create_dir(dir.path().join("graph1")).expect("a repository");
         fs::write(dir.path().join("graph1/config"), "x").expect("a repository");
         let error = password(&PasswordSource::Generated, dir.path()).expect_err("must be refused");
-        assert!(error.ends_with("put it back or name their password: graph1"), "{error}");
+        assert!(error.starts_with("the storage holds `graph1`, but no password file"), "{error}");
         assert!(!dir.path().join(KEY_FILE).exists());
     }
 

@@ -92,6 +92,7 @@ impl Server {
         let (http_addr, grpc_addr) = (listeners.http.local_addr()?, listeners.grpc.local_addr()?);
         let metrics_addr = listeners.metrics.as_ref().map(TcpListener::local_addr).transpose()?;
         let (services, locks) = services(&config, clock, ids).await?;
+        warn_of_unknown_repositories(&services).await;
         if config.backup_enabled {
             services.sync_default_schedules().await?;
             services.tasks().spawn(jobs::schedule(services.clone()));
@@ -200,6 +201,22 @@ impl Server {
     }
 }
 
+/// Where the database was lost nothing else would tell. No reason not to start.
+async fn warn_of_unknown_repositories(services: &Services) {
+    match services.find_unknown_repositories().await {
+        Ok(unknown) => {
+            for graph_id in unknown {
+                let graph_id = graph_id.as_str();
+                tracing::warn!(
+                    graph_id,
+                    "the storage has a repository that the database does not know: `lightkeep adopt` takes it into care"
+                );
+            }
+        }
+        Err(error) => tracing::warn!(error = error.chain(), "cannot look for repositories that the database does not know"),
+    }
+}
+
 /// The use-cases without doors, with what an earlier process left put right. They hold as long as the locks.
 ///
 /// # Errors
@@ -302,22 +319,12 @@ async fn password(config: &Config, storage: &Path, store: &Store) -> anyhow::Res
         let show = key_file.display();
         bail!("the metadata database knows snapshots, but the storage has no password file, is its disk mounted? {show}");
     }
-    if would_create && let Some(repository) = any_repository(storage) {
-        let (repository, show) = (repository.display(), key_file.display());
-        bail!("the storage holds `{repository}`, but no password file, put it back or set `LIGHTKEEP_REPOSITORY_PASSWORD_FILE`: {show}");
-    }
     let (password, origin) = repository_password(&config.password, storage)?;
     if origin == Origin::Created {
         let path = key_file.display();
         tracing::warn!(%path, "made a password for the repositories: keep a copy elsewhere, without it no backup can be read");
     }
     Ok(password)
-}
-
-/// A repository in the storage, if there is any: a new password would open none of them.
-fn any_repository(storage: &Path) -> Option<PathBuf> {
-    let paths = std::fs::read_dir(storage).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    paths.into_iter().find(|path| path.join("config").is_file() && path.join("keys").is_dir())
 }
 
 /// The files outside the storage that must stay where they are, links resolved.

@@ -5,7 +5,7 @@ use lightkeep_client::v1;
 
 use super::connection::Session;
 use super::failure::Failure;
-use super::output::Column;
+use super::output::{Column, Limit};
 
 const COLUMNS: &[Column] = &[
     Column("ALERT", "alert_id"),
@@ -24,9 +24,8 @@ pub enum AlertCommand {
         /// Also those that are over, and those that do not fire yet.
         #[arg(long)]
         all: bool,
-        /// How many at most; 0 for all.
-        #[arg(long, default_value_t = 50)]
-        limit: i32,
+        #[command(flatten)]
+        limit: Limit,
     },
     /// Say that you know of an alert: nobody is told any more that it fires.
     Acknowledge {
@@ -43,9 +42,8 @@ impl AlertCommand {
         match self {
             Self::List { all, limit } => {
                 let state = if all { v1::AlertState::Unspecified } else { v1::AlertState::Firing };
-                let page_size = if limit == 0 { 1000 } else { limit };
-                let request = v1::ListAlertsRequest { state: state.into(), page_size, ..Default::default() };
-                session.output.list(&session.some(request, limit).await?, COLUMNS, "nothing fires")
+                let request = v1::ListAlertsRequest { state: state.into(), ..Default::default() };
+                session.output.listed(&session.some(request, &limit).await?, COLUMNS, "nothing fires")
             }
             Self::Acknowledge { alert, comment } => {
                 session.output.item(&session.call(v1::AcknowledgeAlertRequest { alert_id: alert, comment, ..Default::default() }).await?)

@@ -10,7 +10,7 @@ use super::complete;
 use super::connection::Session;
 use super::failover;
 use super::failure::Failure;
-use super::output::Column;
+use super::output::{Column, Limit};
 use super::resolve::{label, seconds};
 use super::snapshot::Level;
 
@@ -30,9 +30,8 @@ pub enum CheckpointCommand {
     Create(CreateArgs),
     /// List the checkpoints, newest first.
     List {
-        /// How many at most; 0 for all.
-        #[arg(long, default_value_t = 20)]
-        limit: i32,
+        #[command(flatten)]
+        limit: Limit,
     },
     /// Show one checkpoint.
     Show {
@@ -100,9 +99,8 @@ impl CheckpointCommand {
         match self {
             Self::Create(arguments) => create(session, arguments).await,
             Self::List { limit } => {
-                let page_size = if limit == 0 { 1000 } else { limit };
-                let request = v1::ListCheckpointsRequest { page_size, ..Default::default() };
-                session.output.list(&session.some(request, limit).await?, COLUMNS, "no checkpoints")
+                let request = v1::ListCheckpointsRequest { ..Default::default() };
+                session.output.listed(&session.some(request, &limit).await?, COLUMNS, "no checkpoints")
             }
             Self::Show { checkpoint } => {
                 let checkpoint_id = session.checkpoint_id(&checkpoint).await?;

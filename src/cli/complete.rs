@@ -37,12 +37,12 @@ pub(super) fn graphs() -> ArgValueCompleter {
 pub(super) fn snapshots() -> ArgValueCompleter {
     ArgValueCompleter::new(|typed: &OsStr| {
         candidates(typed, async |client: Client| {
-            let request = v1::ListSnapshotsRequest { graph_id: "-".to_owned(), page_size: MOST, ..Default::default() };
-            let snapshots = client.call(request).await?.snapshots;
             let line: Vec<String> = std::env::args_os().filter_map(|word| word.into_string().ok()).collect();
-            let named = snapshots.iter().any(|snapshot| line.contains(&snapshot.graph_id));
-            let fitting = snapshots.into_iter().filter(|snapshot| !named || line.contains(&snapshot.graph_id));
-            Ok(fitting.map(|snapshot| (snapshot.backup_id, snapshot.graph_id)).chain([latest()]).collect())
+            let graphs = client.all(v1::ListGraphsRequest { page_size: 1000, ..Default::default() }).await?;
+            let named = graphs.into_iter().map(|graph| graph.graph_id).find(|graph_id| line.contains(graph_id));
+            let graph_id = named.unwrap_or_else(|| "-".to_owned());
+            let snapshots = client.call(v1::ListSnapshotsRequest { graph_id, page_size: 1000, ..Default::default() }).await?.snapshots;
+            Ok(snapshots.into_iter().map(|snapshot| (snapshot.backup_id, snapshot.graph_id)).chain([latest()]).collect())
         })
     })
 }

@@ -1,6 +1,7 @@
 //! Where the server is, and how to speak to it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use lightkeep_client::{Client, Options};
@@ -27,7 +28,7 @@ pub(super) struct ConnectionArgs {
     #[arg(long, global = true, value_name = "FILE", env = "LIGHTKEEP_CA_FILE", help_heading = "Connection")]
     ca_file: Option<PathBuf>,
     /// How long a call may take, seconds; work that was begun goes on [default: as long as it takes].
-    #[arg(long, global = true, value_name = "SECONDS", help_heading = "Connection")]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Connection")]
     timeout: Option<u64>,
     /// text, or json: what REST answers.
     #[arg(long, global = true, value_name = "FORM", default_value = "text", help_heading = "Output")]
@@ -39,15 +40,17 @@ pub(super) struct ConnectionArgs {
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) output: Output,
+    /// What is to be said to whoever does not wait for it.
+    pub(super) left: Mutex<Option<String>>,
 }
 
 impl ConnectionArgs {
     pub(super) fn address(&self) -> String {
-        self.address.clone().unwrap_or_else(|| ADDRESS.to_owned())
+        self.address.clone().filter(|address| !address.is_empty()).unwrap_or_else(|| ADDRESS.to_owned())
     }
 
     pub(super) async fn open(&self) -> Result<Session, Failure> {
-        Ok(Session { client: Client::new(self.options()?).await?, output: Output::new(self.output)? })
+        Ok(Session { client: Client::new(self.options()?).await?, output: Output::new(self.output)?, left: Mutex::default() })
     }
 
     pub(super) fn options(&self) -> Result<Options, Failure> {
@@ -56,8 +59,15 @@ impl ConnectionArgs {
     }
 
     fn token(&self) -> Result<Option<String>, Failure> {
-        let Some(file) = &self.token_file else { return Ok(self.token.clone().filter(|token| !token.is_empty())) };
-        let text = std::fs::read_to_string(file).map_err(|error| Failure::file("cannot read", file, &error))?;
-        Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+        match &self.token_file {
+            Some(file) => secret(file).map(Some),
+            None => Ok(self.token.clone().filter(|token| !token.is_empty())),
+        }
     }
+}
+
+/// A secret that a file holds; a line end behind it does not count.
+pub(super) fn secret(file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::file("cannot read", file, &error))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

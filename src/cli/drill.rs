@@ -6,7 +6,7 @@ use lightkeep_client::v1;
 use super::complete;
 use super::connection::Session;
 use super::failure::Failure;
-use super::output::Column;
+use super::output::{Column, Limit};
 
 const COLUMNS: &[Column] = &[
     Column("DRILL", "drill_id"),
@@ -39,9 +39,8 @@ pub enum DrillCommand {
         /// Only of this graph.
         #[arg(default_value = "", hide_default_value = true, add = complete::graphs())]
         graph: String,
-        /// How many at most; 0 for all.
-        #[arg(long, default_value_t = 20)]
-        limit: i32,
+        #[command(flatten)]
+        limit: Limit,
     },
     /// Show one drill.
     Show {
@@ -56,9 +55,8 @@ impl DrillCommand {
             Self::Run { checkpoint: Some(checkpoint), .. } => run_checkpoint(session, &checkpoint).await,
             Self::Run { graph, snapshot, checkpoint: None } => run(session, graph.unwrap_or_default(), snapshot).await,
             Self::List { graph, limit } => {
-                let page_size = if limit == 0 { 1000 } else { limit };
-                let request = v1::ListDrillsRequest { graph_id: graph, page_size, ..Default::default() };
-                session.output.list(&session.some(request, limit).await?, COLUMNS, "no drills")
+                let request = v1::ListDrillsRequest { graph_id: graph, ..Default::default() };
+                session.output.listed(&session.some(request, &limit).await?, COLUMNS, "no drills")
             }
             Self::Show { drill } => session.output.item(&session.call(v1::GetDrillRequest { drill_id: drill }).await?),
         }

@@ -70,14 +70,15 @@ pub(super) async fn fail_over(session: &Session, arguments: FailoverArgs) -> Res
     };
     let planned = session.call(v1::RunFailoverRequest { validate_only: true, ..request.clone() }).await?;
     let plan = planned.plan.clone().unwrap_or_default();
-    if arguments.plan && session.output.is_json() {
-        session.output.item(&planned)?;
-    } else {
-        eprint!("{}", session.output.sheet(&plan)?);
-    }
     if arguments.plan {
+        if session.output.is_json() {
+            session.output.item(&planned)?
+        } else {
+            session.output.item(&plan)?
+        };
         return if plan.refusals.is_empty() { Ok(()) } else { Err(Failure::Negative) };
     }
+    eprint!("{}", session.output.sheet_of_question(&plan)?);
     if !plan.refusals.is_empty() {
         return Err(Failure::Here(format!("nothing was done: {}", plan.refusals.join("; "))));
     }
@@ -119,7 +120,8 @@ pub(super) async fn fail_back(session: &Session, arguments: BackArgs) -> Result<
 async fn outcome(session: &Session, failover: v1::Failover) -> Result<(), Failure> {
     let waited = session.wait(&failover.operation_id).await;
     // Where it has failed, its steps say where.
-    told(session, &session.call(v1::GetFailoverRequest { failover_id: failover.failover_id }).await?)?;
+    let failover = session.call(v1::GetFailoverRequest { failover_id: failover.failover_id }).await?;
+    session.output.item(&failover)?;
     waited.map(drop)
 }
 

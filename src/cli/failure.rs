@@ -6,10 +6,14 @@ use std::process::ExitCode;
 use lightkeep_client::Error;
 use tonic::Code;
 
+use super::cells::harmless;
+
 /// The server refused, or what was asked has failed.
 const FAILED: u8 = 1;
 /// The server cannot be reached or does not let us in, so nothing is known.
 const UNKNOWN: u8 = 3;
+/// As shells say it of SIGINT.
+const INTERRUPTED: u8 = 130;
 
 /// Why a command ended without success.
 #[derive(Debug)]
@@ -22,6 +26,8 @@ pub(super) enum Failure {
     Negative,
     /// Whoever read the output has gone.
     NoReader,
+    /// Whoever waited has gone; what is left behind, in one line.
+    Left(Option<String>),
 }
 
 impl From<Error> for Failure {
@@ -36,19 +42,26 @@ impl Failure {
         Self::Here(format!("{what} {}: {error}", file.display()))
     }
 
-    /// Says it on standard error, and gives the exit code.
-    pub(super) fn tell(&self, address: &str) -> ExitCode {
+    /// Says it on standard error, and gives the exit code; of `status`, that nothing is known.
+    pub(super) fn tell(&self, address: &str, is_status: bool) -> ExitCode {
+        let failed = if is_status { UNKNOWN } else { FAILED };
         match self {
             Self::Call(error) => {
                 eprintln!("lightkeep: {}", line(error, address));
-                ExitCode::from(if is_unknown(error) { UNKNOWN } else { FAILED })
+                ExitCode::from(if is_unknown(error) { UNKNOWN } else { failed })
             }
             Self::Here(message) => {
                 eprintln!("lightkeep: {message}");
-                ExitCode::from(FAILED)
+                ExitCode::from(failed)
             }
             Self::Negative => ExitCode::from(FAILED),
             Self::NoReader => ExitCode::SUCCESS,
+            Self::Left(word) => {
+                if let Some(word) = word {
+                    eprintln!("\nlightkeep: {word}");
+                }
+                ExitCode::from(INTERRUPTED)
+            }
         }
     }
 }
@@ -69,6 +82,7 @@ fn line(error: &Error, address: &str) -> String {
     if !error.reason().is_empty() {
         line = format!("{line} ({})", error.reason());
     }
+    line = harmless(&line);
     match hint(error, address) {
         Some(hint) => format!("{line}. {hint}"),
         None => line,
@@ -78,6 +92,7 @@ fn line(error: &Error, address: &str) -> String {
 /// What to do.
 fn hint(error: &Error, address: &str) -> Option<String> {
     let hint = match (error.code(), error.reason()) {
+        (Code::Unavailable, "") if error.to_string().contains("certificate") => "--ca-file names the certificate authorities to trust",
         (Code::Unavailable, "") => {
             return Some(format!("Is the server running, and is {address} its gRPC address? Set --address or LIGHTKEEP_ADDRESS"));
         }

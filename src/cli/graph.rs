@@ -1,5 +1,6 @@
 //! `lightkeep graph`.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -8,7 +9,7 @@ use prost_types::FieldMask;
 
 use super::ask::type_again;
 use super::complete;
-use super::connection::Session;
+use super::connection::{Session, secret};
 use super::failure::Failure;
 use super::output::Column;
 use super::resolve::{label, seconds};
@@ -43,7 +44,7 @@ pub enum GraphCommand {
         #[arg(add = complete::graphs())]
         graph: String,
     },
-    /// Change what is given; the rest stays.
+    /// Change what is given; the rest stays. Labels are added; `--clear labels` takes the others away.
     Edit {
         #[arg(add = complete::graphs())]
         graph: String,
@@ -138,10 +139,10 @@ async fn add(session: &Session, graph_id: String, source_dir: &Path, settings: S
     let request = v1::RegisterGraphRequest {
         graph_id,
         source_dir: place(source_dir),
-        server: settings.server()?,
+        server: settings.server(None)?,
         inconsistent_policy: settings.policy().unwrap_or_default().into(),
         inputs_dir: settings.inputs_dir.as_deref().map(place).unwrap_or_default(),
-        objectives: settings.objectives(),
+        objectives: settings.objectives(None),
         labels: settings.labels.into_iter().collect(),
         ..Default::default()
     };
@@ -162,19 +163,23 @@ async fn edit(
         ("server", settings.server_url.is_some() || clear.contains(&Clearable::Server)),
         ("inconsistent_policy", settings.fail_inconsistent.is_some()),
         ("labels", !settings.labels.is_empty() || clear.contains(&Clearable::Labels)),
-        ("objectives", settings.objectives().is_some() || clear.contains(&Clearable::Objectives)),
+        ("objectives", settings.rpo.is_some() || settings.rto.is_some() || clear.contains(&Clearable::Objectives)),
     ];
     let paths: Vec<String> = given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()).collect();
     if paths.is_empty() {
         return Err(Failure::Here("nothing to change: `lightkeep graph edit --help` shows what can be set".to_owned()));
     }
+    // What is laid over must be what the server has: somebody may be faster.
+    let before = session.call(v1::GetGraphRequest { graph_id: graph_id.clone() }).await?;
+    let etag = if etag.is_empty() { before.etag.clone() } else { etag };
+    let before = cleared(before, clear);
     let graph = v1::Graph {
         source_dir: source_dir.as_deref().map(place).unwrap_or_default(),
         inputs_dir: settings.inputs_dir.as_deref().map(place),
-        server: settings.server()?,
+        server: settings.server(before.server)?,
         inconsistent_policy: settings.policy().unwrap_or_default().into(),
-        objectives: settings.objectives(),
-        labels: settings.labels.into_iter().collect(),
+        objectives: settings.objectives(before.objectives),
+        labels: before.labels.into_iter().chain(settings.labels).collect(),
         ..Default::default()
     };
     let request =
@@ -197,23 +202,36 @@ async fn remove(session: &Session, arguments: RemoveArgs) -> Result<(), Failure>
     session.output.sentence(&answer, &answer.message)
 }
 
+/// A graph without what is to be taken away.
+fn cleared(graph: v1::Graph, clear: &[Clearable]) -> v1::Graph {
+    let is_kept = |what: Clearable| !clear.contains(&what);
+    v1::Graph {
+        server: graph.server.filter(|_| is_kept(Clearable::Server)),
+        objectives: graph.objectives.filter(|_| is_kept(Clearable::Objectives)),
+        labels: if is_kept(Clearable::Labels) { graph.labels } else { HashMap::new() },
+        ..graph
+    }
+}
+
 impl Settings {
-    fn server(&self) -> Result<Option<v1::LightragServer>, Failure> {
-        let Some(url) = self.server_url.clone() else { return Ok(None) };
-        let api_key = match &self.server_api_key_file {
-            Some(file) => std::fs::read_to_string(file).map_err(|error| Failure::file("cannot read", file, &error))?.trim_end().to_owned(),
-            None => String::new(),
-        };
-        Ok(Some(v1::LightragServer { url, api_key, ..Default::default() }))
+    /// The server that is named, with what is known of it before.
+    fn server(&self, before: Option<v1::LightragServer>) -> Result<Option<v1::LightragServer>, Failure> {
+        let Some(url) = self.server_url.clone() else { return Ok(before) };
+        let api_key = self.server_api_key_file.as_deref().map(secret).transpose()?.unwrap_or_default();
+        Ok(Some(v1::LightragServer { url, api_key, ..before.unwrap_or_default() }))
     }
 
     fn policy(&self) -> Option<v1::InconsistentPolicy> {
         self.fail_inconsistent.map(|fail| if fail { v1::InconsistentPolicy::Fail } else { v1::InconsistentPolicy::Keep })
     }
 
-    fn objectives(&self) -> Option<v1::RecoveryObjectives> {
-        let objectives = v1::RecoveryObjectives { rpo_seconds: self.rpo.unwrap_or(0), rto_seconds: self.rto.unwrap_or(0) };
-        (self.rpo.is_some() || self.rto.is_some()).then_some(objectives)
+    fn objectives(&self, before: Option<v1::RecoveryObjectives>) -> Option<v1::RecoveryObjectives> {
+        if self.rpo.is_none() && self.rto.is_none() {
+            return before;
+        }
+        let before = before.unwrap_or_default();
+        let (rpo_seconds, rto_seconds) = (self.rpo.unwrap_or(before.rpo_seconds), self.rto.unwrap_or(before.rto_seconds));
+        Some(v1::RecoveryObjectives { rpo_seconds, rto_seconds })
     }
 }
 

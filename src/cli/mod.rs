@@ -34,7 +34,7 @@ use self::failure::Failure;
 /// What a running server is asked for.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ClientCommand {
-    /// The whole picture on one screen. Exit code 0: all protected, 1: degraded, 2: critical, 3: not known.
+    /// The whole picture on one screen. Exit code 0: all protected, 1: degraded or not known, 2: critical, 3: the server cannot be asked.
     Status(Flags<status::StatusArgs>),
     /// Graphs under care.
     Graph(Group<graph::GraphCommand>),
@@ -125,11 +125,15 @@ pub fn main(command: ClientCommand) -> ExitCode {
     let address = command.connection().address();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Failure::Here(format!("cannot start the async runtime: {error}")).tell(&address),
+        Err(error) => return Failure::Here(format!("cannot start the async runtime: {error}")).tell(&address, false),
     };
+    let is_status = matches!(command, ClientCommand::Status(_));
     let outcome = runtime.block_on(async {
         let session = command.connection().open().await?;
-        command.run(&session).await
+        tokio::select! {
+            outcome = command.run(&session) => outcome,
+            _ = tokio::signal::ctrl_c() => Err(Failure::Left(session.left.lock().ok().and_then(|mut left| left.take()))),
+        }
     });
-    outcome.unwrap_or_else(|failure| failure.tell(&address))
+    outcome.unwrap_or_else(|failure| failure.tell(&address, is_status))
 }

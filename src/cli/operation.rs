@@ -6,7 +6,7 @@ use lightkeep_client::v1;
 use super::complete;
 use super::connection::Session;
 use super::failure::Failure;
-use super::output::Column;
+use super::output::{Column, Limit};
 
 const COLUMNS: &[Column] = &[
     Column("OPERATION", "operation_id"),
@@ -31,9 +31,8 @@ pub enum OperationCommand {
         /// Only those that wait or run.
         #[arg(long)]
         open: bool,
-        /// How many at most; 0 for all.
-        #[arg(long, default_value_t = 20)]
-        limit: i32,
+        #[command(flatten)]
+        limit: Limit,
     },
     /// Show one operation.
     Show {
@@ -56,19 +55,17 @@ impl OperationCommand {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::List { graph, open, limit } => {
-                let operations = if open { open_ones(session, &graph).await? } else { recent(session, graph, limit).await? };
-                session.output.list(&operations, COLUMNS, "no operations")
+                if open {
+                    return session.output.list(&open_ones(session, &graph).await?, COLUMNS, "no operations");
+                }
+                let request = v1::ListOperationsRequest { graph_id: graph, ..Default::default() };
+                session.output.listed(&session.some(request, &limit).await?, COLUMNS, "no operations")
             }
             Self::Show { operation } => session.output.item(&session.call(v1::GetOperationRequest { operation_id: operation }).await?),
             Self::Watch { operation } => session.output.item(&session.wait(&operation).await?),
             Self::Cancel { operation } => session.output.item(&session.call(v1::CancelOperationRequest { operation_id: operation }).await?),
         }
     }
-}
-
-async fn recent(session: &Session, graph_id: String, limit: i32) -> Result<Vec<v1::Operation>, Failure> {
-    let page_size = if limit == 0 { 1000 } else { limit };
-    session.some(v1::ListOperationsRequest { graph_id, page_size, ..Default::default() }, limit).await
 }
 
 /// Those that run, then those that wait.

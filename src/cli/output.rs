@@ -7,12 +7,11 @@ use lightkeep_client::call::{Call, Pages};
 use prost::{Message, Name};
 use serde_json::Value;
 
-use super::cells::{Cell, cell};
+use super::cells::{Cell, Times, cell};
 use super::failure::Failure;
 use super::table::table;
 use crate::api::rest::JsonText;
 use crate::base::clock::{Clock as _, SystemClock};
-use crate::base::timestamp::Timestamp;
 
 /// In what form it is told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -28,26 +27,52 @@ pub(super) enum Form {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Column(pub(super) &'static str, pub(super) &'static str);
 
+/// How many are listed.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Limit {
+    /// How many at most; 0 for all [default: 50; all as JSON].
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+impl Limit {
+    fn number(&self, is_json: bool) -> usize {
+        match self.limit {
+            Some(0) => usize::MAX,
+            None => {
+                if is_json {
+                    usize::MAX
+                } else {
+                    50
+                }
+            }
+            Some(limit) => limit,
+        }
+    }
+}
+
+/// A list, and whether there is more than was wanted.
+#[derive(Debug)]
+pub(super) struct Listed<T> {
+    pub(super) items: Vec<T>,
+    pub(super) goes_on: bool,
+}
+
 /// Standard output.
 #[derive(Debug)]
 pub(super) struct Output {
     form: Form,
     json: JsonText,
-    now: Timestamp,
 }
 
 impl Output {
     pub(super) fn new(form: Form) -> Result<Self, Failure> {
         let json = JsonText::new(crate::proto::FILE_DESCRIPTOR_SET).map_err(|error| Failure::Here(error.to_string()))?;
-        Ok(Self { form, json, now: SystemClock.now() })
+        Ok(Self { form, json })
     }
 
     pub(super) fn is_json(&self) -> bool {
         self.form == Form::Json
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
-        self.now
     }
 
     /// The fields of a message as REST names and writes them, in the order of the proto.
@@ -76,21 +101,36 @@ impl Output {
         }
         let titles: Vec<&str> = columns.iter().map(|column| column.0).collect();
         let names: Vec<&str> = columns.iter().map(|column| column.1).collect();
-        self.text(&table(&titles, &self.rows(items, &names)?))
+        self.text(&table(&titles, &self.rows(items, &names, Times::Short)?))
     }
 
     /// The values of these fields, a row for each item.
-    pub(super) fn rows<M: Message + Name>(&self, items: &[M], names: &[&str]) -> Result<Vec<Vec<Cell>>, Failure> {
+    pub(super) fn rows<M: Message + Name>(&self, items: &[M], names: &[&str], times: Times) -> Result<Vec<Vec<Cell>>, Failure> {
         let row = |item: &M| {
             let fields: Value = self.fields(item)?.into_iter().collect();
-            Ok(names.iter().map(|name| cell(name, at(&fields, name), self.now)).collect())
+            Ok(names.iter().map(|name| cell(name, at(&fields, name), times)).collect())
         };
         items.iter().map(row).collect()
     }
 
+    /// Tells a list that may go on.
+    pub(super) fn listed<M: Message + Name>(&self, listed: &Listed<M>, columns: &[Column], empty: &str) -> Result<(), Failure> {
+        self.list(&listed.items, columns, empty)?;
+        let more = listed.goes_on && !self.is_json();
+        self.text(if more { "… and more: --limit 0 lists all\n" } else { "" })
+    }
+
     /// Tells one thing: its fields, those that are set, by their names.
     pub(super) fn item<M: Message + Name>(&self, message: &M) -> Result<(), Failure> {
-        if self.is_json() { self.text(&format!("{}\n", self.json(message)?)) } else { self.text(&self.sheet(message)?) }
+        self.text(&if self.is_json() { format!("{}\n", self.json(message)?) } else { sheet(&self.fields(message)?, false) })
+    }
+
+    /// Tells an answer of which people want a part only: the whole as JSON.
+    pub(super) fn part<W: Message + Name, M: Message + Name>(&self, whole: &W, part: Option<&M>) -> Result<(), Failure> {
+        match part {
+            Some(part) if !self.is_json() => self.item(part),
+            _ => self.item(whole),
+        }
     }
 
     /// Tells an answer of which people need only a sentence.
@@ -98,9 +138,14 @@ impl Output {
         self.text(&if self.is_json() { format!("{}\n", self.json(message)?) } else { format!("{sentence}\n") })
     }
 
-    /// The fields of a message, one a line; lists of things are tables below.
+    /// The fields of a message, one a line, lists of things as tables below: for standard output.
     pub(super) fn sheet<M: Message + Name>(&self, message: &M) -> Result<String, Failure> {
-        Ok(sheet(&self.fields(message)?, self.now))
+        Ok(sheet(&self.fields(message)?, false))
+    }
+
+    /// Likewise, for standard error.
+    pub(super) fn sheet_of_question<M: Message + Name>(&self, message: &M) -> Result<String, Failure> {
+        Ok(sheet(&self.fields(message)?, true))
     }
 
     /// Writes text.
@@ -123,16 +168,17 @@ fn at<'a>(row: &'a Value, path: &str) -> &'a Value {
     path.split('.').try_fold(row, |value, name| value.get(name)).unwrap_or(&Value::Null)
 }
 
-fn sheet(fields: &[(String, Value)], now: Timestamp) -> String {
+fn sheet(fields: &[(String, Value)], is_error: bool) -> String {
+    let times = Times::Whole(SystemClock.now());
     let (lists, single): (Vec<_>, Vec<_>) =
         fields.iter().filter(|(_, value)| !is_empty(value)).partition(|(_, value)| is_list_of_things(value));
     let width = single.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let dim = Style::new().dim();
+    let dim = if is_error { Style::new().dim().for_stderr() } else { Style::new().dim() };
     let lines = single.iter().map(|(name, value)| {
-        let text = cell(name, value, now).styled();
+        let text = cell(name, value, times).styled(is_error);
         format!("{}  {text}\n", dim.apply_to(format!("{name:width$}")))
     });
-    let tables = lists.iter().map(|(name, value)| format!("\n{}\n{}", dim.apply_to(name), things(value, now)));
+    let tables = lists.iter().map(|(name, value)| format!("\n{}\n{}", dim.apply_to(name), things(value)));
     lines.chain(tables).collect()
 }
 
@@ -141,7 +187,7 @@ fn is_list_of_things(value: &Value) -> bool {
 }
 
 /// A table of things, with those of their fields that any of them has.
-fn things(list: &Value, now: Timestamp) -> String {
+fn things(list: &Value) -> String {
     let items = list.as_array().map(Vec::as_slice).unwrap_or_default();
     let mut names: Vec<&String> = Vec::new();
     for (name, value) in items.iter().filter_map(Value::as_object).flatten() {
@@ -151,7 +197,8 @@ fn things(list: &Value, now: Timestamp) -> String {
     }
     let titles: Vec<String> = names.iter().map(|name| name.to_uppercase().replace('_', " ")).collect();
     let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
-    let rows: Vec<Vec<Cell>> = items.iter().map(|item| names.iter().map(|name| cell(name, at(item, name), now)).collect()).collect();
+    let rows: Vec<Vec<Cell>> =
+        items.iter().map(|item| names.iter().map(|name| cell(name, at(item, name), Times::Short)).collect()).collect();
     table(&titles, &rows)
 }
 
@@ -171,17 +218,18 @@ impl super::connection::Session {
         Ok(self.client.call(request).await?)
     }
 
-    /// Lists at most `limit` things; all when it is 0.
-    pub(super) async fn some<P: Pages>(&self, request: P, limit: i32) -> Result<Vec<P::Item>, Failure> {
-        let Some(limit) = usize::try_from(limit).ok().filter(|limit| *limit > 0) else { return Ok(self.client.all(request).await?) };
+    /// Lists as many as are wanted.
+    pub(super) async fn some<P: Pages>(&self, mut request: P, limit: &Limit) -> Result<Listed<P::Item>, Failure> {
+        let limit = limit.number(self.output.is_json());
+        request.ask_for(i32::try_from(limit).unwrap_or(i32::MAX).min(1000));
         let mut items = Vec::new();
-        let mut request = request;
         loop {
             let (page, token) = P::take(self.call(request.clone()).await?);
             items.extend(page);
             if items.len() >= limit || token.is_empty() {
+                let goes_on = items.len() > limit || !token.is_empty();
                 items.truncate(limit);
-                return Ok(items);
+                return Ok(Listed { items, goes_on });
             }
             request.turn_to(token);
         }

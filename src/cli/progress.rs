@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use lightkeep_client::{Client, Error, v1};
+use lightkeep_client::{Client, Error, is_over, v1};
 
+use super::cells::harmless;
 use super::connection::Session;
 use super::failure::Failure;
 
@@ -17,7 +18,6 @@ const LOOK_LIMIT: Duration = Duration::from_secs(5);
 const KNOWN: &str = "{prefix} {msg:10} {bar:24.cyan} {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}";
 const UNKNOWN: &str = "{prefix} {msg:10} {spinner} {bytes} {bytes_per_sec} {elapsed}";
 const WAITING: &str = "{prefix} {msg} {spinner} {elapsed}";
-const OVER: &str = "{prefix} {msg}";
 
 /// The bar of one operation.
 struct Bar(ProgressBar);
@@ -37,46 +37,51 @@ impl Bar {
             (_, 0) => UNKNOWN,
             _ => KNOWN,
         };
-        // A rate of one stage says nothing of the next one.
-        if self.0.message() != stage(operation) {
-            self.0.reset();
-        }
+        let is_new_stage = self.0.message() != stage(operation);
         self.0.set_style(style(template));
         self.0.set_prefix(format!("{} {}", kind(operation), operation.graph_id));
         self.0.set_length(total);
         self.0.set_position(done);
         self.0.set_message(stage(operation));
+        if is_new_stage {
+            // A rate of one stage says nothing of the next one, nor does what was done before somebody looked.
+            self.0.reset_eta();
+            self.0.reset_elapsed();
+        }
     }
 
     /// Leaves a line that says how it has ended.
     fn end(&self, operation: &v1::Operation) {
-        self.show(operation);
-        self.0.set_style(style(OVER));
-        self.0.finish_with_message(ending(operation));
+        let is_seen = !self.0.is_hidden();
+        self.0.finish_and_clear();
+        if is_seen {
+            eprintln!("{} {} {}", kind(operation), operation.graph_id, ending(operation));
+        }
     }
 }
 
 impl Session {
     /// Waits for an operation with a bar.
     pub(super) async fn wait(&self, operation_id: &str) -> Result<v1::Operation, Failure> {
+        self.leave_word(&format!("it goes on without you: `lightkeep operation watch {operation_id}` shows it, `cancel` stops it"));
         let bar = Bar::new(&MultiProgress::new());
-        let outcome = self.client.wait(operation_id, |operation| match is_over(operation) {
-            true => bar.end(operation),
-            false => bar.show(operation),
-        });
-        tokio::select! {
-            outcome = outcome => Ok(outcome?),
-            _ = tokio::signal::ctrl_c() => Err(Failure::Here(format!("it goes on without you: `lightkeep operation watch {operation_id}` shows it, `lightkeep operation cancel {operation_id}` stops it"))),
-        }
+        let show = |operation: &v1::Operation| if is_over(operation) { bar.end(operation) } else { bar.show(operation) };
+        Ok(self.client.wait(operation_id, show).await?)
     }
 
     /// Makes a call that takes long, with bars of all that is done with these graphs meanwhile.
     pub(super) async fn call_watched<C: lightkeep_client::call::Call>(&self, request: C, graphs: &[String]) -> Result<C::Answer, Failure> {
+        self.leave_word("what has begun goes on without you: `lightkeep operation list` shows it");
         let looking = self.client.with_deadline(Some(LOOK_LIMIT));
         tokio::select! {
             answer = self.client.call(request) => Ok(answer?),
             never = look(&looking, graphs) => match never {},
-            _ = tokio::signal::ctrl_c() => Err(Failure::Here("it goes on without you: `lightkeep operation list` shows it".to_owned())),
+        }
+    }
+
+    fn leave_word(&self, word: &str) {
+        if let Ok(mut left) = self.left.lock() {
+            *left = Some(word.to_owned());
         }
     }
 }
@@ -85,6 +90,9 @@ impl Session {
 async fn look(client: &Client, graphs: &[String]) -> std::convert::Infallible {
     let bars = MultiProgress::new();
     let mut shown: HashMap<String, Bar> = HashMap::new();
+    // Some work is no operation: that it goes on can be seen all the same.
+    let working = bars.add(ProgressBar::new_spinner().with_style(style("{spinner} {elapsed}")));
+    working.enable_steady_tick(Duration::from_millis(120));
     loop {
         tokio::time::sleep(LOOK).await;
         if bars.is_hidden() {
@@ -109,16 +117,11 @@ async fn recent(client: &Client, graph_id: &str) -> Result<Vec<v1::Operation>, E
     Ok(client.call(request).await?.operations)
 }
 
-pub(super) fn is_over(operation: &v1::Operation) -> bool {
-    use v1::OperationState::{Cancelled, Failed, Succeeded};
-    matches!(operation.state(), Succeeded | Failed | Cancelled)
-}
-
 fn stage(operation: &v1::Operation) -> String {
     match (operation.state(), operation.place) {
         (v1::OperationState::Queued, Some(place)) => format!("waits, place {place}"),
         (v1::OperationState::Queued, None) => "waits".to_owned(),
-        _ => operation.stage.clone(),
+        _ => harmless(&operation.stage),
     }
 }
 

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use lightkeep_client::v1;
 
+use super::ask::confirm;
 use super::complete;
 use super::connection::Session;
 use super::failure::Failure;
@@ -28,6 +29,9 @@ pub enum RepositoryCommand {
         /// Bring back snapshots whose records were removed, by accident or by restic.
         #[arg(long)]
         with_removed: bool,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Give back the space of deleted snapshots.
     Prune {
@@ -59,20 +63,21 @@ impl RepositoryCommand {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
             Self::Check { graph, depth } => check(session, graph, depth).await,
-            Self::Repair { graph, without_source, with_removed } => {
+            Self::Repair { graph, without_source, with_removed, yes } => {
+                confirm(&format!("Repair the repository of graph `{graph}`? What cannot be found again is given up."), yes)?;
                 let request = v1::RepairRepositoryRequest { graph_id: graph.clone(), without_source, with_removed, ..Default::default() };
-                let report = session.call_watched(request, &[graph]).await?.report;
-                session.output.item(&report.unwrap_or_default())
+                let answer = session.call_watched(request, &[graph]).await?;
+                session.output.part(&answer, answer.report.as_ref())
             }
             Self::Prune { graph, dry_run } => {
                 let request = v1::PruneRepositoryRequest { graph_id: graph.clone(), validate_only: dry_run, ..Default::default() };
-                let report = session.call_watched(request, &[graph]).await?.report;
-                session.output.item(&report.unwrap_or_default())
+                let answer = session.call_watched(request, &[graph]).await?;
+                session.output.part(&answer, answer.report.as_ref())
             }
             Self::Reconcile { graph } => {
                 let request = v1::ReconcileRepositoryRequest { graph_id: graph.clone(), ..Default::default() };
-                let report = session.call_watched(request, &[graph]).await?.report;
-                session.output.item(&report.unwrap_or_default())
+                let answer = session.call_watched(request, &[graph]).await?;
+                session.output.part(&answer, answer.report.as_ref())
             }
         }
     }
@@ -86,7 +91,7 @@ async fn check(session: &Session, graph_id: String, depth: Depth) -> Result<(), 
     };
     let graphs = [graph_id.clone()];
     let request = v1::CheckRepositoryRequest { graph_id, depth: depth.into(), ..Default::default() };
-    let report = session.call_watched(request, &graphs).await?.report.unwrap_or_default();
-    session.output.item(&report)?;
-    if report.total_problems == 0 { Ok(()) } else { Err(Failure::Negative) }
+    let answer = session.call_watched(request, &graphs).await?;
+    session.output.part(&answer, answer.report.as_ref())?;
+    if answer.report.is_some_and(|report| report.total_problems == 0) { Ok(()) } else { Err(Failure::Negative) }
 }

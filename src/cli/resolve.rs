@@ -9,6 +9,9 @@ use super::failure::Failure;
 /// An id has 36 characters: a shorter word is the beginning of one.
 const ID_LENGTH: usize = 36;
 
+/// So many are shown of those that could be meant.
+const SHOWN: usize = 5;
+
 /// Stands for the newest snapshot that can be restored.
 const LATEST: &str = "latest";
 
@@ -58,11 +61,19 @@ impl Session {
 
 /// The only id that begins with `word`.
 fn only(ids: impl Iterator<Item = String>, word: &str, what: &str) -> Result<String, Failure> {
+    // Where a variable of a script is not set, everything would begin with it.
+    if word.is_empty() {
+        return Err(Failure::Here(format!("which {what}? Its id is empty")));
+    }
     let fitting: Vec<String> = ids.filter(|id| id.starts_with(word)).collect();
     match fitting.as_slice() {
         [id] => Ok(id.clone()),
         [] => Err(Failure::Here(format!("no {what} begins with `{word}`"))),
-        several => Err(Failure::Here(format!("{} begin with `{word}`: {}. Write more of the id", several.len(), several.join(", ")))),
+        several => {
+            let more = if several.len() > SHOWN { ", …" } else { "" };
+            let shown = several.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+            Err(Failure::Here(format!("{} begin with `{word}`: {shown}{more}. Write more of the id", several.len())))
+        }
     }
 }
 
@@ -107,6 +118,7 @@ mod tests {
         assert_eq!(only(ids(), "b", "snapshot").unwrap(), "b");
         let several = only(ids(), "aa", "snapshot").unwrap_err();
         assert!(matches!(several, Failure::Here(text) if text == "2 begin with `aa`: aa1, aa2. Write more of the id"));
+        assert!(only(ids().take(1), "", "snapshot").is_err(), "an empty word is the beginning of everything");
         let none = only(ids(), "c", "snapshot").unwrap_err();
         assert!(matches!(none, Failure::Here(text) if text == "no snapshot begins with `c`"));
     }

@@ -47,10 +47,9 @@ pub struct RestoreArgs {
 
 pub(super) async fn run(session: &Session, arguments: RestoreArgs) -> Result<(), Failure> {
     let (graph_id, snapshot_id) = arguments.named.ids(session).await?;
-    let target_dir = match &arguments.target_dir {
-        Some(directory) => place(directory),
-        None => session.call(v1::GetSnapshotRequest { graph_id: graph_id.clone(), snapshot_id: snapshot_id.clone() }).await?.source_dir,
-    };
+    let named = v1::GetSnapshotRequest { graph_id: graph_id.clone(), snapshot_id: snapshot_id.clone() };
+    let snapshot = session.call(named).await?;
+    let target_dir = arguments.target_dir.as_deref().map_or_else(|| snapshot.source_dir.clone(), place);
     let request = v1::RestoreSnapshotRequest {
         graph_id,
         snapshot_id,
@@ -65,41 +64,54 @@ pub(super) async fn run(session: &Session, arguments: RestoreArgs) -> Result<(),
     };
     let planned = session.call(v1::RestoreSnapshotRequest { validate_only: true, ..request.clone() }).await?;
     let plan = planned.plan.clone().unwrap_or_default();
-    if arguments.plan && session.output.is_json() {
-        session.output.item(&planned)?;
-    } else {
-        show(session, &request, &plan)?;
-    }
     if arguments.plan {
+        if session.output.is_json() {
+            session.output.item(&planned)?
+        } else {
+            session.output.text(&sheet(&request, &snapshot, &session.output.sheet(&plan)?))?
+        };
         return if plan.conflicts.is_empty() { Ok(()) } else { Err(Failure::Negative) };
     }
+    // Beside the question: standard output has the outcome only.
+    eprint!("{}", sheet(&request, &snapshot, &session.output.sheet_of_question(&plan)?));
     if !plan.conflicts.is_empty() {
         return Err(Failure::Here(format!("nothing was done: {}", plan.conflicts.join("; "))));
     }
-    confirm(&question(&request, &plan), arguments.yes)?;
+    confirm(&question(&request, &snapshot, &plan), arguments.yes)?;
     let told = done(&request, &plan);
     let operation = session.call(request).await?.operation.unwrap_or_default();
     if arguments.no_wait {
         return session.output.item(&operation);
     }
-    session.output.sentence(&session.wait(&operation.operation_id).await?, &told)
+    session.wait(&operation.operation_id).await?;
+    let answer = v1::RestoreSnapshotResponse { status: "success".to_owned(), message: told.clone(), ..Default::default() };
+    session.output.sentence(&answer, &told)
 }
 
-/// The plan goes to standard error, beside the question: standard output has the outcome only.
-fn show(session: &Session, request: &v1::RestoreSnapshotRequest, plan: &v1::RestorePlan) -> Result<(), Failure> {
-    eprintln!("snapshot {} of graph `{}` to {}", request.snapshot_id, request.graph_id, request.target_dir);
-    eprint!("{}", session.output.sheet(plan)?);
-    Ok(())
+/// What is planned, and what there is to know of the snapshot.
+fn sheet(request: &v1::RestoreSnapshotRequest, snapshot: &v1::Snapshot, plan: &str) -> String {
+    let (id, graph_id, target) = (&request.snapshot_id, &request.graph_id, &request.target_dir);
+    let how = format!("{CONTRADICTS}: `lightkeep snapshot show {graph_id} {id}` says how\n");
+    let warning = if is_inconsistent(snapshot) { how.as_str() } else { "" };
+    format!("snapshot {id} of graph `{graph_id}` to {target}\n{warning}{plan}")
 }
 
-fn question(request: &v1::RestoreSnapshotRequest, plan: &v1::RestorePlan) -> String {
+/// What is said of a snapshot in which processed documents are broken.
+const CONTRADICTS: &str = "This snapshot contradicts itself";
+
+fn is_inconsistent(snapshot: &v1::Snapshot) -> bool {
+    snapshot.consistency() == v1::Consistency::Inconsistent
+}
+
+fn question(request: &v1::RestoreSnapshotRequest, snapshot: &v1::Snapshot, plan: &v1::RestorePlan) -> String {
+    let warning = if is_inconsistent(snapshot) { format!("{CONTRADICTS}. ") } else { String::new() };
     match &plan.kept_as {
-        Some(kept) => format!("Replace {}? What stands there is kept as {kept}.", request.target_dir),
-        None => format!("Restore to {}?", request.target_dir),
+        Some(kept) => format!("{warning}Replace {}? What stands there is kept as {kept}.", request.target_dir),
+        None => format!("{warning}Restore to {}?", request.target_dir),
     }
 }
 
 fn done(request: &v1::RestoreSnapshotRequest, plan: &v1::RestorePlan) -> String {
     let kept = if plan.kept_as.is_some() { "; what stood there is kept beside it" } else { "" };
-    format!("restored snapshot {} to {}{kept}", request.snapshot_id, request.target_dir)
+    format!("Restored snapshot {} to {}{kept}", request.snapshot_id, request.target_dir)
 }

@@ -70,7 +70,10 @@ pub struct Policy {
     /// So many of the newest.
     #[arg(long, value_name = "N")]
     keep_last: Option<i64>,
-    /// The newest of each of the last so many hours that have any.
+    /// The newest of each of the last so many minutes that have any.
+    #[arg(long, value_name = "N")]
+    keep_minutely: Option<i64>,
+    /// Of hours.
     #[arg(long, value_name = "N")]
     keep_hourly: Option<i64>,
     /// Of days.
@@ -103,7 +106,7 @@ impl Policy {
     fn proto(self) -> v1::RetentionPolicy {
         v1::RetentionPolicy {
             keep_last: self.keep_last.unwrap_or(0),
-            keep_minutely: 0,
+            keep_minutely: self.keep_minutely.unwrap_or(0),
             keep_hourly: self.keep_hourly.unwrap_or(0),
             keep_daily: self.keep_daily.unwrap_or(0),
             keep_weekly: self.keep_weekly.unwrap_or(0),

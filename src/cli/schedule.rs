@@ -8,7 +8,7 @@ use super::ask::confirm;
 use super::complete;
 use super::connection::Session;
 use super::failure::Failure;
-use super::output::Column;
+use super::output::{Column, Limit};
 use super::resolve::seconds;
 
 const COLUMNS: &[Column] = &[
@@ -91,9 +91,8 @@ pub enum ScheduleCommand {
     Runs {
         #[arg(add = complete::schedules())]
         schedule: String,
-        /// How many at most; 0 for all.
-        #[arg(long, default_value_t = 20)]
-        limit: i32,
+        #[command(flatten)]
+        limit: Limit,
     },
 }
 
@@ -110,7 +109,7 @@ pub struct Settings {
     #[arg(long, value_name = "EXPRESSION", conflicts_with_all = ["every", "on_change"])]
     cron: Option<String>,
     /// The IANA time zone of the expression [default: UTC].
-    #[arg(long, value_name = "ZONE", requires = "cron")]
+    #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
     /// At this interval: 90s, 15m, 6h, 7d.
     #[arg(long, value_name = "TIME", value_parser = seconds, conflicts_with = "on_change")]
@@ -119,7 +118,7 @@ pub struct Settings {
     #[arg(long, value_name = "TIME", value_parser = seconds, num_args = 0..=1, default_missing_value = "5")]
     on_change: Option<i64>,
     /// After changes: the least time between two snapshots.
-    #[arg(long, value_name = "TIME", value_parser = seconds, requires = "on_change")]
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
     at_most_every: Option<i64>,
     /// Runs are later by a time of their schedule's own, up to this.
     #[arg(long, value_name = "TIME", value_parser = seconds)]
@@ -167,9 +166,8 @@ impl ScheduleCommand {
                 session.output.item(&session.call(v1::ResumeScheduleRequest { schedule_id: schedule, ..Default::default() }).await?)
             }
             Self::Runs { schedule, limit } => {
-                let page_size = if limit == 0 { 1000 } else { limit };
-                let request = v1::ListScheduleRunsRequest { schedule_id: schedule, page_size, ..Default::default() };
-                session.output.list(&session.some(request, limit).await?, RUNS, "it has not run yet")
+                let request = v1::ListScheduleRunsRequest { schedule_id: schedule, ..Default::default() };
+                session.output.listed(&session.some(request, &limit).await?, RUNS, "it has not run yet")
             }
         }
     }
@@ -181,7 +179,7 @@ async fn add(session: &Session, settings: Settings, action: Action, dry_run: boo
         Action::Drill => v1::ScheduleAction::Drill,
         Action::Replicate => v1::ScheduleAction::Replicate,
     };
-    let schedule = v1::Schedule { action: action.into(), ..settings.schedule() };
+    let schedule = v1::Schedule { action: action.into(), ..settings.schedule(None) };
     let request = v1::CreateScheduleRequest { schedule: Some(schedule), validate_only: dry_run, ..Default::default() };
     session.output.item(&session.call(request).await?)
 }
@@ -193,7 +191,7 @@ async fn edit(session: &Session, schedule_id: String, settings: Settings) -> Res
         ("cron", settings.cron.is_some()),
         ("time_zone", settings.time_zone.is_some()),
         ("interval_seconds", settings.every.is_some()),
-        ("on_change", settings.on_change.is_some()),
+        ("on_change", settings.on_change.is_some() || settings.at_most_every.is_some()),
         ("jitter_seconds", settings.jitter.is_some()),
         ("tags", !settings.tags.is_empty()),
     ];
@@ -201,9 +199,10 @@ async fn edit(session: &Session, schedule_id: String, settings: Settings) -> Res
     if paths.is_empty() {
         return Err(Failure::Here("nothing to change: `lightkeep schedule edit --help` shows what can be set".to_owned()));
     }
+    let before = session.call(v1::GetScheduleRequest { schedule_id: schedule_id.clone() }).await?;
     let request = v1::UpdateScheduleRequest {
         schedule_id,
-        schedule: Some(settings.schedule()),
+        schedule: Some(v1::Schedule { etag: before.etag.clone(), ..settings.schedule(before.on_change) }),
         update_mask: Some(FieldMask { paths }),
         ..Default::default()
     };
@@ -211,15 +210,19 @@ async fn edit(session: &Session, schedule_id: String, settings: Settings) -> Res
 }
 
 impl Settings {
-    fn schedule(self) -> v1::Schedule {
-        let minimum_interval_seconds = self.at_most_every;
+    /// With what is given; of `on_change` the rest stays as it was.
+    fn schedule(self, before: Option<v1::OnChange>) -> v1::Schedule {
+        let minimum_interval_seconds = self.at_most_every.or(before.and_then(|before| before.minimum_interval_seconds));
+        let debounce_seconds = self.on_change.or(before.map(|before| before.debounce_seconds));
+        let is_given = self.on_change.is_some() || self.at_most_every.is_some();
+        let on_change = v1::OnChange { debounce_seconds: debounce_seconds.unwrap_or(0), minimum_interval_seconds };
         v1::Schedule {
             graph_id: self.graph.unwrap_or_default(),
             graph_selector: self.selector.unwrap_or_default(),
             cron: self.cron,
             time_zone: self.time_zone.unwrap_or_default(),
             interval_seconds: self.every,
-            on_change: self.on_change.map(|debounce_seconds| v1::OnChange { debounce_seconds, minimum_interval_seconds }),
+            on_change: is_given.then_some(on_change),
             jitter_seconds: self.jitter.unwrap_or(0),
             tags: self.tags,
             ..Default::default()

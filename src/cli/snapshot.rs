@@ -10,9 +10,10 @@ use super::complete;
 use super::connection::Session;
 use super::failure::Failure;
 use super::graph::place;
-use super::output::Column;
+use super::output::{Column, Limit};
 use super::resolve::{instant, label, seconds};
 use super::snapshot_files::{self, BrowseArgs, CatArgs, DiffArgs};
+use crate::base::clock::{Clock as _, SystemClock};
 
 const COLUMNS: &[Column] = &[
     Column("SNAPSHOT", "backup_id"),
@@ -129,9 +130,8 @@ pub struct ListArgs {
     /// The graph [default: all].
     #[arg(default_value = "-", hide_default_value = true, add = complete::graphs())]
     graph: String,
-    /// How many at most; 0 for all.
-    #[arg(long, default_value_t = 50)]
-    limit: i32,
+    #[command(flatten)]
+    limit: Limit,
     /// Only in this state.
     #[arg(long)]
     status: Option<Status>,
@@ -194,7 +194,7 @@ impl SnapshotCommand {
             Self::Diff(arguments) => snapshot_files::diff(session, arguments).await,
             Self::Pin { named, reason, length } => {
                 let (graph_id, snapshot_id) = named.ids(session).await?;
-                let until = length.map(|seconds| after(session, seconds));
+                let until = length.map(after);
                 session
                     .output
                     .item(&session.call(v1::PinSnapshotRequest { graph_id, snapshot_id, reason, until, ..Default::default() }).await?)
@@ -260,11 +260,10 @@ async fn list(session: &Session, arguments: ListArgs) -> Result<(), Failure> {
         consistency: if arguments.inconsistent { v1::Consistency::Inconsistent.into() } else { 0 },
         pinned: arguments.pinned.then_some(true),
         created_from: arguments.since,
-        page_size: if arguments.limit == 0 { 1000 } else { arguments.limit },
         ..Default::default()
     };
-    let snapshots = session.some(request, arguments.limit).await?;
-    session.output.list(&snapshots, COLUMNS, "no snapshots")
+    let snapshots = session.some(request, &arguments.limit).await?;
+    session.output.listed(&snapshots, COLUMNS, "no snapshots")
 }
 
 async fn verify(session: &Session, named: Named, level: Level, no_wait: bool) -> Result<(), Failure> {
@@ -276,13 +275,15 @@ async fn verify(session: &Session, named: Named, level: Level, no_wait: bool) ->
         return session.output.item(&operation);
     }
     let operation_id = operation.operation_id;
-    session.wait(&operation_id).await?;
+    let operation = session.wait(&operation_id).await?;
     let request = v1::ListVerificationsRequest { graph_id: graph, snapshot_id: snapshot, ..Default::default() };
     let verifications = session.call(request).await?.verifications;
     let verification = verifications.into_iter().find(|verification| verification.operation_id == operation_id);
     let verification = verification.ok_or_else(|| Failure::Here("the snapshot was deleted meanwhile".to_owned()))?;
-    session.output.item(&verification)?;
-    if verification.passed { Ok(()) } else { Err(Failure::Negative) }
+    let passed = verification.passed;
+    let answer = v1::VerifySnapshotResponse { verification: Some(verification), operation: Some(operation) };
+    session.output.part(&answer, answer.verification.as_ref())?;
+    if passed { Ok(()) } else { Err(Failure::Negative) }
 }
 
 async fn delete(session: &Session, named: Named, yes: bool) -> Result<(), Failure> {
@@ -294,6 +295,6 @@ async fn delete(session: &Session, named: Named, yes: bool) -> Result<(), Failur
 }
 
 /// An instant so many seconds from now.
-fn after(session: &Session, seconds: i64) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: (session.output.now().micros() / 1_000_000).saturating_add(seconds), nanos: 0 }
+fn after(seconds: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: (SystemClock.now().micros() / 1_000_000).saturating_add(seconds), nanos: 0 }
 }

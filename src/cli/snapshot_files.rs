@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use lightkeep_client::google::api::HttpBody;
 use lightkeep_client::v1;
 
 use super::complete;
 use super::connection::Session;
 use super::failure::Failure;
-use super::output::Column;
+use super::output::{Column, Limit};
 use super::snapshot::Named;
 
 const ENTRIES: &[Column] =
@@ -64,9 +65,8 @@ pub struct DiffArgs {
     /// List only what differs in this part.
     #[arg(long)]
     part: Option<Part>,
-    /// How many differences are listed at most; 0 for all.
-    #[arg(long, default_value_t = 50)]
-    limit: i32,
+    #[command(flatten)]
+    limit: Limit,
 }
 
 /// Parts of snapshots.
@@ -102,17 +102,24 @@ pub(super) async fn cat(session: &Session, arguments: CatArgs) -> Result<(), Fai
     let request =
         v1::ReadSnapshotFileRequest { graph_id, snapshot_id, path: arguments.path, inputs: arguments.inputs, ..Default::default() };
     let mut parts = session.client.stream(request).await?;
-    let mut file = match &arguments.file {
-        Some(file) => Some((std::fs::File::create_new(file).map_err(|error| Failure::file("cannot make", file, &error))?, file)),
-        None => None,
-    };
-    while let Some(part) = parts.message().await.map_err(lightkeep_client::Error::from)? {
-        match &mut file {
-            Some((output, path)) => {
-                std::io::Write::write_all(output, &part.data).map_err(|error| Failure::file("cannot write", path, &error))?;
-            }
-            None => session.output.bytes(&part.data)?,
+    let Some(path) = &arguments.file else {
+        while let Some(part) = parts.message().await.map_err(lightkeep_client::Error::from)? {
+            session.output.bytes(&part.data)?;
         }
+        return Ok(());
+    };
+    let mut file = std::fs::File::create_new(path).map_err(|error| Failure::file("cannot make", path, &error))?;
+    let written = write_all(&mut parts, &mut file, path).await;
+    if written.is_err() {
+        // Half a file would be taken for the whole one, and refused the next time.
+        let _ = std::fs::remove_file(path);
+    }
+    written
+}
+
+async fn write_all(parts: &mut tonic::Streaming<HttpBody>, file: &mut std::fs::File, path: &std::path::Path) -> Result<(), Failure> {
+    while let Some(part) = parts.message().await.map_err(lightkeep_client::Error::from)? {
+        std::io::Write::write_all(file, &part.data).map_err(|error| Failure::file("cannot write", path, &error))?;
     }
     Ok(())
 }
@@ -130,20 +137,15 @@ pub(super) async fn diff(session: &Session, arguments: DiffArgs) -> Result<(), F
         Part::Entities => v1::DifferencePart::Entities,
         Part::Relations => v1::DifferencePart::Relations,
     });
-    let page_size = if arguments.limit == 0 { 1000 } else { arguments.limit };
-    let request = v1::DiffSnapshotsRequest { graph_id, snapshot_id, base_snapshot_id, part: part.into(), page_size, ..Default::default() };
-    let mut answer = session.call(request.clone()).await?;
-    if arguments.limit == 0 && !answer.next_page_token.is_empty() {
-        let rest = v1::DiffSnapshotsRequest { page_token: std::mem::take(&mut answer.next_page_token), ..request };
-        answer.differences.extend(session.client.all(rest).await?);
-    }
+    let request =
+        v1::DiffSnapshotsRequest { graph_id, snapshot_id, base_snapshot_id, part: part.into(), page_size: 1, ..Default::default() };
+    let head = session.call(request.clone()).await?;
+    let listed = session.some(request, &arguments.limit).await?;
     if session.output.is_json() {
-        return session.output.item(&answer);
+        return session.output.item(&v1::DiffSnapshotsResponse { differences: listed.items, next_page_token: String::new(), ..head });
     }
-    session.output.text(&format!("compared with {}\n\n", answer.base_snapshot_id))?;
-    session.output.list(&answer.counts, COUNTS, "")?;
+    session.output.text(&format!("compared with {}\n\n", head.base_snapshot_id))?;
+    session.output.list(&head.counts, COUNTS, "")?;
     session.output.text("\n")?;
-    session.output.list(&answer.differences, DIFFERENCES, "nothing differs")?;
-    let more = if answer.next_page_token.is_empty() { "" } else { "… and more: --limit 0 lists all\n" };
-    session.output.text(more)
+    session.output.listed(&listed, DIFFERENCES, "nothing differs")
 }

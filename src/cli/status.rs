@@ -8,11 +8,12 @@ use lightkeep_client::{Error, v1};
 use tonic::Code;
 use v1::HealthStatus;
 
-use super::cells::{Cell, Mood, style};
+use super::cells::{Cell, Mood, Times, style};
 use super::connection::Session;
 use super::failure::Failure;
 use super::operation;
 use super::table::table;
+use crate::base::clock::{Clock as _, SystemClock};
 use crate::base::words::many;
 
 /// Flags of `status`.
@@ -68,10 +69,13 @@ impl Verdict {
     }
 }
 
-/// Tells it. The exit code is 0 when all graphs are protected, 1 when something is degraded or not known, 2 when something is critical.
+/// Tells it. The exit code is 0 when all graphs are protected, 1 when something is degraded or not known or there is no graph, 2 when
+/// something is critical.
 pub(super) async fn run(session: &Session, arguments: &StatusArgs) -> Result<ExitCode, Failure> {
     let picture = look(session, arguments.check).await?;
     let found = Verdict::of(picture.health.overall_status());
+    // Where no graph is known nothing is protected: the database may have been lost.
+    let found = if picture.graphs.is_empty() { found.max(Verdict::Degraded) } else { found };
     let verdict = picture.alerts.iter().map(Verdict::of_alert).fold(found, Verdict::max);
     if session.output.is_json() {
         session.output.text(&as_json(session, &picture, verdict)?)?;
@@ -143,7 +147,7 @@ fn graphs(session: &Session, picture: &Picture) -> Result<String, Failure> {
     }
     let none = HashMap::new();
     let found = picture.recovery.as_ref().map_or([&none, &none], |health| [&health.graphs, &health.backups]);
-    let mut rows = session.output.rows(&picture.graphs, &["graph_id", "last_snapshot_time", "total_snapshots"])?;
+    let mut rows = session.output.rows(&picture.graphs, &["graph_id", "last_snapshot_time", "total_snapshots"], ages())?;
     for row in &mut rows {
         let worst = found.iter().filter_map(|found| found.get(&row[0].text)).max_by_key(|health| Verdict::of(health.status()));
         row.insert(1, status_cell(worst.map_or(HealthStatus::Unknown, v1::ComponentHealth::status)));
@@ -172,7 +176,7 @@ fn components(session: &Session, title: &str, found: &[v1::ComponentHealth]) -> 
     if found.is_empty() {
         return Ok(String::new());
     }
-    let rows = session.output.rows(found, &["component_id", "status", "last_check", "message"])?;
+    let rows = session.output.rows(found, &["component_id", "status", "last_check", "message"], ages())?;
     Ok(table(&[title, "STATUS", "LOOKED AT", "FOUND"], &rows))
 }
 
@@ -180,7 +184,7 @@ fn alerts(session: &Session, picture: &Picture) -> Result<String, Failure> {
     if picture.alerts.is_empty() {
         return Ok(String::new());
     }
-    let rows = session.output.rows(&picture.alerts, &["severity", "started_at", "summary", "acknowledged_by"])?;
+    let rows = session.output.rows(&picture.alerts, &["severity", "started_at", "summary", "acknowledged_by"], ages())?;
     Ok(table(&["ALERT", "SINCE", "WHAT", "ACKNOWLEDGED"], &rows))
 }
 
@@ -188,8 +192,13 @@ fn operations(session: &Session, picture: &Picture) -> Result<String, Failure> {
     if picture.operations.is_empty() {
         return Ok(String::new());
     }
-    let rows = session.output.rows(&picture.operations, &["operation_id", "kind", "graph_id", "state", "stage"])?;
+    let rows = session.output.rows(&picture.operations, &["operation_id", "kind", "graph_id", "state", "stage"], ages())?;
     Ok(table(&["OPERATION", "KIND", "GRAPH", "STATE", "STAGE"], &rows))
+}
+
+/// How long ago things were, at a glance.
+fn ages() -> Times {
+    Times::Age(SystemClock.now())
 }
 
 fn status_cell(status: HealthStatus) -> Cell {

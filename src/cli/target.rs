@@ -8,7 +8,7 @@ use prost_types::FieldMask;
 
 use super::ask::confirm;
 use super::complete;
-use super::connection::Session;
+use super::connection::{Session, secret};
 use super::failure::Failure;
 use super::output::Column;
 
@@ -173,7 +173,8 @@ impl TargetCommand {
             }
             Self::Verify { target, graph } => {
                 let target_id = session.target_id(&target).await?;
-                let answer = session.call(v1::VerifyReplicaRequest { target_id, graph_id: graph }).await?;
+                let graphs = [graph.clone()];
+                let answer = session.call_watched(v1::VerifyReplicaRequest { target_id, graph_id: graph }, &graphs).await?;
                 session.output.item(&answer)?;
                 if answer.damaged_files.len() == answer.repaired_files.len() { Ok(()) } else { Err(Failure::Negative) }
             }
@@ -188,25 +189,18 @@ impl TargetCommand {
 }
 
 async fn add(session: &Session, arguments: AddArgs) -> Result<(), Failure> {
-    let secret = |file: Option<PathBuf>| match file {
-        Some(file) => match std::fs::read_to_string(&file) {
-            Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
-            Err(error) => Err(Failure::file("cannot read", &file, &error)),
-        },
-        None => Ok(String::new()),
-    };
     let request = v1::RegisterTargetRequest {
         name: arguments.name,
         base_url: arguments.base_url.unwrap_or_default(),
         grpc_url: arguments.grpc_url.unwrap_or_default(),
-        api_key: secret(arguments.api_key_file)?,
+        api_key: arguments.api_key_file.as_deref().map(secret).transpose()?.unwrap_or_default(),
         path: arguments.path.as_deref().map(super::graph::place).unwrap_or_default(),
         graph_selector: arguments.selector,
         on_request: arguments.on_request,
         parallelism: arguments.parallelism,
         bytes_per_second: arguments.bytes_per_second,
         off_site: arguments.off_site,
-        repository_password: secret(arguments.repository_password_file)?,
+        repository_password: arguments.repository_password_file.as_deref().map(secret).transpose()?.unwrap_or_default(),
         ..Default::default()
     };
     session.output.item(&session.call(request).await?)

@@ -1,5 +1,6 @@
 //! Taking repositories into care that the database does not know: after it was lost, or when restic or rustic made them.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, ErrorKind};
@@ -41,6 +42,15 @@ impl Services {
             Ok::<_, Error>(found)
         })
         .await
+    }
+
+    /// The repositories in the storage whose graphs the database does not know: it was lost, or somebody has put them there.
+    ///
+    /// # Errors
+    /// The storage cannot be listed; the database's.
+    pub async fn find_unknown_repositories(&self) -> Result<Vec<GraphId>, Error> {
+        let known: HashSet<GraphId> = graphs::list_ids(self.store().read()).await?.into_iter().collect();
+        Ok(self.find_repositories().await?.into_iter().filter(|graph_id| !known.contains(graph_id)).collect())
     }
 
     /// Registers the graph of a repository, if it is not known, by the directory that its newest snapshot was taken from, and queues

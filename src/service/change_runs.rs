@@ -72,7 +72,9 @@ impl Services {
             return Ok(Answer::NotYet);
         }
         let captured = snapshots::find_latest(read, &graph.graph_id, &graph.source_dir).await?;
-        let Some(fires_at) = rule.fires_at(Some(changed_at), captured.and_then(|snapshot| snapshot.started_at), now) else {
+        let Some(fires_at) =
+            rule.fires_at(Some(changed_at), captured.map(|snapshot| snapshot.started_at.unwrap_or(snapshot.created_at)), now)
+        else {
             return Ok(Answer::Captured);
         };
         let failed = newest.filter(|snapshot| !snapshot.status.is_restorable());

@@ -6,7 +6,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use migrations::Migrator;
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
+use sea_orm_migration::MigratorTrait as _;
 use serde_json::{Map, Value};
 
 use super::Error;
@@ -26,8 +28,16 @@ pub struct Reading {
     _copy: Option<Copy>,
 }
 
-/// A row about a copy: its columns by their names.
-pub type Row = Map<String, Value>;
+/// A table with rows about copies.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Its rows: columns by their names, in small letters.
+    pub rows: Vec<Map<String, Value>>,
+    /// How many of its rows hold something that cannot be read.
+    pub unreadable: usize,
+}
 
 /// A copy of a SQLite file with its logs. Gone when dropped.
 #[derive(Debug)]
@@ -118,35 +128,58 @@ pub async fn has_own_tables(connection: &impl ConnectionTrait) -> Result<bool, E
     Ok(tables(connection).await?.iter().any(is_own))
 }
 
+/// Whether the tables of Lightkeep are as this program has them, or newer.
+///
+/// # Errors
+/// The database's.
+pub async fn has_current_tables(connection: &impl ConnectionTrait) -> Result<bool, Error> {
+    Ok(Migrator::get_pending_migrations_read_only(connection).await.map_err(Error::during("read the migrations"))?.is_empty())
+}
+
 /// All rows of all tables that have the columns `backup_id` and `graph_id`, with all their columns.
 ///
 /// # Errors
 /// The database's.
-pub async fn list(connection: &impl ConnectionTrait) -> Result<Vec<Row>, Error> {
+pub async fn list(connection: &impl ConnectionTrait) -> Result<Vec<Table>, Error> {
     let mut found = Vec::new();
-    for ((schema, table), columns) in tables(connection).await? {
-        if !KEYS.iter().all(|key| columns.iter().any(|column| column == key)) {
+    for ((schema, name), columns) in tables(connection).await? {
+        if !KEYS.iter().all(|key| columns.iter().any(|column| column.eq_ignore_ascii_case(key))) {
             continue;
         }
         let backend = connection.get_database_backend();
         let statement = if backend == DbBackend::Sqlite {
             let fields: Vec<String> = columns.iter().map(|column| sqlite_field(column)).collect();
-            format!("SELECT json_object({}) FROM {}", fields.join(", "), quoted(&table))
+            // As bytes: a text need not be UTF-8 there.
+            format!("SELECT CAST(json_object({}) AS BLOB) FROM {}", fields.join(", "), quoted(&name))
         } else {
-            format!("SELECT CAST(row_to_json(t) AS TEXT) FROM {}.{} t", quoted(&schema), quoted(&table))
+            format!("SELECT CAST(row_to_json(t) AS TEXT) FROM {}.{} t", quoted(&schema), quoted(&name))
         };
+        let mut table = Table { name, ..Table::default() };
         for row in rows(connection, statement).await? {
-            let text: String = row.try_get_by_index(0).map_err(Error::during(READ))?;
-            found.push(serde_json::from_str(&text).map_err(|error| Error::during(READ)(DbErr::Json(error.to_string())))?);
+            match fields(&row) {
+                Some(fields) => table.rows.push(fields),
+                None => table.unreadable += 1,
+            }
         }
+        found.push(table);
     }
     Ok(found)
 }
 
-/// A field of SQLite's `json_object`, which refuses bytes: an id may be kept so.
+/// The columns of a row; none where one holds what JSON cannot, such as a number that is too large.
+fn fields(row: &QueryResult) -> Option<Map<String, Value>> {
+    let bytes = row.try_get_by_index(0).or_else(|_| row.try_get_by_index(0).map(String::into_bytes)).ok()?;
+    let fields: Map<String, Value> = serde_json::from_str(&String::from_utf8_lossy(&bytes)).ok()?;
+    Some(fields.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect())
+}
+
+/// A field of SQLite's `json_object`, which refuses bytes, and an id may be kept so. Infinity has no place in JSON.
 fn sqlite_field(column: &str) -> String {
     let (name, value) = (column.replace('\'', "''"), quoted(column));
-    format!("'{name}', CASE typeof({value}) WHEN 'blob' THEN hex({value}) ELSE {value} END")
+    format!(
+        "'{name}', CASE WHEN typeof({value}) = 'blob' THEN hex({value}) \
+         WHEN typeof({value}) = 'real' AND abs({value}) > 1.7976931348623157e308 THEN CAST({value} AS TEXT) ELSE {value} END"
+    )
 }
 
 fn quoted(name: &str) -> String {

@@ -60,6 +60,9 @@ const CONNECTIONS: u32 = 8;
 const WRITERS_ON_SQLITE: usize = 1;
 const WRITERS_ON_POSTGRES: usize = 4;
 
+/// Who migrates a PostgreSQL database holds this advisory lock: `lightkee` in ASCII.
+const MIGRATION_LOCK: i64 = 0x6c69_6768_746b_6565;
+
 /// How long the database has to answer to whoever asks whether it does.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
@@ -117,6 +120,8 @@ impl Store {
     /// # Errors
     /// [`Error::SchemaTooNew`] when a newer program has been here.
     pub async fn migrate(&self) -> Result<(), Error> {
+        // Of two processes that start at once, the second finds the tables that the first has made.
+        let turn = if self.is_sqlite() { None } else { Some(self.take_turn().await?) };
         self.name_migration().await?;
         let known: Vec<String> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
         if let Ok(applied) = Migrator::get_migration_models(&self.connection).await
@@ -124,16 +129,30 @@ impl Store {
         {
             return Err(Error::SchemaTooNew { migration: unknown.version });
         }
-        Migrator::up(&self.connection, None).await.map_err(|source| Error::Query { operation: "migrate the database", source })
+        Migrator::up(&self.connection, None).await.map_err(Error::during("migrate the database"))?;
+        if let Some(turn) = turn {
+            turn.commit().await.map_err(Error::during("let others migrate the database"))?;
+        }
+        Ok(())
+    }
+
+    async fn take_turn(&self) -> Result<DatabaseTransaction, Error> {
+        let turn = self.connection.begin().await.map_err(Error::during("migrate the database"))?;
+        let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
+        turn.execute_unprepared(&lock).await.map_err(Error::during("wait for another process that migrates the database"))?;
+        Ok(turn)
     }
 
     /// Early servers noted the eleventh migration under its file's name.
     async fn name_migration(&self) -> Result<(), Error> {
-        let applied = Migrator::get_migration_models(&self.connection).await.unwrap_or_default();
-        if applied.iter().any(|applied| applied.version == "mod") {
-            let rename = "UPDATE seaql_migrations SET version = 'm20261130_000011_monitoring' WHERE version = 'mod'";
-            let renamed = self.connection.execute_unprepared(rename).await;
-            renamed.map_err(|source| Error::Query { operation: "name a migration", source })?;
+        let applied = Migrator::get_migration_models(&self.connection).await.map_err(Error::during("read the migrations"))?;
+        let is_noted = |version: &str| applied.iter().any(|applied| applied.version == version);
+        if is_noted("mod") {
+            let statement = match is_noted("m20261130_000011_monitoring") {
+                true => "DELETE FROM seaql_migrations WHERE version = 'mod'",
+                false => "UPDATE seaql_migrations SET version = 'm20261130_000011_monitoring' WHERE version = 'mod'",
+            };
+            self.connection.execute_unprepared(statement).await.map_err(Error::during("name a migration"))?;
         }
         Ok(())
     }

@@ -15,7 +15,11 @@ fn page_bytes() -> f64 {
 }
 
 pub(super) fn register(meter: &Meter, database: impl Fn() -> (u32, u32) + Send + Sync + 'static) {
-    let build = [KeyValue::new("version", env!("CARGO_PKG_VERSION")), KeyValue::new("commit", env!("BUILD_COMMIT"))];
+    let build = [
+        KeyValue::new("version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("commit", env!("BUILD_COMMIT")),
+        KeyValue::new("built", env!("BUILD_DATE")),
+    ];
     let gauge = |name: &'static str, help: &'static str, measure: fn() -> Option<f64>| {
         meter.f64_observable_gauge(name).with_description(help).with_callback(move |observer| {
             if let Some(value) = measure() {

@@ -41,9 +41,9 @@ class Result:
 class Runner:
     """The blocks of a document, one after the other."""
 
-    def __init__(self, document: Document, session: Session, known: dict[str, Any], words: dict[str, str]):
+    def __init__(self, document: Document, session: Session, known: dict[str, Any], words: dict[str, str], may_end_with: dict[str, list[int]]):
         self.document, self.session, self.words, self.result = document, session, words, Result()
-        self.reasons, self.only_shown, self.may_end_with = known["elsewhere"], known["shown"], known["may_end_with"]
+        self.reasons, self.only_shown, self.may_end_with = known["elsewhere"], known["shown"], may_end_with
 
     def all(self) -> Result:
         for block in self.document.blocks:
@@ -99,8 +99,8 @@ class Runner:
         failed = [each for each in ran.failed if not self.well(each)]
         if failed and not refused:
             self.problem(line, f"{'; '.join(failed)}: {ran.output.strip()[-600:]}")
-        elif ran.elsewhere:
-            return
+        elif ran.elsewhere and not ran.output:
+            return  # nothing of it was run here
         elif refused and not failed:
             self.problem(line, f"it is shown as refused, and is not: {ran.output.strip()[-300:]}")
         elif difference := transcript.differs(shown, ran.output):
@@ -114,9 +114,13 @@ def main() -> int:
         known = settings()
         document = read(path)
         own = known["documents"].get(str(path.relative_to(world.ROOT)), {})
+        for block in document.blocks:
+            if block.language in SHELL or transcript.is_transcript(block.text):
+                block.not_run = block.not_run or own.get("not_run")
         world.enter()
         address = world.address(document)
-        os.environ |= {"DOCS_ADDRESS": address, "HOME": str(world.HOME), "PATH": f"{HERE / 'bin'}:{os.environ['PATH']}"}
+        os.environ |= {"DOCS_ADDRESS": address, "HOME": str(world.HOME), "PATH": f"{HERE / 'bin'}:{world.INSTALLED}:{os.environ['PATH']}"}
+        world.install(world.ROOT / own.get("program", world.INSTALLED))
         run = [block.text for block in document.blocks if not block.not_run and (block.language in SHELL or transcript.is_transcript(block.text))]
         if run:
             world.invite(document)
@@ -124,7 +128,7 @@ def main() -> int:
             world.furnish(document, address, own.get("graphs", GRAPHS))
         session = Session(world.STATE / "session", world.ROOT / own.get("directory", "."), os.environ, list(known["elsewhere"]))
         prepared = session.run("".join(f"{each}\n" for each in document.assignments) + own.get("before", ""))
-        result = Runner(document, session, known, known["words"] | own.get("words", {})).all()
+        result = Runner(document, session, known, known["words"] | own.get("words", {}), own.get("may_end_with", {})).all()
         result.problems += [f"0: `before` of tests/docs/settings.toml: {each}" for each in prepared.failed]
         session.close()
         json.dump(asdict(result), file)

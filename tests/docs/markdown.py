@@ -129,10 +129,11 @@ def dedented(body: list[str], opening: str) -> str:
 
 
 def add(document: Document, block: Block, lines: list[str]) -> None:
-    """A `text` block that follows a command with nothing between shows the command's answer."""
+    """A `text` block that follows a command shows its answer; one line of prose may stand between that ends with a colon."""
     before = document.blocks[-1] if document.blocks else None
     if before and before.language == "sh" and block.language == "text" and not block.text.lstrip().startswith("$ "):
         between = lines[before.line + before.text.count("\n") + 1:block.line - 1]
-        if not any(line.strip() for line in between):
+        prose = [line for line in between if line.strip()]
+        if not prose or len(prose) == 1 and prose[0].rstrip().endswith(":"):
             before.shown = block.text
     document.blocks.append(block)

@@ -102,8 +102,8 @@ class Documents(unittest.TestCase):
         with tempfile.TemporaryDirectory() as directory:
             session = Session(Path(directory, "state"), Path(directory), os.environ, ["cargo *"])
             try:
-                known = {"elsewhere": {"cargo *": "by others"}, "shown": {"text": "nothing to run"}, "may_end_with": {"sh -c 'exit 7'": [7]}}
-                return Runner(document(text), session, known, WORDS).all()
+                known = {"elsewhere": {"cargo *": "by others"}, "shown": {"text": "nothing to run"}}
+                return Runner(document(text), session, known, WORDS, {"sh -c 'exit 7'": [7]}).all()
             finally:
                 session.close()
 
@@ -120,7 +120,7 @@ class Documents(unittest.TestCase):
         refusal = '{"code":"X","reason":"GONE"}'
         for text in (
             "```sh\nfalse\n```\n", "```sh\nsh -c 'exit 6'\n```\n", "```sh\necho <nothing known>\n```\n", "```sh\nexit 0\n```\n", "```text\n$ false\n```\n",
-            "```sh\necho '{}'\n```\n```text\n{\"a\":2}\n```\n", f"```sh\ntrue\n```\n```text\n{refusal}\n```\n", "```json\n{\n```\n", "```nolanguage\n```\n",
+            "```sh\necho '{}'\n```\n```text\n{\"a\":2}\n```\n", "```sh\necho a\n```\n\nIt says:\n\n```text\nb\n```\n", f"```sh\ntrue\n```\n```text\n{refusal}\n```\n", "```json\n{\n```\n", "```nolanguage\n```\n",
         ):
             self.assertEqual(len(self.result(text).problems), 1, text)
 
@@ -135,6 +135,12 @@ class Answers(unittest.TestCase):
         self.assertIsNotNone(transcript.differs('{"a":1,"d":[{"c":2}]}', '{"a":1,"d":[{"e":2}]}'))
         self.assertIsNotNone(transcript.differs('{"code":"X","reason":"GONE"}', '{"code":"X","reason":"OTHER"}'))
         self.assertIsNotNone(transcript.differs("HTTP/1.1 206 Partial Content\n", "HTTP/1.1 200 OK\n"))
+
+    def test_what_a_text_lacks_is_told(self) -> None:
+        table = "SNAPSHOT  TAKEN       STATUS\n01a2      2026-11-30  completed\n\nconsistency  consistent\n"
+        self.assertIsNone(transcript.differs("SNAPSHOT  STATUS\n01b3…     failed\n…\nconsistency  inconsistent\n", table))
+        for shown in ("SNAPSHOT  VERIFIED\n", "SNAPSHOT  CONSISTENCY  STATUS\n", "verdict  consistent\n", "consistent\n"):
+            self.assertIsNotNone(transcript.differs(shown, table), shown)
 
     def test_errors_are_known(self) -> None:
         self.assertTrue(transcript.refused('{"code":"NOT_FOUND","reason":"GRAPH_NOT_FOUND"}'))

@@ -1,4 +1,6 @@
-"""Blocks that show a command behind `$ ` and what it answers. The answer is held against what is really answered by its shape: values, ids and times are wild."""
+"""Blocks that show a command behind `$ ` and what it answers. The answer is held against what is really answered by its shape: values, ids and times are wild.
+
+Of JSON the names of members are compared, of text the first word of each line, of a table its titles."""
 import re
 from dataclasses import dataclass
 
@@ -6,6 +8,10 @@ KEY = re.compile(r'"([A-Za-z_]\w*)":')
 STATUS = re.compile(r"^HTTP/1\.1 (\d{3})", re.MULTILINE)
 HEADER = re.compile(r"^([a-z][a-z-]+): ", re.MULTILINE)
 REASON = re.compile(r'"reason": ?"([A-Z_]+)"')
+
+
+TITLES = re.compile(r"^ *[A-Z][A-Z ]+[A-Z] *$")
+WILD = re.compile(r"\d|…")  # an id, a time, a size, or what is left out
 
 
 @dataclass
@@ -60,11 +66,26 @@ def without_empty(shown: str, real: str) -> str:
 
 
 def differs(shown: str, real: str) -> str | None:
-    """What the answer that is shown has, and the real one has not: names of members, a reason, a status, headers."""
+    """What the answer that is shown has, and the real one has not: names of members, a reason, a status, headers; of text words."""
     shown = without_empty(shown, real)
     for what, pattern in (("member", KEY), ("reason", REASON), ("status", STATUS)):
         if missing := [name for name in dict.fromkeys(pattern.findall(shown)) if name not in pattern.findall(real)]:
             return f"the answer has no {what} {', '.join(missing)}: {real.strip()[:300]}"
     if STATUS.search(shown) and (missing := sorted(set(HEADER.findall(shown)) - set(HEADER.findall(real)))):
         return f"the answer has no header {', '.join(missing)}"
+    if KEY.search(shown) or STATUS.search(shown):
+        return None
+    return text_differs(shown, real)
+
+
+def text_differs(shown: str, real: str) -> str | None:
+    """The line that the real text does not have: its first word, or of a table the titles."""
+    lines = [line.split() for line in real.splitlines() if line.strip()]
+    for line in shown.splitlines():
+        words = line.split()
+        if TITLES.match(line) and len(words) > 1:
+            if not any(set(words) <= set(each) for each in lines):
+                return f"the answer has no table of {line.strip()}: {real.strip()[:600]}"
+        elif words and not WILD.search(words[0]) and words[0] not in (each[0] for each in lines):
+            return f"the answer has no line of {words[0]}: {real.strip()[:600]}"
     return None

@@ -6,10 +6,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import legacy
 import others
+import rag
 from markdown import Document
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 SAMPLE = ROOT / "tests/fixtures/workspaces/sample"
 PASSWORD = Path("/etc/lightkeep/password")  # of the repositories of all instances
 STATE = Path("/run/lightkeep-docs")
@@ -18,12 +21,14 @@ PEER_KEY = "6f1c" + "0" * 44  # which the documents cut to `6f1c…`
 # Empty in the namespace; and what can be written there without anybody else seeing it.
 EMPTY = ("/srv", "/mnt", "/run")
 LAID_OVER = (ROOT, Path("/etc"), Path("/tmp"), Path("/opt"), Path("/usr/local"), Path("/var/lib"))
+METRICS = "127.0.0.1:9091"  # as docs/OPERATIONS.md sets it
 DIRECTORIES = (HOME, "/srv/lightrag/inputs", "/srv/backups", "/etc/lightkeep", "/var/lib/lightkeep", "/mnt/disk", "/mnt/second-disk", "/mnt/site")
 SOURCES = ("/srv/lightrag/rag_storage", "/srv/lightrag/second", "/srv/lightrag/graph1", "/srv/berlin-data/graph1", "/srv/berlin-data/graph2")
 # Where a document says that the server listens, by a setting or by the variable that its commands use.
 SETTING = re.compile(r"LIGHTKEEP_HTTP_ADDR=(127\.0\.0\.1:\d+)")
 VARIABLE = re.compile(r"\b[A-Z]=http://(127\.0\.0\.1:\d+)/api")
 DEFAULT = "127.0.0.1:9621"
+INSTALLED = "/usr/local/bin"  # where the program is, in documents whose reader has installed it
 
 
 def separately(words: list[str]) -> list[str]:
@@ -65,6 +70,14 @@ def enter() -> None:
     os.chdir(ROOT)
 
 
+def install(place: Path) -> None:
+    """Puts the program into a directory, and takes a developer's own out of the path."""
+    Path(INSTALLED, "lightkeep").unlink(missing_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "lightkeep").unlink(missing_ok=True)
+    (place / "lightkeep").symlink_to(HERE / "lightkeep")
+
+
 def address(document: Document) -> str:
     """Where the server listens that the commands of the document ask."""
     text = "\n".join([block.text for block in document.blocks if block.language != "text"] + document.assignments)
@@ -78,7 +91,8 @@ def furnish(document: Document, ours: str, graphs: dict[str, str]) -> None:
     storage.mkdir()
     shutil.copy(PASSWORD, storage / "repository.key")
     Path("/etc/lightkeep/environment").write_text(
-        f"LIGHTKEEP_HTTP_ADDR={ours}\nLIGHTRAG_BACKUP_STORAGE={storage}\nLIGHTRAG_RECOVERY_DB_URL=sqlite:////var/lib/lightkeep/lightkeep.db\n"
+        f"LIGHTKEEP_HTTP_ADDR={ours}\nLIGHTKEEP_METRICS_ADDR={METRICS}\n"
+        f"LIGHTRAG_BACKUP_STORAGE={storage}\nLIGHTRAG_RECOVERY_DB_URL=sqlite:////var/lib/lightkeep/lightkeep.db\n"
         f"LIGHTKEEP_ALLOWED_ROOTS=/srv/lightrag:/mnt\nLIGHTKEEP_REPLICATION_ROOTS=/mnt\nLIGHTKEEP_PEER_KEYS=berlin:{PEER_KEY}\n"
         "LIGHTKEEP_ALERT_WEBHOOK_URL=http://127.0.0.1:9/alerts\n"  # nobody listens there
     )
@@ -92,7 +106,9 @@ def furnish(document: Document, ours: str, graphs: dict[str, str]) -> None:
 
 
 def invite(document: Document) -> None:
-    """Starts the other machine, where the document names it."""
+    """What else the document names: the other machine, LightRAG, what the old server has left."""
     text = document.path.read_text()
     if "paris.example" in text or "<base_url>" in text:
         others.paris(PEER_KEY)
+    rag.install(document)
+    legacy.leave(document, SAMPLE)

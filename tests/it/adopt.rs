@@ -113,13 +113,33 @@ async fn a_lost_database_is_rebuilt_ids_included() {
     assert!(text(&again).contains("graph `g`: 3 snapshots in its repository, 0 adopted"), "{}", text(&again));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_warns_of_repositories_that_it_does_not_know() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().canonicalize().unwrap();
+    let source = root.join("rag");
+    files::copy_tree(&files::sample(), &source);
+    let server = Process::start(&root, &[]);
+    snapshot(&server, "forgotten", &source).await;
+    drop(server);
+    lose_the_database(&root);
+    let log = root.join("log");
+    drop(Process::start_with_log(&root, &[], fs::File::create(&log).unwrap()));
+    let told = fs::read_to_string(&log).unwrap();
+    assert!(told.contains("that the database does not know") && told.contains("forgotten"), "{told}");
+}
+
 /// What is asked for is adopted, and what cannot be is named and keeps nothing else from it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_command_names_what_it_cannot_adopt() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().canonicalize().unwrap();
+    let absent = run(&root, &["adopt"], &[]);
+    assert!(!absent.status.success() && text(&absent).starts_with("there is no storage"), "{}", text(&absent));
+    assert_eq!(fs::read_dir(&root).unwrap().count(), 0, "a wrong directory must not become a storage");
+    fs::create_dir(root.join("lightrag_backups")).unwrap();
     let empty = run(&root, &["adopt"], &[]);
-    assert!(empty.status.success() && text(&empty).contains("no repository in"), "{}", text(&empty));
+    assert!(!empty.status.success() && text(&empty).contains("no repository in the storage"), "{}", text(&empty));
     let source = root.join("rag");
     files::copy_tree(&files::sample(), &source);
     let server = Process::start(&root, &[]);

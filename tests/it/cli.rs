@@ -52,6 +52,8 @@ async fn errors_are_one_line_that_says_what_to_do() {
     assert!(bad.refusal().0 == 1 && bad.refusal().1.contains("graph_id"), "{bad:?}");
     let away = say_at("http://127.0.0.1:1", &directory, "graph list --timeout 1", &with_key);
     assert_eq!(away.refusal().0, 3);
+    assert_eq!(say_at(&address, &directory, "status --token-file nowhere", &[]).refusal().0, 3, "nothing is known");
+    assert_eq!(say_at(&address, &directory, "graph list --timeout 18446744073709551615", &with_key).code, 0);
     assert_eq!(say_at(&address, &directory, "graph lost", &with_key).code, 2);
     assert_eq!(say_at(&address, &directory, "snapshot list --since soon", &with_key).code, 2);
     assert_eq!(say_at(&address, &directory, "graph remove g", &with_key).code, 2, "the fate of the repository must be said");
@@ -62,7 +64,7 @@ async fn errors_are_one_line_that_says_what_to_do() {
 async fn what_replaces_or_deletes_asks_first() {
     let app = TestApp::start(Kind::Sqlite).await;
     app.snapshot("g", &app.sample("rag")).await;
-    for words in ["restore g latest", "snapshot delete g latest", "graph remove g --purge"] {
+    for words in ["restore g latest", "snapshot delete g latest", "graph remove g --purge", "repository repair g"] {
         let (code, line) = (say(&app, words).code, say(&app, words).errors);
         assert!(code == 1 && line.contains("nothing was done") && line.contains("--yes"), "{words}: {line}");
     }
@@ -99,6 +101,8 @@ async fn tables_fit_the_terminal_and_are_whole_without_one() {
     let plain = |line: &str| line.split('\u{1b}').map(|part| part.split_once('m').map_or(part, |(_, rest)| rest)).collect::<String>();
     let widest = screen.lines().map(|line| plain(line).trim_end().chars().count()).max().unwrap();
     assert!(widest <= 80, "{widest} columns: {screen}");
+    let id = say(&app, "snapshot show g latest --output json").json()["backup_id"].as_str().unwrap().to_owned();
+    assert!(screen.contains(&id), "an id is copied in one piece: {screen}");
     let whole = say(&app, "snapshot list g").ok();
     assert_eq!(whole.lines().count(), 2, "{whole}");
     finish(app).await;
@@ -107,7 +111,7 @@ async fn tables_fit_the_terminal_and_are_whole_without_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn status_says_in_its_code_how_protected_the_graphs_are() {
     let app = TestApp::start(Kind::Sqlite).await;
-    assert_eq!(say(&app, "status").code, 0);
+    assert_eq!(say(&app, "status").code, 1, "nothing is protected where nothing is known");
     app.snapshot("g", &app.sample("rag")).await;
     let unknown = say(&app, "status");
     assert!(unknown.code == 1 && unknown.output.starts_with("DEGRADED"), "{unknown:?}");

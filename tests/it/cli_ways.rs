@@ -34,15 +34,18 @@ on_each_database!(a_graph_is_added_saved_damaged_and_restored, async |app: TestA
     assert_eq!(cat, fs::read_to_string(source.join("kv_store_doc_status.json")).unwrap());
     assert_eq!(say(&app, "snapshot cat g latest kv_store_doc_status.json --file copy").code, 0);
     assert_eq!(say(&app, "snapshot cat g latest kv_store_doc_status.json --file copy").code, 1, "a file that is there stays");
-    assert_eq!(json(&app, "snapshot verify g latest")["passed"], true);
+    assert_eq!(json(&app, "snapshot verify g latest")["verification"]["passed"], true);
 
     fs::remove_file(source.join("vdb_entities.json")).unwrap();
-    assert_eq!(say(&app, "restore g latest --plan").code, 0);
+    assert!(say(&app, "restore g latest --plan").ok().contains("files_added"));
     assert!(!source.join("vdb_entities.json").exists(), "a plan changes nothing");
     let told = say_all(&app, &["restore", "g", &id, "--yes"]).ok();
-    assert!(told.starts_with(&format!("restored snapshot {id} to")), "{told}");
+    assert!(told.starts_with(&format!("Restored snapshot {id} to")), "{told}");
     assert_eq!(files::describe(&source), before);
 
+    // The newest is now what was damaged: that is said before it is put in place.
+    let damaged = say(&app, "restore g latest --plan").ok();
+    assert!(damaged.contains("This snapshot contradicts itself"), "{damaged}");
     let safety = json(&app, "snapshot list g")[0]["backup_id"].as_str().unwrap().to_owned();
     let diff = json(&app, &format!("snapshot diff g {safety} {id} --part files"));
     assert_eq!(
@@ -59,8 +62,20 @@ on_each_database!(a_graph_is_added_saved_damaged_and_restored, async |app: TestA
         (&edited["objectives"]["rpo_seconds"], &edited["labels"], &edited["inconsistent_policy"]),
         (&Json::from(21_600), &serde_json::json!({}), &Json::from("fail"))
     );
+    // What is not given stays.
+    let merged = json(&app, "graph edit g --rto 1h --label team=a --server-url http://127.0.0.1:1");
+    assert_eq!((&merged["objectives"]["rpo_seconds"], &merged["objectives"]["rto_seconds"]), (&Json::from(21_600), &Json::from(3600)));
+    let merged = json(&app, "graph edit g --rpo 2h --label env=test");
+    assert_eq!((&merged["objectives"]["rpo_seconds"], &merged["objectives"]["rto_seconds"]), (&Json::from(7200), &Json::from(3600)));
+    assert_eq!(
+        (&merged["labels"], &merged["server"]["url"]),
+        (&serde_json::json!({"env": "test", "team": "a"}), &Json::from("http://127.0.0.1:1"))
+    );
+    json(&app, "graph edit g --clear server");
     assert_eq!(say(&app, "graph edit g").code, 1, "nothing to change");
     assert_eq!(say_all(&app, &["snapshot", "delete", "g", &safety, "--yes"]).code, 0);
+    // As a variable of a script that is not set.
+    assert_eq!(say_all(&app, &["snapshot", "delete", "g", "", "--yes"]).refusal().0, 1);
     assert_eq!(say(&app, "graph remove fork --purge --yes").code, 0);
     assert_eq!(say(&app, "graph remove g --keep").code, 0);
     app
@@ -70,13 +85,13 @@ on_each_database!(a_graph_is_added_saved_damaged_and_restored, async |app: TestA
 async fn damage_is_found_and_said_by_the_code() {
     let app = TestApp::start(Kind::Sqlite).await;
     app.snapshot("g", &app.sample("rag")).await;
-    assert_eq!(json(&app, "repository check g")["total_problems"], 0);
+    assert_eq!(json(&app, "repository check g")["report"]["total_problems"], 0);
     flip_a_bit(&packs(&app.storage().join("g")).pop().unwrap().0);
     let verified = say(&app, "snapshot verify g latest --level data");
     assert!(verified.code == 1 && verified.output.contains("problems"), "{verified:?}");
     assert_eq!(say(&app, "repository check g").code, 1);
-    let repaired = json(&app, "repository repair g");
-    assert_eq!(repaired["lost"], serde_json::json!([]), "the source still has it all: {repaired}");
+    let repaired = json(&app, "repository repair g --yes");
+    assert_eq!(repaired["report"]["lost"], serde_json::json!([]), "the source still has it all: {repaired}");
     assert_eq!(say(&app, "snapshot verify g latest").code, 0);
     assert_eq!(say(&app, "repository reconcile g").code, 0);
     assert_eq!(say(&app, "repository prune g --dry-run").code, 0);

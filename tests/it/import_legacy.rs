@@ -1,5 +1,8 @@
 //! What the old Python server has kept becomes snapshots: ids, times, metadata and bytes; and nothing of it is changed.
 
+mod odd;
+mod rows;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
@@ -143,7 +146,13 @@ async fn the_whole_way(kind: Kind) {
     assert_lines(
         &imported,
         0,
-        &[&first_line, "imported, consistent", "4 imported, 0 there already, 1 left out, 0 that cannot be imported"],
+        &[
+            "3 rows about copies in the old server's database, 0 without a usable id",
+            "copy stored",
+            &first_line,
+            "imported, consistent",
+            "4 imported, 0 there already, 1 left out, 0 that cannot be imported",
+        ],
     );
     assert!(text(&imported).contains("no snapshot of it can be taken now"), "{}", text(&imported));
     assert_eq!(scene.old(), old, "nothing of the old server's is changed");
@@ -155,6 +164,7 @@ async fn the_whole_way(kind: Kind) {
     assert_eq!((database::texts(&url, figures).await, files::describe(&scene.path("lightrag_backups"))), (known.clone(), storage));
     let again = scene.import(&arguments, &environment);
     assert_lines(&again, 0, &["is there already", "0 imported, 4 there already, 1 left out"]);
+    assert!(!text(&again).contains("its snapshot has the time"), "{}", text(&again));
     assert_eq!(database::texts(&url, figures).await, known);
 
     let server = Process::start(scene.directory.path(), &environment);
@@ -259,7 +269,7 @@ async fn the_old_tables_are_found_in_our_database_and_beside_a_log() {
     assert!(before.iter().any(|line| line.contains("old.db-wal")), "{before:?}");
     let arguments = ["--legacy-database", "sqlite:///old.db", "--graph", "graph2", "--source", "graph2=rag", "--dry-run"];
     let line = format!("  {OTHER}  2025-03-01T10:20:30Z (database)  ");
-    let gone = format!("left out: graph2/{GONE}: the old server's database knows it, but it is not there");
+    let gone = format!("cannot be imported: graph2/{GONE}: the old server's database knows it, but it is not there");
     assert_lines(&scene.import(&arguments, &[]), 1, &[&line, &gone, "1 would be imported"]);
     assert_eq!(files::describe(scene.directory.path()), before);
     busy.close().await.unwrap();
@@ -284,14 +294,14 @@ async fn what_cannot_be_imported_is_told() {
         "1 links lead out of it and are kept as links",
         "left out: README: it is no directory",
         "left out: empty: it is empty",
-        "left out: no graph id: its name is no graph id: must consist of",
-        "left out: linked: it is a link",
-        "left out: graph1/latest: its name is no UUID",
-        &format!("left out: graph1/{GONE}: it holds no file"),
-        &format!("left out: graph1/{SECOND}: it cannot be read: `kv_store_doc_status.json`: Permission denied"),
+        "cannot be imported: no graph id: its name is no graph id: must consist of",
+        "cannot be imported: linked: it is a link",
+        "cannot be imported: graph1/latest: its name is no UUID",
+        &format!("cannot be imported: graph1/{GONE}: it holds no file"),
+        &format!("cannot be imported: graph1/{SECOND}: it cannot be read: `kv_store_doc_status.json`: Permission denied"),
         "graph `graph2`, source unknown: name it with `--source graph2=DIRECTORY`",
         "cannot be imported without a source",
-        "left out: none: there is no such graph",
+        "cannot be imported: none: there is no such graph",
     ];
     let before = scene.old();
     for (more, summary) in [
@@ -322,6 +332,7 @@ fn arguments_that_can_never_be_right_touch_nothing() {
         (&["old/graph1", "--storage", "old"], "must lie apart"),
         (&["old", "--source", "graph1"], "use GRAPH_ID=DIRECTORY"),
         (&["old", "--source", "graph1=old/graph1"], "must not lie in the old storage"),
+        (&["old", "--source", "graph1=none/../old/graph1"], "must not use `..` below a directory that does not exist"),
         (&["old", "--source", "graph1=a", "--source", "graph1=b"], "graph `graph1` has two sources"),
         (&["old", "--graph", "../x"], "--graph"),
         (&["old", "--legacy-database", "mysql://u:secret@h/d"], "`--legacy-database` names no database that is supported"),

@@ -40,6 +40,7 @@ mod inputs_restore;
 mod lightrag;
 mod looking;
 mod maintenance;
+mod migration;
 mod monitoring;
 mod on_change;
 mod openapi;

@@ -28,7 +28,7 @@ PROCESS = [
     Metric("lightkeep_requests_total", "counter", ("door", "method", "code"), "Calls that were answered, by door (gRPC or REST), RPC and code"),
     Metric("lightkeep_request_duration_seconds", "histogram", ("door",), "How long calls took until they were answered"),
     Metric("lightkeep_database_connections", "gauge", ("state",), "Connections to the metadata database"),
-    Metric("lightkeep_build_info", "gauge", ("version", "commit"), "Always 1; the labels say what runs"),
+    Metric("lightkeep_build_info", "gauge", ("version", "commit", "built"), "Always 1; the labels say what runs"),
     Metric("process_cpu_seconds_total", "counter", (), "Processor time that the process has used"),
     Metric("process_resident_memory_bytes", "gauge", (), "Memory of the process"),
     Metric("process_open_fds", "gauge", (), "Open files of the process"),

@@ -1,10 +1,11 @@
 """Checks the manifests of Kubernetes: their schemas, and that what they name is there."""
 import json
+import re
 import shutil
 
 import kubernetes_validate
 import yaml
-from common import DEPLOY, check, run
+from common import DEPLOY, ROOT, check, run
 
 MANIFESTS = DEPLOY / "kubernetes"
 
@@ -59,7 +60,20 @@ def _variant(directory, version):
     keys = {each["valueFrom"]["secretKeyRef"]["key"] for each in container["env"] if "secretKeyRef" in each.get("valueFrom", {})}
     keys |= {item["key"] for volume in pods["spec"]["volumes"] for item in volume.get("secret", {}).get("items", [])}
     check(keys == set(secret["stringData"]), f"{directory.name} takes {keys} of its secret, the example has {set(secret['stringData'])}")
+    _job(by_kind["StatefulSet"], volumes)
     print(f"kubernetes {directory.name}: {len(found)} objects fit the schemas of {kubernetes_validate.latest_version()}")
+
+
+def _job(workload, volumes):
+    """What docs/OPERATIONS.md makes of a StatefulSet to run a command beside the server."""
+    program = re.search(r"jq --arg command migrate '(.*?)'", (ROOT / "docs/OPERATIONS.md").read_text(), re.S)[1]
+    job = json.loads(run("jq", "--arg", "command", "migrate", program, input=json.dumps(workload)))
+    kubernetes_validate.validate(job, kubernetes_validate.latest_version(), strict=True)
+    pod = job["spec"]["template"]["spec"]
+    container, served = pod["containers"][0], workload["spec"]["template"]["spec"]["containers"][0]
+    check(container["args"] == ["migrate"] and container["env"] == served["env"], "the Job of docs/OPERATIONS.md runs something else")
+    check({volume["name"] for volume in pod["volumes"]} == volumes, f"the Job of docs/OPERATIONS.md has the volumes {pod['volumes']}")
+    check(pod["restartPolicy"] == "Never" and not any("Probe" in name for name in container), "the Job of docs/OPERATIONS.md never ends")
 
 
 def _sorted(objects_of_one):

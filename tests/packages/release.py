@@ -30,8 +30,11 @@ def archive(directory, version):
     with tarfile.open(next(directory.glob("*.tar.gz"))) as packed:
         packed.extractall(place, filter="data")
     top = next(place.iterdir())
-    for name in ("LICENSE", "README.md", "lightkeep.example.toml", "systemd/lightkeep.service", "completions/_lightkeep", "completions/lightkeep.fish"):
+    for name in ("LICENSE", "README.md", "lightkeep.example.toml", "systemd/lightkeep.service", "systemd/lightkeep.toml", "completions/_lightkeep", "completions/lightkeep.fish"):
         check((top / name).stat().st_size > 0, f"empty: {name}")
+    settings = tomllib.loads((top / "systemd" / "lightkeep.toml").read_text())
+    ports = [settings["server"]["http_addr"], settings["server"]["grpc_addr"], settings["metrics"]["addr"]]
+    check(ports == ["127.0.0.1:9721", "127.0.0.1:50051", "127.0.0.1:9091"], f"the settings have other addresses than docs/INSTALL.md says: {ports}")
     run("bash", "-n", top / "completions" / "lightkeep")
     pages = list((top / "man" / "man1").iterdir())
     check(any(page.name == "lightkeep.1" for page in pages), "there is no manual page lightkeep(1)")

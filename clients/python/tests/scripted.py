@@ -1,8 +1,10 @@
 """A gRPC server in this process that answers as a test says."""
 
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import grpc
@@ -10,6 +12,7 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+LATENCY_SECONDS = 0.5
 Answer = Callable[[bytes, grpc.ServicerContext], Message]
 
 
@@ -94,3 +97,30 @@ def serving(
         yield f"localhost:{port}" if credentials else f"127.0.0.1:{port}", scripted
     finally:
         server.stop(None).wait()
+
+
+@contextmanager
+def slow_way(address: str) -> Iterator[str]:
+    """The address of a way to a server on which the first bytes take their time. A caller who gives up meanwhile is not answered."""
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while part := source.recv(65536):
+                target.sendall(part)
+            target.shutdown(socket.SHUT_WR)
+
+    host, _, port = address.rpartition(":")
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection((host, int(port))) as behind:
+
+        def carry() -> None:
+            caller, _ = listener.accept()
+            with caller:
+                back = threading.Timer(LATENCY_SECONDS, pump, (behind, caller))
+                back.start()
+                pump(caller, behind)
+                back.join()
+
+        thread = threading.Thread(target=carry)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()

@@ -1,12 +1,18 @@
 """Retries, deadlines and errors, against a server that answers as the test says."""
 
 import asyncio
+import math
+import pickle
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import grpc
 import pytest
 from google.protobuf.message import Message
-from scripted import failing, giving, serving, status
+from google.rpc import error_details_pb2
+from scripted import failing, giving, serving, slow_way, status
 
 from lightkeep_client import AsyncClient, Client, LightkeepError, OperationFailed, Retry, v1
 from lightkeep_client._retry import Attempts
@@ -129,7 +135,13 @@ def test_the_pause_is_what_the_server_says_and_within_the_deadline() -> None:
 
 
 def test_deadlines() -> None:
-    answers = {"GetGraph": [giving(v1.Graph())], "VerifySnapshot": [giving(v1.VerifySnapshotResponse())]}
+    answers = {
+        "GetGraph": [giving(v1.Graph())],
+        "VerifySnapshot": [giving(v1.VerifySnapshotResponse())],
+        "DeleteSnapshot": [giving(v1.DeleteSnapshotResponse())],
+        "DiffSnapshots": [giving(v1.DiffSnapshotsResponse())],
+        "VerifyReplica": [giving(v1.VerifyReplicaResponse())],
+    }
     with serving(answers) as (address, scripted):
         with Client(f"http://{address}", timeout=500.0) as client:
             client.backup.GetGraph(v1.GetGraphRequest())
@@ -137,10 +149,13 @@ def test_deadlines() -> None:
             client.backup.GetGraph(v1.GetGraphRequest(), timeout=float("inf"))
             client.backup.VerifySnapshot(v1.VerifySnapshotRequest())
             client.backup.VerifySnapshot(v1.VerifySnapshotRequest(wait=False))
+            client.backup.DeleteSnapshot(v1.DeleteSnapshotRequest())
+            client.backup.DiffSnapshots(v1.DiffSnapshotsRequest())
+            client.replication.VerifyReplica(v1.VerifyReplicaRequest())
         left = [call[3] for call in scripted.calls]
     # gRPC rounds up what is sent, and takes years where nothing is.
     limits = [None if each is None or each > 1e6 else 500 if each < 1000 else 5000 for each in left]
-    assert limits == [500, 5000, None, None, 500]
+    assert limits == [500, 5000, None, None, 500, None, None, None]
 
 
 def test_a_deadline_that_passes() -> None:
@@ -192,6 +207,41 @@ def test_waiting_ends_with_its_deadline_and_with_other_errors() -> None:
             assert failed.value.code == code
 
 
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED])
+def test_waiting_goes_on_where_a_proxy_drops_the_stream(code: grpc.StatusCode) -> None:
+    def dropped() -> list[Callable[[], Iterator[Message]]]:
+        return [lambda: iter([RUNNING, status(code, "the stream was reset")]), lambda: iter([DONE])]
+
+    with serving(streams={"WatchOperation": dropped()}) as (address, _), Client(f"http://{address}", retry=AT_ONCE) as client:
+        assert client.wait("o") == DONE
+    with serving(streams={"WatchOperation": dropped()}) as (address, _):
+        assert run(address, lambda client: client.wait("o")) == DONE
+
+
+def test_waiting_ends_where_the_server_has_a_reason() -> None:
+    internal = status(grpc.StatusCode.INTERNAL, "a defect", error_details_pb2.ErrorInfo(reason="INTERNAL"))
+    with serving(streams={"WatchOperation": [lambda: iter([RUNNING, internal])]}) as (address, scripted):
+        with Client(f"http://{address}", retry=AT_ONCE) as client, pytest.raises(LightkeepError, match="a defect"):
+            client.wait("o", timeout=5.0)
+        assert len(scripted.calls) == 1
+
+
+def test_what_progress_raises_is_not_taken_for_a_stream_that_breaks() -> None:
+    ours = LightkeepError(status(grpc.StatusCode.UNAVAILABLE, "another server is away"))
+
+    def broken(_: v1.Operation) -> None:
+        raise ours
+
+    with serving(streams={"WatchOperation": [lambda: iter([RUNNING]), lambda: iter([DONE])]}) as (address, scripted):
+        with Client(f"http://{address}", retry=AT_ONCE) as client, pytest.raises(LightkeepError) as failed:
+            client.wait("o", progress=broken, timeout=5.0)
+        assert failed.value is ours
+        with pytest.raises(LightkeepError) as failed:
+            run(address, lambda client: client.wait("o", progress=broken, timeout=5.0))
+        assert failed.value is ours
+        assert len(scripted.calls) == 2
+
+
 def test_an_operation_that_has_failed_is_not_taken_for_a_server_that_is_away() -> None:
     cancelled = v1.Operation(state=v1.OPERATION_STATE_CANCELLED)
     for ended, code in ((FAILED, grpc.StatusCode.UNAVAILABLE), (cancelled, grpc.StatusCode.CANCELLED)):
@@ -232,3 +282,99 @@ async def test_a_stream_has_a_deadline_where_one_is_said() -> None:
             with pytest.raises(LightkeepError) as failed:
                 [each async for each in asynchronous.operation.WatchOperation(request, timeout=0.2)]
         assert failed.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_stream_has_no_deadline_where_none_is_said() -> None:
+    request = v1.WatchOperationRequest(operation_id="o")
+    with serving(streams={"WatchOperation": [lambda: iter([RUNNING, DONE])]}) as (address, _):
+        with Client(f"http://{address}") as client:
+            assert list(client.operation.WatchOperation(request, timeout=math.inf)) == [RUNNING, DONE]
+        async with AsyncClient(f"http://{address}") as asynchronous:
+            assert [each async for each in asynchronous.operation.WatchOperation(request, timeout=math.inf)] == [RUNNING, DONE]
+
+
+@contextmanager
+def silent() -> Iterator[str]:
+    """A server whose streams say nothing after their first answer; its address."""
+    over = threading.Event()
+
+    def stream() -> Iterator[Message]:
+        yield RUNNING
+        over.wait()
+
+    with serving(streams={"WatchOperation": [stream]}) as (address, _):
+        try:
+            yield f"http://{address}"
+        finally:
+            over.set()
+
+
+async def test_a_stream_that_another_task_closes_ends() -> None:
+    with silent() as address:
+        async with AsyncClient(address) as client:
+            stream, begun = client.operation.WatchOperation(v1.WatchOperationRequest()), asyncio.Event()
+
+            async def read() -> int:
+                seen = 0
+                async for _ in stream:
+                    seen += 1
+                    begun.set()
+                return seen
+
+            reading = asyncio.ensure_future(read())
+            await begun.wait()
+            stream.close()
+            assert await reading == 1
+
+
+async def test_a_task_that_reads_can_be_cancelled() -> None:
+    with silent() as address:
+        async with AsyncClient(address) as client:
+            begun = asyncio.Event()
+            waiting = asyncio.ensure_future(client.wait("o", progress=lambda _: begun.set()))
+            await begun.wait()
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+
+async def test_waiting_ends_where_the_client_is_closed() -> None:
+    with silent() as address:
+        client, begun = AsyncClient(address), asyncio.Event()
+        waiting = asyncio.ensure_future(client.wait("o", progress=lambda _: begun.set()))
+        await begun.wait()
+        await client.close()
+        with pytest.raises(LightkeepError) as failed:
+            await waiting
+        assert failed.value.code == grpc.StatusCode.CANCELLED
+    with silent() as address, ThreadPoolExecutor(1) as pool:
+        blocking, reached = Client(address), threading.Event()
+        future = pool.submit(blocking.wait, "o", progress=lambda _: reached.set())
+        assert reached.wait(60)
+        blocking.close()
+        with pytest.raises(LightkeepError) as failed:
+            future.result()
+        assert failed.value.code == grpc.StatusCode.CANCELLED
+
+
+async def test_a_token_that_no_header_can_hold_is_refused_and_not_shown() -> None:
+    for kind in (Client, AsyncClient):
+        for token in ("SECRET\n", "SECRET\x00", "SECRÉT"):
+            with pytest.raises(ValueError, match="token") as refused:
+                kind("http://127.0.0.1:1", token=token)
+            assert "SECR" not in str(refused.value)
+
+
+def test_errors_can_be_pickled() -> None:
+    info = error_details_pb2.ErrorInfo(reason="GRAPH_NOT_FOUND", metadata={"a": "b"})
+    error = LightkeepError(status(grpc.StatusCode.NOT_FOUND, "nobody", info), "call-1")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.metadata, again.request_id) == (LightkeepError, str(error), {"a": "b"}, "call-1")
+    failed = pickle.loads(pickle.dumps(OperationFailed(FAILED)))
+    assert (type(failed), failed.operation, failed.code) == (OperationFailed, FAILED, grpc.StatusCode.UNAVAILABLE)
+
+
+def test_a_way_that_is_slow_is_waited_for() -> None:
+    with serving({"GetGraph": [giving(v1.Graph(graph_id="g"))]}) as (address, _), slow_way(address) as way:
+        with Client(f"http://{way}", retry=Retry(attempts=1)) as client:
+            assert client.backup.GetGraph(v1.GetGraphRequest()).graph_id == "g"

@@ -4,6 +4,7 @@ import inspect
 import os
 import subprocess
 import sys
+from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,6 +26,9 @@ HERE = Path(__file__).parents[1]
 INTERNAL = {"ReplicaService"}
 # These would do something twice.
 NOT_REPEATABLE = {"/lightkeep.v1.ReplicationService/VerifyReplica", "/lightkeep.v1.AlertService/TestNotification"}
+
+# These answer when long work has ended, without a field `wait`.
+LONG_WORK = {"DeleteSnapshot", "DiffSnapshots", "VerifyReplica"}
 
 
 def described(tmp_path: Path) -> dict[str, list[MethodDescriptorProto]]:
@@ -61,6 +65,7 @@ def check(described: dict[str, list[MethodDescriptorProto]], services: object, u
             assert method.request.DESCRIPTOR.full_name == wanted.input_type.removeprefix(".")
             assert method.response.DESCRIPTOR.full_name == wanted.output_type.removeprefix(".")
             assert method.repeatable == (method.path not in NOT_REPEATABLE), wanted.name
+            assert method.waits == (wanted.name in LONG_WORK), wanted.name
 
 
 def test_every_rpc_has_its_stub(tmp_path: Path) -> None:
@@ -102,3 +107,7 @@ def test_what_is_installed_is_what_the_protos_say(generated: list[Path]) -> None
 
 def test_nothing_generated_lies_in_the_source_tree(generated: list[Path]) -> None:
     assert contents(generated[0]).keys().isdisjoint(contents(HERE / "src").keys())
+
+
+def test_the_license_is_in_the_package() -> None:
+    assert distribution("lightkeep-client").read_text("licenses/LICENSE") == (ROOT / "LICENSE").read_text()

@@ -1,6 +1,5 @@
 """TLS, with a CA of the test's own, and addresses."""
 
-import ssl
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -96,8 +95,11 @@ def test_addresses() -> None:
     for wrong in ("keep:50051", "127.0.0.1:50051", "grpc://keep:1", "http://", "http://keep:1/path", "http://keep:1?a"):
         with pytest.raises(ValueError, match="an address is"):
             endpoint(wrong, None)
+    for secret in ("http://user:SECRET@keep:1/x", "http://user:SECRET@keep:1", "user:SECRET@keep:1"):
+        with pytest.raises(ValueError, match="without a user") as refused:
+            endpoint(secret, None)
+        assert "SECRET" not in str(refused.value)
     with pytest.raises(ValueError, match="CA file"):
         endpoint("http://keep:50051", "ca.pem")
     with pytest.raises(FileNotFoundError):
         endpoint("https://keep", "/nowhere/ca.pem")
-    assert ssl.get_default_verify_paths() is not None

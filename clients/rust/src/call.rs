@@ -30,6 +30,8 @@ pub trait Pages: Call {
     /// What is listed.
     type Item: Send;
 
+    /// Asks for so many on a page, at most 1000.
+    fn ask_for(&mut self, page_size: i32);
     /// Asks for the page with this token.
     fn turn_to(&mut self, page_token: String);
     /// What a page has, and the token of the next one; empty after the last.

@@ -58,7 +58,7 @@ impl Client {
     /// Makes a client; the connection comes with the first call.
     ///
     /// # Errors
-    /// [`Error::Options`] for an address, a token or a file of authorities that cannot be used.
+    /// [`Error::Options`] for an address or a token that cannot be used, and a file of authorities that cannot be read.
     pub async fn new(options: Options) -> Result<Self, Error> {
         let address = if options.address.contains("://") { options.address.clone() } else { format!("http://{}", options.address) };
         let unusable = |error: tonic::transport::Error| Error::Options(format!("the address `{address}` cannot be used: {error}"));
@@ -97,12 +97,16 @@ impl Client {
             *id = uuid::Uuid::new_v4().to_string();
         }
         let repeatable = C::READS || request.request_id().is_some();
+        let mut missed = None;
         let attempts = async {
             let mut attempt = 1;
             loop {
                 match self.once::<C>(request.clone()).await {
                     Err(error) if error.is_passing() && repeatable => match self.retry.pause(attempt) {
-                        Some(pause) => tokio::time::sleep(pause).await,
+                        Some(pause) => {
+                            missed = Some(error);
+                            tokio::time::sleep(pause).await;
+                        }
                         None => return Err(error),
                     },
                     answer => return answer,
@@ -110,13 +114,15 @@ impl Client {
                 attempt += 1;
             }
         };
-        match self.deadline {
-            Some(deadline) => tokio::time::timeout(deadline, attempts).await.unwrap_or_else(|_| Err(too_late(deadline))),
-            None => attempts.await,
+        let Some(deadline) = self.deadline else { return attempts.await };
+        match tokio::time::timeout(deadline, attempts).await {
+            Ok(answer) => answer,
+            // Where the server was not there all the time, that says more.
+            Err(_) => Err(missed.unwrap_or_else(|| too_late(deadline))),
         }
     }
 
-    /// Follows answers that come one after the other. A deadline does not hold here.
+    /// Follows answers that come one after the other. A deadline does not hold here: whoever reads them decides.
     ///
     /// # Errors
     /// As [`Self::call`]; so do the answers.
@@ -151,7 +157,8 @@ impl Client {
         grpc.ready().await.map_err(unreachable)?;
         let mut request = self.request(request);
         if let Some(deadline) = self.deadline {
-            request.set_timeout(deadline);
+            // Longer ones have no form on the wire.
+            request.set_timeout(deadline.min(Duration::from_secs(99_999_999)));
         }
         Ok(grpc.unary(request, PathAndQuery::from_static(C::PATH), ProstCodec::<C, C::Answer>::default()).await?.into_inner())
     }
@@ -166,6 +173,11 @@ impl Client {
             request.metadata_mut().insert("authorization", token.clone());
         }
         request
+    }
+
+    /// How long calls may take.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.deadline
     }
 
     /// When calls are made again.
@@ -185,6 +197,6 @@ fn unreachable(error: tonic::transport::Error) -> Error {
     Error::from(tonic::Status::from_error(Box::new(error)))
 }
 
-fn too_late(deadline: Duration) -> Error {
+pub(crate) fn too_late(deadline: Duration) -> Error {
     Error::from(tonic::Status::deadline_exceeded(format!("no answer within {} s; what was begun goes on", deadline.as_secs_f64())))
 }

@@ -72,6 +72,10 @@ impl Error {
 
 impl From<Status> for Error {
     fn from(status: Status) -> Self {
+        // Only a connection that broke has something behind it here: what a server says has not.
+        let broke =
+            matches!(status.code(), Code::Unknown | Code::Internal | Code::Cancelled) && std::error::Error::source(&status).is_some();
+        let code = if broke { Code::Unavailable } else { status.code() };
         let details = status.get_error_details();
         let (reason, metadata) = details.error_info().map(|info| (info.reason.clone(), info.metadata.clone())).unwrap_or_default();
         let violation = |violation: &tonic_types::FieldViolation| Violation {
@@ -80,7 +84,7 @@ impl From<Status> for Error {
         };
         let violations = details.bad_request().map(|request| request.field_violations.iter().map(violation).collect()).unwrap_or_default();
         let request_id = status.metadata().get("x-request-id").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-        Self::Refused(Box::new(Refusal { code: status.code(), reason, message: sentence(&status), metadata, violations, request_id }))
+        Self::Refused(Box::new(Refusal { code, reason, message: sentence(&status), metadata, violations, request_id }))
     }
 }
 

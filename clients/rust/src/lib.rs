@@ -11,6 +11,7 @@ pub use client::{Client, Options};
 pub use error::{Error, Refusal, Violation};
 pub use proto::{google, v1};
 pub use retry::Retry;
+pub use wait::is_over;
 
 /// The generated table of calls.
 mod calls {

@@ -1,6 +1,6 @@
 //! Waiting for operations.
 
-use crate::client::Client;
+use crate::client::{Client, too_late};
 use crate::error::Error;
 use crate::v1::{Operation, OperationState, WatchOperationRequest};
 
@@ -10,7 +10,15 @@ impl Client {
     ///
     /// # Errors
     /// The operation's own error where it has failed; [`Error::Cancelled`]; as [`Self::call`].
-    pub async fn wait(&self, operation_id: &str, mut progress: impl FnMut(&Operation)) -> Result<Operation, Error> {
+    pub async fn wait(&self, operation_id: &str, progress: impl FnMut(&Operation)) -> Result<Operation, Error> {
+        let waiting = self.wait_long(operation_id, progress);
+        match self.deadline() {
+            Some(deadline) => tokio::time::timeout(deadline, waiting).await.unwrap_or_else(|_| Err(too_late(deadline))),
+            None => waiting.await,
+        }
+    }
+
+    async fn wait_long(&self, operation_id: &str, mut progress: impl FnMut(&Operation)) -> Result<Operation, Error> {
         let mut attempt = 1;
         loop {
             match self.follow(operation_id, &mut progress, &mut attempt).await {
@@ -32,7 +40,7 @@ impl Client {
             // It answers again: from here on, all attempts are there anew.
             *attempt = 1;
             progress(&operation);
-            if is_over(operation.state()) {
+            if is_over(&operation) {
                 return Ok(operation);
             }
         }
@@ -41,8 +49,10 @@ impl Client {
     }
 }
 
-fn is_over(state: OperationState) -> bool {
-    matches!(state, OperationState::Succeeded | OperationState::Failed | OperationState::Cancelled)
+/// Whether an operation has ended.
+#[must_use]
+pub fn is_over(operation: &Operation) -> bool {
+    matches!(operation.state(), OperationState::Succeeded | OperationState::Failed | OperationState::Cancelled)
 }
 
 fn outcome(operation: Operation) -> Result<Operation, Error> {

@@ -148,14 +148,43 @@ async fn a_server_that_comes_back_is_found_and_does_nothing_twice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadline_ends_the_waiting() {
-    let live = Live::new(&[]);
-    let server = live.start().await;
-    let address = server.grpc_addr().to_string();
-    server.stop().await.unwrap();
     let forever = Retry { attempts: u32::MAX, first_pause: Duration::from_millis(10), longest_pause: Duration::from_millis(10) };
-    let deadline = Some(Duration::from_millis(100));
-    let client = Client::new(Options { deadline, retry: forever, ..Options::new(&address) }).await.unwrap();
-    assert_eq!(client.call(v1::ListGraphsRequest::default()).await.unwrap_err().code(), Code::DeadlineExceeded);
+    let deadline = Some(Duration::from_millis(200));
+    let list = async |address: String| {
+        let client = Client::new(Options { deadline, retry: forever, ..Options::new(address) }).await.unwrap();
+        client.call(v1::ListGraphsRequest::default()).await.unwrap_err().code()
+    };
+    // Somebody listens and never answers; nobody listens.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    assert_eq!(list(silent.local_addr().unwrap().to_string()).await, Code::DeadlineExceeded);
+    let closed = silent.local_addr().unwrap().to_string();
+    drop(silent);
+    assert_eq!(list(closed).await, Code::Unavailable);
+}
+
+/// Whoever listens there takes calls and hangs up in the middle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_breaks_is_no_answer() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let client = Client::new(Options {
+        retry: Retry { attempts: 3, first_pause: Duration::ZERO, longest_pause: Duration::ZERO },
+        ..Options::new(address)
+    });
+    let client = client.await.unwrap();
+    let hang_up = async {
+        let mut calls = 0;
+        loop {
+            drop(listener.accept().await.unwrap());
+            calls += 1;
+            if calls == 3 {
+                return calls;
+            }
+        }
+    };
+    let (answer, calls) = tokio::join!(client.call(v1::ListGraphsRequest::default()), hang_up);
+    assert_eq!((answer.unwrap_err().code(), calls), (Code::Unavailable, 3));
+    assert!(client.wait("x", |_| {}).await.unwrap_err().is_passing());
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ import {
 import { reflect } from "@bufbuild/protobuf/reflect";
 import { makeAnyClient, type Transport } from "@connectrpc/connect";
 import { CallEnd, endSentence } from "./call-end.js";
-import { LightkeepError } from "./errors.js";
+import { CLOSED, LightkeepError } from "./errors.js";
 import { isRead } from "./http-rule.js";
 import { Attempts, Deadline } from "./repeat.js";
 import { randomUuid } from "./uuid.js";
@@ -57,22 +57,38 @@ export type ServiceClient<D extends DescService> = {
 /** These do long work too, without a field that says so. */
 const LONG_WORK = ["DeleteSnapshot", "DiffSnapshots", "VerifyReplica"];
 
+/** These change nothing, or nothing more when they are repeated, though they are no GET and have no `request_id`. */
+const REPEATABLE = ["CancelOperation", "CheckRecoveryHealth", "CollectMetrics", "PreviewRetention"];
+
+/** The most that can be said to a server in milliseconds: gRPC's header has 8 digits. */
+const LONGEST_TOLD_MS = 99_999_999;
+
+/** What a header can hold. */
+const PRINTABLE = /^[\x20-\x7e]*$/;
+
 /** Calls over a transport: with the token, deadlines, retries, and one kind of error. */
 export class Calls {
   readonly #timeoutMs: number;
   readonly #workTimeoutMs: number;
   readonly #token: string | undefined;
-  /** How often a call is made at most. */
-  readonly attempts: number;
+  readonly #attempts: number;
 
+  /** @throws LightkeepError `INVALID_ARGUMENT` for a token that no header can hold. */
   constructor(
     private readonly transport: Transport,
     { token, timeoutMs = 60_000, workTimeoutMs = 3_600_000, attempts = 5 }: CallDefaults,
   ) {
+    // Whatever finds it out later writes the token into its sentence.
+    if (!PRINTABLE.test(token ?? "")) {
+      throw new LightkeepError(
+        "INVALID_ARGUMENT",
+        "the token is no key: it has a character that is not printable ASCII, such as a line break",
+      );
+    }
     this.#token = token;
     this.#timeoutMs = timeoutMs;
     this.#workTimeoutMs = workTimeoutMs;
-    this.attempts = attempts;
+    this.#attempts = attempts;
   }
 
   /** The client of a service. */
@@ -98,15 +114,21 @@ export class Calls {
     const request = named(method.input, init);
     const isLong = LONG_WORK.includes(method.name) || waits(method.input, request);
     const deadline = new Deadline(options.timeoutMs ?? (isLong ? this.#workTimeoutMs : this.#timeoutMs));
-    const isRepeatable = isRead(method) || requestIdField(method.input) !== undefined;
-    const attempts = new Attempts(isRepeatable ? this.attempts : 1, deadline, options.signal);
+    const isRepeatable = isRead(method) || requestIdField(method.input) !== undefined || REPEATABLE.includes(method.name);
+    const attempts = new Attempts(isRepeatable ? this.#attempts : 1, deadline, options.signal);
     for (;;) {
+      const { leftMs } = deadline;
+      const call = new CallEnd(leftMs, options.signal);
       let answer;
       try {
-        answer = await this.transport.unary(method, options.signal, deadline.leftMs, this.#headers(options), request);
+        // A limit that cannot be told is kept here only.
+        const toldMs = leftMs > LONGEST_TOLD_MS ? 0 : leftMs;
+        answer = await this.transport.unary(method, call.signal, toldMs, this.#headers(options), request);
       } catch (error) {
-        await attempts.again(error);
+        await attempts.again(failureOf(error, call));
         continue;
+      } finally {
+        call.end();
       }
       options.onHeader?.(answer.header);
       return answer.message;
@@ -120,25 +142,21 @@ export class Calls {
   ): AsyncGenerator<MessageShape<O>, void, undefined> {
     const request = create(method.input, init);
     const deadline = new Deadline(options.timeoutMs ?? 0);
-    const attempts = new Attempts(isRead(method) ? this.attempts : 1, deadline, options.signal);
-    let hasBegun = false;
+    const attempts = new Attempts(isRead(method) ? this.#attempts : 1, deadline, options.signal);
+    let isAnswered = false;
     for (;;) {
       const call = new CallEnd(deadline.leftMs, options.signal);
       try {
         // The limit is kept here: the timer of a transport goes on where the loop is left.
         const answer = await this.transport.stream(method, call.signal, 0, this.#headers(options), one(request));
+        isAnswered = true;
         options.onHeader?.(answer.header);
-        for await (const message of answer.message) {
-          hasBegun = true;
-          yield message;
-        }
+        yield* answer.message;
         return;
       } catch (error) {
-        const failure = call.reason
-          ? new LightkeepError(call.reason, endSentence(call.reason), { cause: error })
-          : LightkeepError.from(error);
-        // What was given once must not be given again.
-        if (hasBegun) throw failure;
+        const failure = failureOf(error, call);
+        // What was given once must not be given again, and what happens between two streams is in neither.
+        if (isAnswered) throw failure;
         await attempts.again(failure);
       } finally {
         // A loop that is left ends the call too.
@@ -152,6 +170,16 @@ export class Calls {
     if (this.#token !== undefined) headers.set("authorization", `Bearer ${this.#token}`);
     return headers;
   }
+}
+
+/** Why a call has failed: it was ended from this side, the connection was lost, or what the server said. */
+function failureOf(error: unknown, { reason }: CallEnd): LightkeepError {
+  if (reason) return new LightkeepError(reason, endSentence(reason), { cause: error });
+  const failure = LightkeepError.from(error);
+  const isOfServer = failure.requestId !== undefined || failure.reason !== undefined;
+  const isLost = (failure.code === "CANCELLED" || failure.code === "ABORTED") && !isOfServer && error !== CLOSED;
+  // So the transport of Node says that a server has died.
+  return isLost ? new LightkeepError("UNAVAILABLE", `the connection was lost: ${failure.message}`, { cause: error }) : failure;
 }
 
 async function* one<T>(item: T): AsyncGenerator<T, void, undefined> {

@@ -24,7 +24,7 @@ export interface Client {
   readonly schedule: ServiceClient<typeof ScheduleService>;
 
   /**
-   * Waits until an operation has ended, and gives it. Where the server goes away meanwhile it is looked for again, as often as calls are:
+   * Waits until an operation has ended, and gives it. Where the server goes away meanwhile it is looked for again up to the limit of time:
    * the operation goes on by itself.
    *
    * @throws LightkeepError why the operation has failed (`CANCELLED` where it was cancelled), or why it could not be waited for.
@@ -46,6 +46,6 @@ export function clientOver(transport: Transport, defaults: CallDefaults): Client
     repository: calls.of(RepositoryService),
     retention: calls.of(RetentionService),
     schedule: calls.of(ScheduleService),
-    waitForOperation: (operationId, options = {}) => waitForOperation(operation, calls.attempts, operationId, options),
+    waitForOperation: (operationId, options = {}) => waitForOperation(operation, operationId, options),
   };
 }

@@ -1,7 +1,7 @@
 /** What both ways to the server have in common: errors, pages, and all messages. `connect` is in `lightkeep-client/node` and `lightkeep-client/web`. */
 export type { CallDefaults, CallOptions, ServiceClient } from "./calls.js";
 export { type Client, clientOver } from "./client.js";
-export { type ErrorCode, LightkeepError } from "./errors.js";
+export { type ErrorCode, type FieldViolation, LightkeepError } from "./errors.js";
 export { pages } from "./pages.js";
 export { restTransport, type RestOptions } from "./rest/transport.js";
 export type { WaitOptions } from "./wait.js";

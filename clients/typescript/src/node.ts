@@ -2,6 +2,7 @@ import type { SecureContextOptions } from "node:tls";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import type { CallDefaults } from "./calls.js";
 import { type Client, clientOver } from "./client.js";
+import { CLOSED } from "./errors.js";
 
 /** TLS other than by the certificates that Node knows. */
 export interface TlsOptions extends Pick<SecureContextOptions, "ca" | "cert" | "key"> {
@@ -33,7 +34,7 @@ export function connect({ address, tls, ...defaults }: NodeOptions): NodeClient 
   return {
     ...client,
     close: () => {
-      sessionManager.abort();
+      sessionManager.abort(CLOSED);
     },
   };
 }

@@ -34,6 +34,9 @@ export class Deadline {
 /** The one failure after which a call may be made again: the server was not there. */
 const NOT_THERE: ErrorCode = "UNAVAILABLE";
 
+/** With these reasons it passes by itself; others, such as that of a target that is away, are the outcome of the call. */
+const PASSING = [undefined, "SERVER_STOPPING", "DATABASE_UNAVAILABLE"];
+
 /** Counts attempts, and waits between them. */
 export class Attempts {
   #made = 0;
@@ -56,7 +59,8 @@ export class Attempts {
     const full = Math.min(FIRST_PAUSE_MS * 2 ** (this.#made - 1), LONGEST_PAUSE_MS);
     // Of many clients not all come back at one moment.
     const pause = full * (0.5 + Math.random() / 2);
-    if (failure.code !== NOT_THERE || this.#made >= this.most || this.deadline.isOverIn(pause)) throw failure;
+    const isPassing = failure.code === NOT_THERE && PASSING.includes(failure.reason);
+    if (!isPassing || this.#made >= this.most || this.deadline.isOverIn(pause)) throw failure;
     await sleep(pause, this.signal);
   }
 }

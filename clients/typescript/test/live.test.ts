@@ -133,6 +133,11 @@ onBoth("failures say why", async (client, way) => {
   await assert.rejects(client.waitForOperation(crypto.randomUUID()), isFailure("NOT_FOUND", "OPERATION_NOT_FOUND"));
   const outside = backup.registerGraph({ graphId: `outside-${way}`, sourceDir: "/etc" });
   await assert.rejects(outside, isFailure("PERMISSION_DENIED", "PATH_FORBIDDEN"));
+  const placeless = backup.createSnapshot({ graphId: `placeless-${way}` });
+  await assert.rejects(placeless, ({ reason, fieldViolations }: LightkeepError) => {
+    assert.deepEqual([reason, fieldViolations.map(({ field }) => field)], ["REQUIRED_FIELD_MISSING", ["source_dir"]]);
+    return true;
+  });
   const named = backup.getGraph({ graphId: "nobody" }, { headers: { "x-request-id": "mine" } });
   await assert.rejects(named, ({ requestId }: LightkeepError) => requestId === "mine");
 });

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
+import { Code, type ConnectError } from "@connectrpc/connect";
 import {
   BackupService,
   CreateSnapshotRequestSchema,
@@ -16,7 +17,7 @@ import { ListOperationsRequestSchema, OperationService, OperationState } from ".
 import type { CallOptions } from "../src/calls.js";
 import { LightkeepError } from "../src/errors.js";
 import { events } from "../src/rest/events.js";
-import { refusal } from "../src/rest/answer.js";
+import { answers, refusal } from "../src/rest/answer.js";
 import { restRequest } from "../src/rest/request.js";
 import { connect } from "../src/web.js";
 
@@ -89,6 +90,7 @@ test("errors say code, reason, sentence and name", async () => {
     JSON.stringify({ detail: violations, code: "INVALID_ARGUMENT", reason: "BODY_INVALID", request_id: "r2" }),
   );
   assert.deepEqual([form.code, form.message], ["INVALID_ARGUMENT", "body.source_dir: Field required"]);
+  assert.deepEqual(form.fieldViolations, [{ field: "source_dir", description: "Field required" }]);
   const proxy = await errorOf(502, "<h1>Bad Gateway</h1>");
   assert.deepEqual([proxy.code, proxy.reason, proxy.requestId], ["UNAVAILABLE", undefined, undefined]);
 });
@@ -116,5 +118,54 @@ test("a call ends with its time or by its signal, whatever the server does", asy
   } finally {
     silent.closeAllConnections();
     silent.close();
+  }
+});
+
+test("a stream that falls silent ends, one that is kept alive does not", async () => {
+  let stream: ReadableStreamDefaultController<Uint8Array> | undefined;
+  let isCancelled = false;
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => {
+      stream = controller;
+    },
+    cancel: () => {
+      isCancelled = true;
+    },
+  });
+  const say = (text: string) => stream?.enqueue(new TextEncoder().encode(text));
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  mock.timers.enable({ apis: ["setTimeout"] });
+  try {
+    const states = answers(OperationService.method.watchOperation, new Response(body));
+    const nextState = async () => {
+      const next = await states.next();
+      assert.ok(!next.done);
+      return next.value.state;
+    };
+    say('data: {"operation_id":"o","state":"running"}\n\n');
+    assert.equal(await nextState(), OperationState.RUNNING);
+    const next = nextState();
+    await settled();
+    mock.timers.tick(59_000);
+    say(":\n\n");
+    await settled();
+    mock.timers.tick(59_000);
+    say('data: {"operation_id":"o","state":"succeeded"}\n\n');
+    assert.equal(await next, OperationState.SUCCEEDED);
+    const silent = assert.rejects(states.next(), ({ code }: ConnectError) => code === Code.Unavailable);
+    await settled();
+    mock.timers.tick(60_000);
+    await silent;
+    assert.ok(isCancelled);
+  } finally {
+    mock.timers.reset();
+  }
+});
+
+test("what is no address is refused at once", () => {
+  // Here is no page.
+  for (const address of [undefined, "", "/lightkeep", "localhost:8080", "ftp://user:PASSWORD@x"]) {
+    const isRefused = ({ code, message }: LightkeepError) => code === "INVALID_ARGUMENT" && !message.includes("PASSWORD");
+    assert.throws(() => connect({ address }), isRefused, String(address));
   }
 });

@@ -3,6 +3,7 @@ import { after, test } from "node:test";
 import { type Client, type LightkeepError } from "lightkeep-client";
 import { connect as connectByGrpc } from "lightkeep-client/node";
 import { connect as connectByRest } from "lightkeep-client/web";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Server, TOKEN } from "./server.js";
 
 const server = await Server.start();
@@ -47,5 +48,43 @@ for (const [way, client] of [
     assert.equal((await reading).graphId, `restart-${way}`);
     assert.equal((await changing).graphId, `restart-${way}`);
     await refused;
+  });
+
+  test(`a server that dies and comes back, by ${way}`, { timeout: 120_000 }, async () => {
+    const graphId = `crash-${way}`;
+    await client.backup.registerGraph({ graphId, sourceDir: await server.workspace(graphId) });
+    const once =
+      client === grpc
+        ? connectByGrpc({ address: server.grpc, token: TOKEN, attempts: 1 })
+        : connectByRest({ address: `http://${server.http}`, token: TOKEN, attempts: 1 });
+    const isLost = ({ code, reason, requestId }: LightkeepError) => {
+      assert.deepEqual([code, reason, requestId], ["UNAVAILABLE", undefined, undefined]);
+      return true;
+    };
+    let killing: Promise<void> | undefined;
+    const following = async () => {
+      const onHeader = () => {
+        killing = server.kill();
+      };
+      for await (const { eventId } of client.monitoring.watchEvents({ graphId: "nobody" }, { onHeader })) assert.fail(eventId);
+    };
+    await assert.rejects(following, isLost);
+    await killing;
+    await server.serve();
+    // It dies with a call that it has taken, of each kind.
+    await Promise.all([once.backup.getGraph({ graphId }), client.backup.getGraph({ graphId })]);
+    server.freeze();
+    const lost = assert.rejects(once.backup.getGraph({ graphId }), isLost);
+    const changing = client.backup.createSnapshot({ graphId });
+    while ((await server.unread()) < 2) await sleep(5);
+    await server.kill();
+    await lost;
+    await server.serve();
+    const { backupId } = await changing;
+    const { snapshots } = await client.backup.listSnapshots({ graphId });
+    assert.deepEqual(
+      snapshots.map((snapshot) => snapshot.backupId),
+      [backupId],
+    );
   });
 }

@@ -105,6 +105,32 @@ export class Server {
     clearTimeout(late);
   }
 
+  /** Stops it in the midst of what it does: it takes calls, and answers none. */
+  freeze(): void {
+    this.#process?.kill("SIGSTOP");
+  }
+
+  /** How many connections hold what it has not read. Only a server that is frozen leaves it so. */
+  async unread(): Promise<number> {
+    const ports = [this.http, this.grpc].map((address) => Number(address.split(":")[1]).toString(16).toUpperCase().padStart(4, "0"));
+    // Of each connection: number, address here, address there, state, bytes to send and unread.
+    const connections = (await readFile("/proc/net/tcp", "utf8")).split("\n").map((line) => line.trim().split(/\s+/));
+    return connections.filter(([, here, , state, queues]) => {
+      const isOurs = state === "01" && ports.some((port) => here?.endsWith(`:${port}`));
+      return isOurs && queues?.split(":")[1] !== "00000000";
+    }).length;
+  }
+
+  /** Ends it as a crash does. */
+  async kill(): Promise<void> {
+    const server = this.#process;
+    this.#process = undefined;
+    if (server === undefined) return;
+    const ended = once(server, "exit");
+    server.kill("SIGKILL");
+    await ended;
+  }
+
   /** Ends it, and removes its directory. */
   async remove(): Promise<void> {
     await this.stop();

@@ -1,10 +1,15 @@
 //! What the old server has noted about a copy: in a row of its database, or in a file beside the copy. Nobody knows which fields there
 //! are, nor how they are written, so each is taken where it makes sense.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use crate::base::timestamp::Timestamp;
 use crate::domain::snapshot::SnapshotStatus;
+
+/// How far ahead of ours the old server's clock may have run, or its zone may lie.
+const AHEAD_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The names that fields go by, the first that is there counts.
 const TIME: [&str; 2] = ["timestamp", "created_at"];
@@ -13,6 +18,12 @@ const SOURCE: [&str; 3] = ["source_dir", "source_path", "working_dir"];
 
 /// Fields that are kept as they were, beside what the caller of the old server gave.
 const KEPT: [&str; 6] = ["timestamp", "status", "size_bytes", "data_hash", "retention_until", "description"];
+
+/// Larger numbers are milliseconds. As seconds it is the year 5138.
+const SECONDS_MAX: f64 = 1e11;
+
+/// Digits of a date as `20250301`.
+const DATE_DIGITS: usize = 8;
 
 /// What is known of a copy.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,8 +36,12 @@ impl Details {
         Self { fields: fields.into_iter().filter(|(_, value)| !value.is_null()).collect() }
     }
 
-    /// These details, and of `others` what is not in them.
+    /// These details, and of `others` what is not in them. A copy is whole if anyone says so: a row with its id may be about something
+    /// else that has failed.
     pub(super) fn or(mut self, others: Self) -> Self {
+        if !self.status().is_some_and(is_whole) && others.status().is_some_and(is_whole) {
+            self.fields.remove("status");
+        }
         for (name, value) in others.fields {
             self.fields.entry(name).or_insert(value);
         }
@@ -37,9 +52,19 @@ impl Details {
         self.fields.get(name)?.as_str()
     }
 
-    /// When the copy was made.
-    pub(super) fn time(&self) -> Option<Timestamp> {
-        TIME.iter().find_map(|name| time(self.fields.get(*name)?))
+    /// When the copy was made, if anything says so. The error is a remark on what cannot be taken for that.
+    pub(super) fn time(&self, now: Timestamp) -> Result<Option<Timestamp>, String> {
+        let mut odd = None;
+        for value in TIME.iter().filter_map(|name| self.fields.get(*name)) {
+            let why = match time(value) {
+                Some(time) if (Timestamp::default()..=now.plus(AHEAD_MAX)).contains(&time) => return Ok(Some(time)),
+                Some(_) => "lies before 1970 or in the future",
+                None => "cannot be read",
+            };
+            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            odd.get_or_insert_with(|| format!("the old server's time `{shown}` {why}"));
+        }
+        odd.map_or(Ok(None), Err)
     }
 
     /// Where the copy stood; none for a word that we do not know.
@@ -83,18 +108,32 @@ impl Details {
     }
 }
 
-/// A time as Python writes it: ISO 8601, in UTC where it does not say, or seconds since the epoch.
+/// Whether a copy with this status is all there.
+pub(super) fn is_whole(status: SnapshotStatus) -> bool {
+    status.is_restorable() || status == SnapshotStatus::Archived
+}
+
+/// A time as Python writes it: ISO 8601, in UTC where it does not say, or seconds or milliseconds since the epoch.
 fn time(value: &Value) -> Option<Timestamp> {
-    if let Some(seconds) = value.as_f64() {
-        let micros = seconds * 1e6;
-        return (micros.abs() < 1e17).then_some(Timestamp::from_micros(micros.round() as i64));
+    if let Some(number) = value.as_f64() {
+        return since_epoch(number);
     }
     let text = value.as_str()?.trim();
+    // Fewer digits are a date, without what stands between.
+    if text.len() > DATE_DIGITS && text.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        return since_epoch(text.parse().ok()?);
+    }
     let instant = match text.parse::<jiff::Timestamp>() {
         Ok(instant) => instant,
         Err(_) => text.parse::<jiff::civil::DateTime>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp(),
     };
     Some(Timestamp::from_micros(instant.as_microsecond()))
+}
+
+fn since_epoch(number: f64) -> Option<Timestamp> {
+    let seconds = if number.abs() > SECONDS_MAX { number / 1000.0 } else { number };
+    let micros = seconds * 1e6;
+    (micros.abs() < 1e17).then_some(Timestamp::from_micros(micros.round() as i64))
 }
 
 #[cfg(test)]
@@ -108,6 +147,10 @@ mod tests {
         Details::new(fields)
     }
 
+    fn now() -> Timestamp {
+        "2025-06-01T00:00:00Z".parse().unwrap()
+    }
+
     #[test]
     fn reads_times_as_python_and_databases_write_them() {
         for value in [
@@ -116,15 +159,34 @@ mod tests {
             json!("2025-03-01T10:20:30.5Z"),
             json!("2025-03-01T12:20:30.500000+02:00"),
             json!(1_740_824_430.5),
+            json!("1740824430.5"),
+            json!(1_740_824_430_500_i64),
+            json!("1740824430500"),
         ] {
-            let read = details(json!({ "timestamp": value })).time().map(|time| time.to_string());
+            let read = details(json!({ "timestamp": value })).time(now()).unwrap().map(|time| time.to_string());
             assert_eq!(read.as_deref(), Some("2025-03-01T10:20:30.5Z"), "{value}");
         }
-        for odd in [json!("yesterday"), json!(null), json!([1]), json!(1e300)] {
-            assert_eq!(details(json!({ "timestamp": odd })).time(), None);
-        }
-        let second = details(json!({ "timestamp": "odd", "created_at": "2025-03-01" })).time();
+        assert_eq!(details(json!({ "timestamp": null })).time(now()), Ok(None));
+        let second = details(json!({ "timestamp": "odd", "created_at": "2025-03-01" })).time(now()).unwrap();
         assert_eq!(second.map(|time| time.to_string()).as_deref(), Some("2025-03-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn tells_of_times_that_it_does_not_take() {
+        for odd in ["yesterday", "2025-03-01 10:20:30 UTC", "Sat, 01 Mar 2025 10:20:30 GMT", "infinity", "1.2.3.4.5.6"] {
+            let told = details(json!({ "timestamp": odd })).time(now());
+            assert_eq!(told, Err(format!("the old server's time `{odd}` cannot be read")));
+        }
+        for odd in [json!([1]), json!(1e300)] {
+            assert_eq!(details(json!({ "timestamp": odd })).time(now()), Err(format!("the old server's time `{odd}` cannot be read")));
+        }
+        for odd in ["1969-12-31T23:59:59Z", "-001168-01-01T00:00:00Z", "2025-06-02T00:00:00.000001Z", "2999-01-01"] {
+            let told = details(json!({ "timestamp": odd })).time(now());
+            assert_eq!(told, Err(format!("the old server's time `{odd}` lies before 1970 or in the future")));
+        }
+        for taken in ["1970-01-01T00:00:00Z", "2025-06-02T00:00:00Z"] {
+            assert_eq!(details(json!({ "timestamp": taken })).time(now()), Ok(Some(taken.parse().unwrap())));
+        }
     }
 
     #[test]
@@ -156,7 +218,19 @@ mod tests {
 
     #[test]
     fn what_one_place_lacks_another_has() {
-        let both = details(json!({ "status": "failed" })).or(details(json!({ "status": "completed", "timestamp": "2025-03-01" })));
-        assert_eq!((both.status(), both.time().is_some()), (Some(SnapshotStatus::Failed), true));
+        let both = details(json!({ "status": "failed" })).or(details(json!({ "status": "pending", "timestamp": "2025-03-01" })));
+        assert_eq!((both.status(), both.time(now()).unwrap().is_some()), (Some(SnapshotStatus::Failed), true));
+    }
+
+    #[test]
+    fn a_copy_is_whole_if_anyone_says_so() {
+        for (first, second, status) in [
+            ("failed", "completed", SnapshotStatus::Completed),
+            ("completed", "failed", SnapshotStatus::Completed),
+            ("in_progress", "archived", SnapshotStatus::Archived),
+        ] {
+            let both = details(json!({ "status": first })).or(details(json!({ "status": second })));
+            assert_eq!(both.status(), Some(status), "{first}, {second}");
+        }
     }
 }

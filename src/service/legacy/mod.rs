@@ -10,7 +10,7 @@ mod tree;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::base::ids::SnapshotId;
 use crate::base::timestamp::Timestamp;
@@ -28,6 +28,8 @@ pub struct Wanted {
     pub only: BTreeSet<GraphId>,
     /// Where graphs live that are not registered, absolute.
     pub sources: BTreeMap<GraphId, String>,
+    /// The present instant: no copy is younger.
+    pub now: Timestamp,
 }
 
 /// What would be done.
@@ -37,6 +39,10 @@ pub struct Plan {
     pub graphs: Vec<PlannedGraph>,
     /// What is no copy, or cannot become a snapshot.
     pub left_out: Vec<LeftOut>,
+    /// Rows about copies in the old server's database.
+    pub rows: usize,
+    /// Those of them that name no copy: without a graph id, or without an id that is a UUID.
+    pub rows_without_id: usize,
 }
 
 /// A graph of the old server.
@@ -85,6 +91,13 @@ pub struct LeftOut {
     pub why: String,
     /// Somebody may miss it. Else it is no copy, or the old server itself calls it half.
     pub is_failure: bool,
+}
+
+/// A path with its links resolved as far as it exists; none where it uses `..` beyond that, and so may lead anywhere.
+pub fn resolved(path: &Path) -> Option<PathBuf> {
+    let (real, rest) = path.ancestors().find_map(|known| known.canonicalize().ok().zip(path.strip_prefix(known).ok()))?;
+    let is_plain = rest.components().all(|part| matches!(part, Component::Normal(_)));
+    is_plain.then(|| real.components().chain(rest.components()).collect())
 }
 
 impl LeftOut {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,8 +18,9 @@ use crate::lightrag;
 use crate::lightrag::audit::Audit;
 use crate::repository::{self, BackupRequest, Figures, LockKind, NewRecord, Repository, Source};
 use crate::service::manifest::Manifest;
+use crate::service::paths::into_text;
 use crate::service::repository_lock::HeldLock;
-use crate::service::{Error, Services};
+use crate::service::{Error, ErrorKind, Services};
 use crate::store::entity::snapshot::Model;
 use crate::store::{graphs, snapshots};
 
@@ -31,6 +33,8 @@ pub struct Imported {
     pub failures: HashMap<SnapshotId, Error>,
     /// Why the graph's source cannot be read now.
     pub source_problem: Option<Error>,
+    /// The graph's source, where its repository was there already and says another than is planned.
+    pub other_source: Option<String>,
 }
 
 impl Services {
@@ -46,7 +50,10 @@ impl Services {
             self.adopt_now(caller, graph_id).await?;
         }
         let source_dir = match graphs::find(self.store().read(), graph_id).await? {
-            Some(graph) => graph.source_dir,
+            Some(graph) => {
+                imported.other_source = Some(graph.source_dir.clone()).filter(|source_dir| planned.source_dir.as_ref() != Some(source_dir));
+                graph.source_dir
+            }
             None => self.source_of(planned, &mut imported).await?,
         };
         let repository = self.repository_to_fill(graph_id).await?;
@@ -63,8 +70,14 @@ impl Services {
                 repository: Arc::clone(&repository),
                 lock: lock.clone(),
             };
-            if let Err(error) = self.blocking(move || work.run()).await {
-                imported.failures.insert(copy.snapshot_id, error);
+            match self.blocking(move || work.run()).await {
+                Ok(()) => {
+                    let (graph_id, snapshot_id) = (graph_id.as_str(), copy.snapshot_id.to_string());
+                    tracing::info!(graph_id, snapshot_id, size_bytes = copy.size_bytes, "copy stored");
+                }
+                Err(error) => {
+                    imported.failures.insert(copy.snapshot_id, error);
+                }
             }
         }
         lock.release(self).await;
@@ -73,7 +86,8 @@ impl Services {
         }
         let ids: Vec<SnapshotId> = planned.copies.iter().map(|copy| copy.snapshot_id).collect();
         let rows = snapshots::list_by_ids(self.store().read(), &ids).await?.into_iter();
-        imported.snapshots = rows.filter(|row| row.status.is_restorable()).map(|row| (row.snapshot_id, row)).collect();
+        let is_it = |row: &Model| row.status.is_restorable() && row.graph_id == *graph_id;
+        imported.snapshots = rows.filter(is_it).map(|row| (row.snapshot_id, row)).collect();
         Ok(imported)
     }
 
@@ -88,15 +102,22 @@ impl Services {
         self.wait_for(queued.operation_id).await.map(drop)
     }
 
-    /// The source that an unknown graph is to have, links resolved. One that cannot be read now is taken all the same.
+    /// The source that an unknown graph is to have, links resolved. One that is not there now, or may not be read, is taken all the same.
     async fn source_of(&self, planned: &PlannedGraph, imported: &mut Imported) -> Result<String, Error> {
         let named = planned.source_dir.clone().ok_or_else(|| Error::invalid("source_dir", "is not known"))?;
+        let places = self.settings().places.clone();
         match self.resolve_source(named.clone()).await {
             Ok(resolved) => Ok(resolved),
-            Err(problem) => {
+            Err(problem) if problem.reason() == "SOURCE_NOT_FOUND" => {
+                imported.source_problem = Some(problem);
+                // It is where the graph is to be: judged as what may be made.
+                into_text("source_dir", self.blocking(move || places.resolve_target("source_dir", &named)).await?)
+            }
+            Err(problem) if problem.kind() == ErrorKind::InvalidArgument && may_not_read(&named) => {
                 imported.source_problem = Some(problem);
                 Ok(named)
             }
+            Err(problem) => Err(problem),
         }
     }
 
@@ -110,6 +131,10 @@ impl Services {
         })
         .await
     }
+}
+
+fn may_not_read(directory: &str) -> bool {
+    fs::read_dir(directory).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 fn snapshot_tag(copy: &LegacyCopy) -> String {
@@ -188,7 +213,7 @@ impl StoreCopy {
 }
 
 /// The regular files directly in a copy: among them are all stores of a workspace.
-fn entries(directory: &Path) -> Result<Vec<Entry>, (PathBuf, std::io::Error)> {
+fn entries(directory: &Path) -> Result<Vec<Entry>, (PathBuf, io::Error)> {
     let at = |path: &Path| {
         let path = path.to_path_buf();
         |error| (path, error)

@@ -8,8 +8,8 @@ from typing import Any, Generic
 import grpc
 import grpc.aio
 
-from ._errors import from_rpc
-from ._method import Item, Metadata, Method, Request, Response, next_page
+from ._errors import from_rpc, own
+from ._method import Item, Metadata, Method, Request, Response, limit, next_page
 from ._retry import Attempts, Retry
 
 
@@ -19,6 +19,8 @@ class AsyncCalls:
     def __init__(self, channel: grpc.aio.Channel, metadata: Metadata, timeout: float, retry: Retry) -> None:
         """With what all calls have in common; the timeout in seconds."""
         self.channel, self.metadata, self.timeout, self.retry = channel, tuple(metadata), timeout, retry
+        self.closed = False
+        """The client has ended the connection."""
 
     def unary(self, method: Method[Request, Response]) -> "AsyncUnary[Request, Response]":
         """One request, one answer."""
@@ -99,16 +101,17 @@ class AsyncStreaming(Generic[Request, Response]):
         )
 
     def __call__(self, request: Request, *, timeout: float | None = None, metadata: Metadata = ()) -> "AsyncStream[Response]":
-        """Asks. The timeout in seconds is that of the whole stream; without one there is none. It is not begun again by itself."""
-        return AsyncStream(self._call(request, timeout=timeout, metadata=(*self._calls.metadata, *metadata)))
+        """Asks. The timeout in seconds is that of the whole stream; None or `math.inf` for none. It is not begun again by itself."""
+        call = self._call(request, timeout=limit(timeout), metadata=(*self._calls.metadata, *metadata))
+        return AsyncStream(call, self._calls)
 
 
 class AsyncStream(Generic[Response]):
     """The answers as they come. Close it, or leave it as a context, where it is not read to its end."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, calls: AsyncCalls) -> None:
         """Of a call of gRPC."""
-        self._call, self._closed = call, False
+        self._call, self._calls, self._closed = call, calls, False
 
     def __aiter__(self) -> "AsyncStream[Response]":
         """Itself."""
@@ -122,6 +125,13 @@ class AsyncStream(Generic[Response]):
             answer = await self._call.read()
         except grpc.RpcError as error:
             raise from_rpc(error) from error
+        except asyncio.CancelledError:
+            # gRPC raises this in the task that reads also where another task has ended the stream or the client.
+            if self._closed:
+                raise StopAsyncIteration from None
+            if self._calls.closed:
+                raise own(grpc.StatusCode.CANCELLED, "the client was closed") from None
+            raise
         if answer is grpc.aio.EOF:
             raise StopAsyncIteration
         read: Response = answer

@@ -1,6 +1,8 @@
 """The client for asyncio."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 
@@ -9,7 +11,7 @@ import grpc.aio
 from . import v1
 from ._async_calls import AsyncCalls
 from ._async_services import AsyncServices
-from ._channel import OPTIONS, endpoint
+from ._channel import OPTIONS, authorization, endpoint
 from ._errors import LightkeepError
 from ._retry import Retry
 from ._watch import Progress, Watch
@@ -28,25 +30,35 @@ class AsyncClient(AsyncServices):
         retry: Retry = Retry(),  # noqa: B008 # it is frozen
     ) -> None:
         """Connects at the first call. The arguments are those of `Client`."""
+        metadata = authorization(token)
         self._end = endpoint(address, ca_file)
         if self._end.credentials is None:
             self._channel = grpc.aio.insecure_channel(self._end.target, OPTIONS)
         else:
             self._channel = grpc.aio.secure_channel(self._end.target, self._end.credentials, OPTIONS)
         self._retry = retry
-        metadata = [] if token is None else [("authorization", f"Bearer {token}")]
-        super().__init__(AsyncCalls(self._channel, metadata, timeout, retry))
+        self._calls = AsyncCalls(self._channel, metadata, timeout, retry)
+        super().__init__(self._calls)
 
     async def wait(self, operation: v1.Operation | str, *, progress: Progress | None = None, timeout: float = 3600.0) -> v1.Operation:
         """Waits until an operation has ended well, and gives it as it is then. As `Client.wait`."""
         watch = Watch(operation, progress, timeout, self._retry)
+        async with aclosing(self._seen(watch)) as states:
+            async for seen in states:
+                if watch.saw(seen):
+                    break
+        return seen
+
+    async def _seen(self, watch: Watch) -> AsyncGenerator[v1.Operation, None]:
+        """As that of `Client`."""
         while True:
             try:
                 async with self.operation.WatchOperation(watch.request, timeout=watch.left()) as stream:
                     async for seen in stream:
-                        if watch.saw(seen):
-                            return seen
+                        yield seen
             except LightkeepError as error:
+                if self._calls.closed:
+                    raise
                 pause = watch.broke(error)
             else:
                 pause = watch.broke()
@@ -54,6 +66,7 @@ class AsyncClient(AsyncServices):
 
     async def close(self) -> None:
         """Ends the connection and all that still runs over it."""
+        self._calls.closed = True
         await self._channel.close()
 
     async def __aenter__(self) -> "AsyncClient":

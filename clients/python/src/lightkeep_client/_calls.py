@@ -8,7 +8,7 @@ from typing import Any, Generic
 import grpc
 
 from ._errors import from_rpc
-from ._method import Item, Metadata, Method, Request, Response, next_page
+from ._method import Item, Metadata, Method, Request, Response, limit, next_page
 from ._retry import Attempts, Retry
 
 
@@ -18,6 +18,8 @@ class Calls:
     def __init__(self, channel: grpc.Channel, metadata: Metadata, timeout: float, retry: Retry) -> None:
         """With what all calls have in common; the timeout in seconds."""
         self.channel, self.metadata, self.timeout, self.retry = channel, tuple(metadata), timeout, retry
+        self.closed = False
+        """The client has ended the connection."""
 
     def unary(self, method: Method[Request, Response]) -> "Unary[Request, Response]":
         """One request, one answer."""
@@ -95,8 +97,9 @@ class Streaming(Generic[Request, Response]):
         )
 
     def __call__(self, request: Request, *, timeout: float | None = None, metadata: Metadata = ()) -> "Stream[Response]":
-        """Asks. The timeout in seconds is that of the whole stream; without one there is none. It is not begun again by itself."""
-        return Stream(self._call(request, timeout=timeout, metadata=(*self._calls.metadata, *metadata)))
+        """Asks. The timeout in seconds is that of the whole stream; None or `math.inf` for none. It is not begun again by itself."""
+        call = self._call(request, timeout=limit(timeout), metadata=(*self._calls.metadata, *metadata))
+        return Stream(call)
 
 
 class Stream(Generic[Response]):

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 import grpc
 
+from ._method import Metadata
+
 OPTIONS: list[tuple[str, str | int]] = [
     ("grpc.primary_user_agent", f"lightkeep-client/{version('lightkeep-client')}"),
     # A server that restarts is found again at once, not after the two minutes that are usual.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     # A stream that waits for hours must find out that the other side is gone.
     ("grpc.keepalive_time_ms", 60_000),
@@ -34,6 +35,8 @@ class Endpoint:
 
 def endpoint(address: str, ca_file: str | Path | None) -> Endpoint:
     """Of an address `http://HOST:PORT` (plain text) or `https://HOST:PORT` (TLS). ValueError for others."""
+    if "@" in address:  # it is not shown: a password may stand there
+        raise ValueError("an address is `http://HOST:PORT` or `https://HOST:PORT`, without a user; the key is given as `token`")
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
         raise ValueError(f"an address is `http://HOST:PORT` or `https://HOST:PORT`: {address}")
@@ -44,6 +47,15 @@ def endpoint(address: str, ca_file: str | Path | None) -> Endpoint:
     roots = Path(ca_file).read_bytes() if ca_file is not None else system_roots()
     target = f"dns:///{parts.netloc}" if parts.port else f"dns:///{parts.netloc}:443"
     return Endpoint(target, grpc.ssl_channel_credentials(roots))
+
+
+def authorization(token: str | None) -> Metadata:
+    """What tells the server the key, if there is one. ValueError where no header can hold it; its text does not show the key."""
+    if token is None:
+        return ()
+    if not token.isascii() or not token.isprintable():
+        raise ValueError("the token has characters that no header can hold, such as the end of a line")
+    return (("authorization", f"Bearer {token}"),)
 
 
 def system_roots() -> bytes | None:

@@ -1,7 +1,7 @@
 """Errors of the server and of the way to it."""
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -38,6 +38,10 @@ class LightkeepError(Exception):
         """All that was answered, with all typed details."""
         super().__init__(f"{self.code.name}{f' ({self.reason})' if self.reason else ''}: {self.message}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle, which carries errors out of other processes."""
+        return type(self), (self.status, self.request_id)
+
     @property
     def field_violations(self) -> Mapping[str, str]:
         """What is wrong with which field of the request."""
@@ -54,6 +58,10 @@ class OperationFailed(LightkeepError):
         super().__init__(operation.error if operation.HasField("error") else cancelled)
         self.operation = operation
         """The operation as it has ended."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle."""
+        return type(self), (self.operation,)
 
 
 class RpcFailure(Protocol):
@@ -82,9 +90,9 @@ def from_rpc(error: grpc.RpcError) -> LightkeepError:
     return LightkeepError(status, str(values.get(REQUEST_ID, "")))
 
 
-def unavailable(message: str) -> LightkeepError:
-    """The server has gone away in the middle."""
-    return LightkeepError(status_pb2.Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message=message))
+def own(code: grpc.StatusCode, message: str) -> LightkeepError:
+    """An error that the client finds by itself."""
+    return LightkeepError(status_pb2.Status(code=code.value[0], message=message))
 
 
 def detail(status: status_pb2.Status, kind: type[Detail]) -> Detail | None:

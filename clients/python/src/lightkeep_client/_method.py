@@ -23,6 +23,8 @@ class Method(Generic[Request, Response]):
     response: type[Response]
     repeatable: bool
     """Asking twice does nothing twice: it reads, or its request has an id that the server remembers."""
+    waits: bool
+    """It always answers when its work has ended, which may take long."""
 
     def prepared(self, request: Request) -> Request:
         """The request with an id of its own, where it can have one and the caller has given none. The caller's is left as it is."""
@@ -37,7 +39,12 @@ class Method(Generic[Request, Response]):
         """How long a call may take: as the caller says; else as usual, but without a limit where it waits for work to end."""
         if timeout is not None:
             return timeout
-        return math.inf if waits(request) else usual
+        return math.inf if self.waits or waits(request) else usual
+
+
+def limit(seconds: float | None) -> float | None:
+    """A timeout as gRPC takes it: None for none."""
+    return None if seconds is None or math.isinf(seconds) else seconds
 
 
 def waits(request: Message) -> bool:

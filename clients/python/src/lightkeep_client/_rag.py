@@ -61,6 +61,20 @@ def storages(rag: Rag) -> list[Any]:
     return found
 
 
+def check(rag: Rag) -> None:
+    """ValueError where a rollback could not be done with it."""
+    storages(rag)
+    known: Any = rag
+    parts = [(known, "_storages_status"), (shared(), "_init_flags"), (shared(), "_is_multiprocess"), (shared(), "clear_all_update_flags")]
+    lacking = [name for holder, name in parts if not hasattr(holder, name)]
+    if lacking:
+        raise ValueError(f"this version of LightRAG has changed within: it has no {', '.join(lacking)}")
+    if shared()._is_multiprocess:
+        raise ValueError("LightRAG runs in several processes: stop it and restore")
+    if known._storages_status.name != "INITIALIZED":
+        raise ValueError("the storages of this LightRAG are not initialized, or were closed")
+
+
 def directory(rag: Rag) -> Path:
     """Where its files lie."""
     return Path(rag.working_dir, rag.workspace).absolute()

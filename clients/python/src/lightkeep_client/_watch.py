@@ -3,12 +3,16 @@
 import math
 from collections.abc import Callable
 
+import grpc
+
 from . import v1
-from ._errors import LightkeepError, OperationFailed, unavailable
+from ._errors import LightkeepError, OperationFailed, own
 from ._retry import Attempts, Retry
 
 Progress = Callable[[v1.Operation], None]
 ENDED = (v1.OPERATION_STATE_SUCCEEDED, v1.OPERATION_STATE_FAILED, v1.OPERATION_STATE_CANCELLED)
+# A proxy that drops a stream ends it so, without a reason. Asking again only reads.
+BROKEN = (grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED)
 
 
 class Watch:
@@ -37,8 +41,9 @@ class Watch:
 
     def broke(self, error: LightkeepError | None = None) -> float:
         """How many seconds to wait before the stream is asked for again; raises the error where it is not."""
-        error = error or unavailable("the stream has ended before the operation")
-        pause = None if isinstance(error, OperationFailed) else self._attempts.pause(error)
+        away = own(grpc.StatusCode.UNAVAILABLE, "the stream has ended before the operation")
+        error = error or away
+        pause = self._attempts.pause(away if error.code in BROKEN and not error.reason else error)
         if pause is None:
             raise error
         return pause

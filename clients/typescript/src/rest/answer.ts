@@ -2,13 +2,16 @@ import { create, type DescMessage, type DescMethod, isMessage, type JsonValue, t
 import { Code, ConnectError } from "@connectrpc/connect";
 import { CODES, REQUEST_ID_HEADER } from "../errors.js";
 import { HttpBodySchema } from "../gen/google/api/httpbody_pb.js";
-import { ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.js";
+import { BadRequestSchema, ErrorInfoSchema } from "../gen/google/rpc/error_details_pb.js";
 import { httpRule } from "../http-rule.js";
 import { events } from "./events.js";
 import { asObject, parse, read } from "./json.js";
 
 /** Says in an answer that is a bare list where the next page begins. */
 const NEXT_PAGE_HEADER = "x-next-page-token";
+
+/** How long a stream may say nothing, milliseconds: the server sends a comment every 15 seconds. */
+const LONGEST_SILENCE_MS = 60_000;
 
 type Method<O extends DescMessage> = DescMethod & { output: O };
 
@@ -23,10 +26,9 @@ export async function answer<O extends DescMessage>(method: Method<O>, response:
 
 /** The messages of an answer that is a stream. */
 export async function* answers<O extends DescMessage>(method: Method<O>, response: Response): AsyncGenerator<MessageShape<O>> {
-  const chunks = chunksOf(response);
   if (isDocument(method)) {
     let isEmpty = true;
-    for await (const data of chunks) {
+    for await (const data of chunksOf(response, 0)) {
       isEmpty = false;
       yield document(method, response, data);
     }
@@ -34,7 +36,7 @@ export async function* answers<O extends DescMessage>(method: Method<O>, respons
     if (isEmpty) yield document(method, response, new Uint8Array());
     return;
   }
-  for await (const { event, data } of events(chunks)) {
+  for await (const { event, data } of events(chunksOf(response, LONGEST_SILENCE_MS))) {
     const json = parse(data);
     if (event === "error") throw errorOf(json, Code.Unknown, response.headers);
     yield read(method.output, json);
@@ -63,18 +65,34 @@ function document<O extends DescMessage>(method: Method<O>, response: Response, 
   return body;
 }
 
-async function* chunksOf(response: Response): AsyncGenerator<Uint8Array> {
+/** The bytes of an answer. Where none come for `silenceMs` the way to the server is dead; 0 for no limit. */
+async function* chunksOf(response: Response, silenceMs: number): AsyncGenerator<Uint8Array> {
   const reader = response.body?.getReader();
   if (reader === undefined) return;
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await within(silenceMs, reader.read());
       if (done) return;
       yield value;
     }
   } finally {
     // Nothing where it was read to its end.
     await reader.cancel();
+  }
+}
+
+async function within<T>(silenceMs: number, reading: Promise<T>): Promise<T> {
+  if (silenceMs === 0) return reading;
+  let timer;
+  const silence = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new ConnectError("the server has fallen silent", Code.Unavailable));
+    }, silenceMs);
+  });
+  try {
+    return await Promise.race([reading, silence]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -86,21 +104,26 @@ function errorOf(json: JsonValue, fallback: Code, headers: Headers): ConnectErro
   const metadata = new Headers(headers);
   if (typeof body["request_id"] === "string") metadata.set(REQUEST_ID_HEADER, body["request_id"]);
   const reason = body["reason"];
-  const details = typeof reason === "string" ? [{ desc: ErrorInfoSchema, value: { reason, domain: "lightkeep" } }] : [];
+  const info = typeof reason === "string" ? [{ desc: ErrorInfoSchema, value: { reason, domain: "lightkeep" } }] : [];
+  const fieldViolations = violationsOf(body["detail"]).map(({ place, description }) => ({ field: place.slice(1).join("."), description }));
+  const details = [...info, { desc: BadRequestSchema, value: { fieldViolations } }];
   return new ConnectError(sentence(body["detail"]), code, metadata, details);
 }
 
 /** A sentence, or of each violation of the body's form where it is and what it is. */
 function sentence(detail: JsonValue | undefined): string {
   if (typeof detail === "string") return detail;
-  if (!Array.isArray(detail)) return "the server did not say why";
-  return detail
-    .map((entry) => {
-      const { loc, msg } = asObject(entry);
-      const place = Array.isArray(loc) ? loc.map(String).join(".") : "body";
-      return `${place}: ${typeof msg === "string" ? msg : "does not fit"}`;
-    })
-    .join("; ");
+  const violations = violationsOf(detail).map(({ place, description }) => `${place.join(".")}: ${description}`);
+  return violations.length === 0 ? "the server did not say why" : violations.join("; ");
+}
+
+/** The violations of the body's form. A place begins with `body`. */
+function violationsOf(detail: JsonValue | undefined): { place: string[]; description: string }[] {
+  if (!Array.isArray(detail)) return [];
+  return detail.map((entry) => {
+    const { loc, msg } = asObject(entry);
+    return { place: Array.isArray(loc) ? loc.map(String) : ["body"], description: typeof msg === "string" ? msg : "does not fit" };
+  });
 }
 
 /** For answers that are not the server's own. */

@@ -1,6 +1,7 @@
 import { create, type DescMessage, type DescMethod, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { CallEnd, endSentence } from "../call-end.js";
+import { LightkeepError } from "../errors.js";
 import { answer, answers, refusal } from "./answer.js";
 import { restRequest } from "./request.js";
 
@@ -15,8 +16,15 @@ export interface RestOptions {
 /** The most that the header can say in milliseconds: it has 8 digits. */
 const LONGEST_HEADER_MS = 99_999_999;
 
-/** Calls over REST, with fetch: for browsers, which cannot speak gRPC. */
+/**
+ * Calls over REST, with fetch: for browsers, which cannot speak gRPC.
+ *
+ * @throws LightkeepError `INVALID_ARGUMENT` for an address that is none, and without one where there is no page.
+ */
 export function restTransport({ baseUrl, fetch = globalThis.fetch.bind(globalThis) }: RestOptions): Transport {
+  if (!isAddress(baseUrl)) {
+    throw new LightkeepError("INVALID_ARGUMENT", "an address of REST is `http://host:port`; only a page can do without one");
+  }
   const base = baseUrl.replace(/\/+$/, "");
 
   async function send<I extends DescMessage>(
@@ -61,6 +69,16 @@ export function restTransport({ baseUrl, fetch = globalThis.fetch.bind(globalThi
       }
     },
   };
+}
+
+/** Whether fetch can call it: the page's own server, too, where there is a page. */
+function isAddress(baseUrl: string): boolean {
+  try {
+    const page = typeof location === "undefined" ? undefined : location.origin;
+    return /^https?:$/.test(new URL(baseUrl, page).protocol);
+  } catch {
+    return false;
+  }
 }
 
 /** The limit of time for the server, in the form of gRPC. */
