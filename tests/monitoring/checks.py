@@ -214,7 +214,7 @@ def check_commands():
     commands = [command for command in in_blocks + re.findall(r"`(curl [^`]*)`", text) if command.startswith("curl ") and "<base_url>" not in command]
     for command in commands:
         found = re.search(r"(?:\$([A-Z])|http://127\.0\.0\.1:9721)(/[^\s\"?]*)?(?:\?([^\s\"]*))?", command)
-        if ":9090/metrics" in command:
+        if ":9091/metrics" in command:
             continue
         if not found or (found[1] or "H") not in roots:
             problem(f"docs/RUNBOOKS.md: which path is that? {command}")
