@@ -37,7 +37,7 @@ STEPS = [
     ("GOOD=$(lightkeep snapshot list sample --output json | jq -r '.[1].backup_id'); lightkeep snapshot verify sample $GOOD", "Can the one before be restored? Every byte is read, and the audit done again.", "passed"),
     ("lightkeep restore sample $GOOD", "A restore shows its plan, and asks.", "[y/N]"),
     ("y", "What stood there is kept beside it.", "Restored snapshot"),
-    ("lightkeep snapshot create sample | grep consistency; lightkeep status --check", "All is well again.", "PROTECTED"),
+    ("lightkeep snapshot create sample | grep consistency; lightkeep status --check", "All is well again.", "sample  healthy"),
 ]
 
 HEAD = """# A tour at the terminal
