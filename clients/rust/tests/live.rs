@@ -184,6 +184,7 @@ async fn a_connection_that_breaks_is_no_answer() {
     };
     let (answer, calls) = tokio::join!(client.call(v1::ListGraphsRequest::default()), hang_up);
     assert_eq!((answer.unwrap_err().code(), calls), (Code::Unavailable, 3));
+    drop(listener);
     assert!(client.wait("x", |_| {}).await.unwrap_err().is_passing());
 }
 
