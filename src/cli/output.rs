@@ -36,17 +36,11 @@ pub struct Limit {
 }
 
 impl Limit {
-    fn number(&self, is_json: bool) -> usize {
+    pub(super) fn number(&self, is_json: bool) -> usize {
         match self.limit {
-            Some(0) => usize::MAX,
-            None => {
-                if is_json {
-                    usize::MAX
-                } else {
-                    50
-                }
-            }
-            Some(limit) => limit,
+            Some(limit) if limit > 0 => limit,
+            None if !is_json => 50,
+            _ => usize::MAX,
         }
     }
 }
@@ -221,7 +215,7 @@ impl super::connection::Session {
     /// Lists as many as are wanted.
     pub(super) async fn some<P: Pages>(&self, mut request: P, limit: &Limit) -> Result<Listed<P::Item>, Failure> {
         let limit = limit.number(self.output.is_json());
-        request.ask_for(i32::try_from(limit).unwrap_or(i32::MAX).min(1000));
+        request.ask_for(page_size(limit));
         let mut items = Vec::new();
         loop {
             let (page, token) = P::take(self.call(request.clone()).await?);
@@ -234,4 +228,9 @@ impl super::connection::Session {
             request.turn_to(token);
         }
     }
+}
+
+/// So many are asked for at once.
+pub(super) fn page_size(limit: usize) -> i32 {
+    i32::try_from(limit).unwrap_or(i32::MAX).min(1000)
 }

@@ -93,11 +93,11 @@ async fn look(client: &Client, graphs: &[String]) -> std::convert::Infallible {
     // Some work is no operation: that it goes on can be seen all the same.
     let working = bars.add(ProgressBar::new_spinner().with_style(style("{spinner} {elapsed}")));
     working.enable_steady_tick(Duration::from_millis(120));
+    if bars.is_hidden() {
+        return std::future::pending().await;
+    }
     loop {
         tokio::time::sleep(LOOK).await;
-        if bars.is_hidden() {
-            continue;
-        }
         for graph_id in graphs {
             // What cannot be seen now is seen later, or the call itself says why not.
             for operation in recent(client, graph_id).await.unwrap_or_default() {

@@ -9,7 +9,7 @@ use lightkeep_client::v1;
 use super::complete;
 use super::connection::Session;
 use super::failure::Failure;
-use super::output::{Column, Limit};
+use super::output::{Column, Limit, Listed, page_size};
 use super::snapshot::Named;
 
 const ENTRIES: &[Column] =
@@ -137,12 +137,28 @@ pub(super) async fn diff(session: &Session, arguments: DiffArgs) -> Result<(), F
         Part::Entities => v1::DifferencePart::Entities,
         Part::Relations => v1::DifferencePart::Relations,
     });
-    let request =
-        v1::DiffSnapshotsRequest { graph_id, snapshot_id, base_snapshot_id, part: part.into(), page_size: 1, ..Default::default() };
-    let head = session.call(request.clone()).await?;
-    let listed = session.some(request, &arguments.limit).await?;
+    let limit = arguments.limit.number(session.output.is_json());
+    let mut request = v1::DiffSnapshotsRequest {
+        graph_id,
+        snapshot_id,
+        base_snapshot_id,
+        part: part.into(),
+        page_size: page_size(limit),
+        ..Default::default()
+    };
+    // The first page has the counts too; a comparison is not made once more for them.
+    let mut head = session.call(request.clone()).await?;
+    let mut listed = Listed { items: std::mem::take(&mut head.differences), goes_on: false };
+    request.page_token = std::mem::take(&mut head.next_page_token);
+    while listed.items.len() < limit && !request.page_token.is_empty() {
+        let page = session.call(request.clone()).await?;
+        listed.items.extend(page.differences);
+        request.page_token = page.next_page_token;
+    }
+    listed.goes_on = listed.items.len() > limit || !request.page_token.is_empty();
+    listed.items.truncate(limit);
     if session.output.is_json() {
-        return session.output.item(&v1::DiffSnapshotsResponse { differences: listed.items, next_page_token: String::new(), ..head });
+        return session.output.item(&v1::DiffSnapshotsResponse { differences: listed.items, ..head });
     }
     session.output.text(&format!("compared with {}\n\n", head.base_snapshot_id))?;
     session.output.list(&head.counts, COUNTS, "")?;

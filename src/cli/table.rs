@@ -5,7 +5,7 @@ use comfy_table::{Attribute, CellAlignment, Color, ColumnConstraint, ContentArra
 use super::cells::{Cell, Mood};
 
 /// Spaces between two columns.
-const GAP: usize = 2;
+const GAP: u16 = 2;
 
 /// A table with these titles.
 pub(super) fn table(titles: &[&str], rows: &[Vec<Cell>]) -> String {
@@ -32,13 +32,11 @@ pub(super) fn table(titles: &[&str], rows: &[Vec<Cell>]) -> String {
     for row in rows {
         table.add_row(row.iter().take(columns).map(shown));
     }
-    for (at, column) in table.column_iter_mut().enumerate() {
-        let least = u16::try_from(least(titles, rows, at) + GAP).unwrap_or(u16::MAX);
-        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
-    }
     let last = titles.len().saturating_sub(1);
     for (at, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, if at == last { 0 } else { 2 }));
+        let gap = if at == last { 0 } else { GAP };
+        let least = u16::try_from(least(titles, rows, at) + usize::from(gap)).unwrap_or(u16::MAX);
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least))).set_padding((0, gap));
         if rows.iter().any(|row| row.get(at).is_some_and(|cell| cell.is_number)) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -49,8 +47,9 @@ pub(super) fn table(titles: &[&str], rows: &[Vec<Cell>]) -> String {
 
 /// How many columns have room. What is left out is seen in a wider terminal, or by `show`.
 fn fitting(titles: &[&str], rows: &[Vec<Cell>], width: usize) -> usize {
-    let mut left = width + GAP;
-    let has_room = |at: &usize| left.checked_sub(least(titles, rows, *at) + GAP).map(|rest| left = rest).is_some();
+    let gap = usize::from(GAP);
+    let mut left = width + gap;
+    let has_room = |at: &usize| left.checked_sub(least(titles, rows, *at) + gap).map(|rest| left = rest).is_some();
     (0..titles.len()).take_while(has_room).count().max(1)
 }
 

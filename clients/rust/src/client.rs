@@ -101,6 +101,8 @@ impl Client {
         let attempts = async {
             let mut attempt = 1;
             loop {
+                // What this attempt may have begun is not told by why the last one failed.
+                missed = None;
                 match self.once::<C>(request.clone()).await {
                     Err(error) if error.is_passing() && repeatable => match self.retry.pause(attempt) {
                         Some(pause) => {
@@ -117,7 +119,7 @@ impl Client {
         let Some(deadline) = self.deadline else { return attempts.await };
         match tokio::time::timeout(deadline, attempts).await {
             Ok(answer) => answer,
-            // Where the server was not there all the time, that says more.
+            // Between two attempts it is known that the server was not there, which says more.
             Err(_) => Err(missed.unwrap_or_else(|| too_late(deadline))),
         }
     }
